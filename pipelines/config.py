@@ -1,0 +1,194 @@
+"""Configuration: one YAML file per run, ``key.path=value`` overrides, unknown keys rejected.
+
+Every field has the default of its paper where the paper has one (section in the comment). Secrets are read
+from the environment by the library that needs them and never appear here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from actors.errors import UsageError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Questions(Strict):
+    """Where questions come from: ``reasoning_gym:gsm_symbolic``, ``gsm8k``, or a file or hub dataset."""
+
+    task: str = Field(description="reasoning_gym:<name>, gsm8k, or table (any JSONL/Parquet file or hub dataset)")
+    path: str | None = Field(None, description="local .jsonl/.parquet file or hub dataset id; ${VAR} is expanded")
+    split: str = "train"
+    question_column: str = "question"
+    answer_column: str = "answer"
+    grader: Literal["auto", "numeric", "text", "choice"] = "auto"
+    size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
+    seed: int = 0
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")
+
+
+class Engine(Strict):
+    """A pool of vLLM engines, or answers recorded earlier (`engine: recorded`)."""
+
+    engine: Literal["vllm", "recorded"] = "vllm"
+    model: str = Field(description="model directory or hub id; for `recorded` the JSONL/Parquet file")
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: str = "auto"
+    max_model_len: int | None = Field(None, ge=16)
+    tensor_parallel_size: int = Field(1, ge=1)
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    max_num_seqs: int = Field(64, ge=1, description="sequences in flight per engine")
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
+    options: dict[str, Any] = Field(default_factory=dict, description="further vLLM engine arguments")
+
+    @model_validator(mode="after")
+    def _range(self) -> Engine:
+        if not 1 <= self.replicas[0] <= self.replicas[1]:
+            raise ValueError(f"replicas must be [min, max] with 1 <= min <= max, got {list(self.replicas)}")
+        return self
+
+
+class SamplingConfig(Strict):
+    """How completions are drawn; `temperature` 0 is greedy."""
+
+    n: int = Field(1, ge=1, description="samples per question (and per few-shot context)")
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(512, ge=1)
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Teacher(Engine, SamplingConfig):
+    """PaD 1.2: the teacher is sampled at temperature 1, top-p 1, one completion per question and context."""
+
+
+class Execution(Strict):
+    """The pool of sandboxed executors and the limits of one program."""
+
+    replicas: tuple[int, int] = (1, 1)
+    batch: int = Field(128, ge=1, description="programs per call")
+    cpu_s: float = Field(2, gt=0)
+    wall_s: float = Field(8, gt=0)
+    memory_mb: int = Field(256, ge=16)
+    minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
+
+
+class Lora(Strict):
+    rank: int = Field(16, ge=1)
+    alpha: float = 32
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] | str = "all-linear"
+
+
+class Train(Strict):
+    """Fine-tuning of the student. PaD 1.5: AdamW, learning rate 6e-5 linear decay, no warm-up, early stopping."""
+
+    student: str = Field(description="model directory or hub id of the base student")
+    revision: str | None = None
+    lora: Lora | None = None
+    learning_rate: float = Field(6e-5, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = Field(1.0, gt=0)
+    epochs: int = Field(3, ge=1)
+    batch_tokens: int = Field(8192, ge=1, description="tokens of one optimiser step, over all workers")
+    micro_batch_tokens: int = Field(4096, ge=1, description="tokens of one forward pass of one worker")
+    max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    workers: int | tuple[int, int] = Field(1, description="number of workers, or (min, max) for elastic training")
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    validation_fraction: float = Field(0.05, ge=0, lt=1, description="of the questions; never the test set")
+    eval_steps: int = Field(100, ge=1)
+    save_steps: int = Field(100, ge=1)
+    early_stopping_patience: int | None = None
+    resource_timeout_s: float = Field(300, gt=0, description="give up waiting for workers after this long")
+    seed: int = 42
+
+
+class Evaluation(Strict):
+    """What is measured on held-out questions, for whom."""
+
+    questions: Questions
+    models: tuple[Literal["base", "student", "teacher"], ...] = ("base", "student", "teacher")
+    n: int = Field(1, ge=1, description="samples for average, majority and pass@n; 1 means greedy only")
+    temperature: float = Field(0.7, ge=0, description="of those n samples; pass@1 greedy is always measured")
+    max_tokens: int = Field(512, ge=1)
+
+
+class PaD(Strict):
+    """Program-aided distillation (arXiv 2305.13888), or its chain-of-thought baseline (`target: rationale`)."""
+
+    recipe: Literal["pad"] = "pad"
+    target: Literal["program", "rationale"] = "program"
+    prompt: str = Field("instruct", description="instruct, or the name of a few-shot context in pipelines/prompts")
+    max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
+    filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
+
+
+class Run(Strict):
+    """A whole run: questions, teacher, execution, recipe, training, evaluation."""
+
+    run_dir: str = "runs/default"
+    questions: Questions
+    teacher: Teacher
+    execution: Execution = Execution()
+    recipe: PaD = PaD()
+    train: Train | None = None
+    evaluation: Evaluation | None = None
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:
+    """Read a run's YAML file and apply ``key.path=value`` overrides (values are YAML).
+
+    Raises UsageError with one line per problem: missing file, YAML error with its position, unknown key, bad value.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such configuration file (shipped ones are in configs/)") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return Run.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{path}: " + "; ".join(map(_describe, error.errors()))) from None
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"override {override!r}: expected key.path=value, for example teacher.temperature=0.7")
+    *parents, leaf = key.split(".")
+    node = data
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise UsageError(f"override {override!r}: {parent} is not a group of settings")
+    node[leaf] = yaml.safe_load(value)
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(map(str, error["loc"])) or "configuration"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f" (got {error['input']!r})")

@@ -1,0 +1,103 @@
+"""The records that travel through a run, from question to training example.
+
+    Question --prompt--> Request (actors.engine) --> Completion --extract, execute, grade--> Sample --select--> Example
+
+Ids are content hashes, so the same input has the same id on every machine and in every run:
+``question_id`` is the hash of task, text and answer; ``sample_id`` is ``<question_id>/<prompt key>/<index>``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def content_hash(*parts: object, length: int = 16) -> str:
+    """Hex digest of `parts`, stable over runs and machines (SHA-256 of their canonical JSON, cut to `length`)."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One task item, e.g. ``Question("1f0c...", "How many eggs ...?", "18", {"row": 4})``."""
+
+    id: str
+    text: str
+    answer: str  # the gold label as the task wrote it; never enters a prompt or the sandbox
+    meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON: row number, choices, template, ...
+
+    @classmethod
+    def make(cls, task: str, text: str, answer: str, **meta: Any) -> Question:
+        return cls(content_hash(task, text, answer), text, answer, meta)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion of a question together with what verification said of it.
+
+    `status` is three-valued: ``passed`` and ``failed`` judge the output, ``unknown`` says that verification
+    itself did not happen; an unknown sample is never trained on and never scored.
+    """
+
+    id: str
+    question_id: str
+    index: int  # which of the question's n samples
+    text: str  # the completion as generated
+    output: str  # what was extracted from it and verified: program source, or the stated answer
+    status: str  # passed | failed | unknown
+    reason: str  # sandbox taxonomy, or wrong_answer | no_program | no_answer | length | engine_error
+    value: str  # the program's value or the parsed answer, as text; "" if there is none
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str  # stop | length | error
+    seed: int
+    context: str = ""  # which prompt (few-shot context) evoked it
+    detail: str = ""  # the interpreter's last line, or other evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a training example; ``Segment("def solution(): ...", weight=1.0)``.
+
+    `weight` multiplies the cross-entropy of each of its tokens: 0 for prompt text, 1 for a target,
+    1.5 for TriPosT's feedback (arXiv 2310.13522). `span` marks the answer for the consistency loss of MCC-KD.
+    """
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: a chat prompt (weight 0) and the completion that the student learns.
+
+    The trainer knows no recipe: what a recipe wants is in the weights of the completion's segments and, for
+    consistency training, in `group` (examples of one group are rationales of the same question) and `answer`.
+    """
+
+    id: str
+    question_id: str
+    messages: tuple[Mapping[str, str], ...]  # the prompt as chat messages, without the completion
+    completion: tuple[Segment, ...]  # the assistant's turn; the end-of-turn token is trained with the last weight
+    group: str = ""
+    answer: str = ""
+    source: str = ""  # where it came from: sample id, "gold", ...
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The whole completion as one string."""
+        return "".join(segment.text for segment in self.completion)
+
+    def to_chat(self) -> dict[str, Any]:
+        """The example in the `messages` form that TRL, LLaMA-Factory and ms-swift read."""
+        return {
+            "messages": [*map(dict, self.messages), {"role": "assistant", "content": self.text}],
+            "id": self.id,
+            "question_id": self.question_id,
+            "source": self.source,
+        }
