@@ -1,0 +1,343 @@
+"""Inference engines: a batch of requests in, completions out, each with its ids.
+
+`Engine` hosts vLLM's asynchronous engine in whatever process it is made in; the pool spawns it as a Ray actor.
+It knows nothing of recipes. One bad request fails alone (its completions carry `error`); an engine that has
+died ends its process at once, so that the pool sees a dead actor and replaces it instead of a living one that
+answers nothing. Sample i of a request has the seed `seed + i` (vLLM's own rule), whichever other samples of it
+are asked for, so a resumed run draws the samples that are missing and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import EngineError, UsageError
+from actors.ledger import Ledger
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
+
+DEAD_ENGINE_EXIT_CODE = 70  # EX_SOFTWARE
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn. Temperature 0 is greedy; `json_schema` holds the output to a schema."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None  # log-probabilities of the chosen token and this many alternatives
+    prompt_logprobs: int | None = None
+    json_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt, and which samples of it are wanted; ``Request("q1", "2+2=", indices=(0, 1))``.
+
+    `prompt` is plain text or chat messages (rendered with the model's own template). `prefix` starts the
+    answer, which the model continues; it is not repeated in the completion.
+    """
+
+    id: str
+    prompt: str | Sequence[Mapping[str, str]]
+    sampling: Sampling = Sampling()
+    indices: tuple[int, ...] = (0,)
+    seed: int = 0
+    prefix: str = ""
+    adapter: str | None = None  # path of a LoRA adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sample of a request. `reasoning` is what a thinking model wrote before its answer, `text` the answer."""
+
+    request_id: str
+    index: int
+    text: str
+    reasoning: str
+    finish_reason: str  # stop | length | error
+    prompt_tokens: int
+    completion_tokens: int
+    seed: int
+    engine: str
+    error: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[Mapping[int, float], ...] | None = None  # per token: token id -> natural log-probability
+    prompt_logprobs: tuple[Mapping[int, float] | None, ...] | None = None
+
+    @property
+    def sample_id(self) -> str:
+        return f"{self.request_id}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What an engine is started with; `options` are further arguments of vLLM's `AsyncEngineArgs`."""
+
+    model: str
+    revision: str | None = None
+    dtype: str = "auto"
+    max_model_len: int | None = None
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float = 0.9
+    max_num_seqs: int = 64
+    reasoning_parser: str | None = None
+    max_lora_rank: int = 0  # 0: no adapters
+    ledger: str | None = None  # folder for what was spent; local path or URI
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def consecutive(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, count) of each run of consecutive sample indices: (0, 1, 3) gives (0, 2), (3, 1)."""
+    ordered = sorted(set(indices))
+    start = 0
+    for position in range(1, len(ordered) + 1):
+        if position == len(ordered) or ordered[position] != ordered[position - 1] + 1:
+            yield ordered[start], position - start
+            start = position
+
+
+class Engine:
+    """vLLM behind one coroutine. Make it, `await start()`, then `await generate(requests)`."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.name = f"engine-{uuid.uuid4().hex[:8]}"
+        self.weights = settings.model
+        self._engine: Any = None
+        self._adapters: dict[str, int] = {}
+        self._ledger = Ledger(settings.ledger) if settings.ledger else None
+        self._lifecycle = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineError with vLLM's own reason if it cannot be loaded."""
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        settings = self.settings
+        arguments: dict[str, Any] = {
+            "model": settings.model,
+            "revision": settings.revision,
+            "dtype": settings.dtype,
+            "max_model_len": settings.max_model_len,
+            "tensor_parallel_size": settings.tensor_parallel_size,
+            "gpu_memory_utilization": settings.gpu_memory_utilization,
+            "max_num_seqs": settings.max_num_seqs,
+            "enable_prefix_caching": True,
+            "stream_interval": 8,  # tokens between two notes in the ledger
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+        }
+        if settings.max_lora_rank:
+            arguments |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
+        arguments |= _platform_arguments() | settings.options
+        try:
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except Exception as error:
+            raise EngineError(f"{settings.model}: vLLM cannot load this model: {_last_line(error)}") from error
+        self._tokenizer = self._engine.get_tokenizer()
+        self._reasoning_parser = self._make_reasoning_parser()
+
+    def _make_reasoning_parser(self) -> Any:
+        if self.settings.reasoning_parser is None:
+            return None
+        from vllm.reasoning import ReasoningParserManager
+
+        return ReasoningParserManager.get_reasoning_parser(self.settings.reasoning_parser)(self._tokenizer)
+
+    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+        """Start with, or change in place to, the weights of ``config["weights"]`` (same architecture).
+
+        Ray Serve calls this on every replica, new ones included, when the pool's configuration changes.
+        """
+        async with self._lifecycle:
+            if self._engine is None:
+                await self.start()
+            weights = config.get("weights") or self.settings.model
+            if weights != self.weights:
+                await self._engine.collective_rpc("reload_weights", kwargs={"weights_path": weights})
+                await self._engine.reset_prefix_cache()
+                self.weights = weights
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """All wanted samples of all requests, in the order of the requests, then by index."""
+        batches = await asyncio.gather(*map(self._answer, requests))
+        return [completion for batch in batches for completion in batch]
+
+    async def _answer(self, request: Request) -> list[Completion]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            runs = [self._sample(request, first, count) for first, count in consecutive(request.indices)]
+            batches = await asyncio.gather(*runs)
+        except EngineDeadError:
+            os._exit(DEAD_ENGINE_EXIT_CODE)
+        except Exception as error:  # whatever vLLM refuses about this request concerns this request alone
+            return [self._failure(request, index, _last_line(error)) for index in sorted(set(request.indices))]
+        return sorted((c for batch in batches for c in batch), key=lambda completion: completion.index)
+
+    async def _sample(self, request: Request, first: int, count: int) -> list[Completion]:
+        """Samples `first` .. `first + count - 1` of a request; the prompt is computed once for all of them."""
+        outputs: dict[int, _Output] = {}
+        attempts = {i: self._note_start(f"{request.id}/{first + i}") for i in range(count)}
+        result = None
+        try:
+            async for result in self._engine.generate(
+                self._render(request),
+                self._sampling_params(request, first, count),
+                request_id=f"{request.id}/{first}-{uuid.uuid4().hex[:8]}",
+                lora_request=self._lora(request.adapter),
+            ):
+                for piece in result.outputs:
+                    output = outputs.setdefault(piece.index, _Output())
+                    output.add(piece)
+                    self._note_count(f"{request.id}/{first + piece.index}", attempts[piece.index], output)
+        finally:
+            for i, attempt in attempts.items():
+                self._note_finish(f"{request.id}/{first + i}", attempt)
+        assert result is not None
+        return [self._completion(request, first + i, outputs[i], result) for i in range(count)]
+
+    def _render(self, request: Request) -> str | dict[str, Any]:
+        if isinstance(request.prompt, str):
+            return request.prompt + request.prefix
+        text = self._tokenizer.apply_chat_template(
+            list(request.prompt), tokenize=False, add_generation_prompt=True
+        )
+        # The template has put the special tokens in already.
+        return {"prompt_token_ids": self._tokenizer.encode(text + request.prefix, add_special_tokens=False)}
+
+    def _sampling_params(self, request: Request, first: int, count: int) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        sampling = request.sampling
+        if sampling.temperature == 0 and count > 1:
+            raise UsageError("n > 1 needs a temperature above 0: greedy samples are all the same")
+        schema = sampling.json_schema
+        return SamplingParams(
+            n=count,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            stop=list(sampling.stop),
+            seed=request.seed + first,
+            logprobs=sampling.logprobs,
+            prompt_logprobs=sampling.prompt_logprobs,
+            output_kind=RequestOutputKind.DELTA,
+            structured_outputs=None
+            if schema is None
+            else StructuredOutputsParams(json=dict(schema), disable_any_whitespace=True),
+        )
+
+    def _lora(self, path: str | None) -> LoRARequest | None:
+        from vllm.lora.request import LoRARequest
+
+        if path is None:
+            return None
+        if not self.settings.max_lora_rank:
+            raise UsageError(f"adapter {path}: the engine was started without max_lora_rank")
+        return LoRARequest(path, self._adapters.setdefault(path, len(self._adapters) + 1), path)
+
+    def _completion(self, request: Request, index: int, output: _Output, result: Any) -> Completion:
+        reasoning, text = self._split_reasoning("".join(output.texts))
+        return Completion(
+            request_id=request.id,
+            index=index,
+            text=text,
+            reasoning=reasoning,
+            finish_reason=output.finish_reason or "error",
+            prompt_tokens=len(result.prompt_token_ids),
+            completion_tokens=len(output.token_ids),
+            seed=request.seed + index,
+            engine=self.name,
+            token_ids=tuple(output.token_ids),
+            logprobs=None if request.sampling.logprobs is None else tuple(map(_plain, output.logprobs)),
+            prompt_logprobs=None
+            if request.sampling.prompt_logprobs is None
+            else tuple(entry and _plain(entry) for entry in result.prompt_logprobs),
+        )
+
+    def _split_reasoning(self, text: str) -> tuple[str, str]:
+        if self._reasoning_parser is None:
+            return "", text
+        reasoning, answer = self._reasoning_parser.extract_reasoning(text, None)
+        return reasoning or "", answer or ""
+
+    def _failure(self, request: Request, index: int, error: str) -> Completion:
+        return Completion(
+            request.id, index, "", "", "error", 0, 0, request.seed + index, self.name, error=error
+        )
+
+    def _note_start(self, sample_id: str) -> str:
+        return self._ledger.start(sample_id) if self._ledger else ""
+
+    def _note_count(self, sample_id: str, attempt: str, output: _Output) -> None:
+        if self._ledger:
+            self._ledger.count(sample_id, attempt, len(output.token_ids))
+
+    def _note_finish(self, sample_id: str, attempt: str) -> None:
+        if self._ledger:
+            self._ledger.finish(sample_id, attempt)
+
+    async def check_health(self) -> None:
+        """Generate one token. Raises EngineError (or ends the process) when the engine cannot."""
+        probe = Request("health", "1", Sampling(temperature=0, max_tokens=1))
+        (completion,) = await self.generate([probe])
+        if completion.error:
+            raise EngineError(f"{self.name} cannot generate: {completion.error}")
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "model": self.settings.model, "weights": self.weights, "pid": os.getpid()}
+
+    async def stop(self) -> None:
+        """Shut vLLM down and make the ledger durable."""
+        if self._engine is not None:
+            self._engine.shutdown()
+        if self._ledger:
+            self._ledger.close()
+
+
+def _platform_arguments() -> dict[str, Any]:
+    """What vLLM needs to be told on a machine without an accelerator.
+
+    A prefill in chunks rewinds the generators of seeded requests, which torch's CPU generator cannot
+    ("CPU Generator does not use offset", vLLM 0.29); compilation costs minutes and gains nothing there.
+    """
+    from vllm.platforms import current_platform
+
+    return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
+
+
+@dataclass(slots=True)
+class _Output:
+    """What has arrived of one sample so far."""
+
+    texts: list[str] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
+    finish_reason: str | None = None
+
+    def add(self, piece: Any) -> None:
+        self.texts.append(piece.text)
+        self.token_ids.extend(piece.token_ids)
+        self.logprobs.extend(piece.logprobs or ())
+        self.finish_reason = piece.finish_reason or self.finish_reason
+
+
+def _plain(entry: Mapping[int, Any]) -> dict[int, float]:
+    return {token: logprob.logprob for token, logprob in entry.items()}
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

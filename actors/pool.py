@@ -1,0 +1,181 @@
+"""Pools of long-lived actors, shared by every stage of a run: engines, executors, retrievers.
+
+A pool is a Ray Serve deployment called by handle: Serve places its members, grows and shrinks their number
+between min and max by load, checks their health and replaces dead ones. What Serve leaves to its callers is
+here: calls that meet a dying member are made again, members change weights in place, and a pool can give its
+resources away (to training) and come back.
+
+Members are instances of plain classes; they need not know of Ray. Of their methods, `reconfigure(config)` and
+`check_health()` are called by Serve when they exist. A blocking method runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.errors import EngineError, RaydistillError
+
+CALL_ATTEMPTS = 8  # a call that outlives this many members is the callers' problem
+STARTS_BEFORE_GIVING_UP = 2
+MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """What a pool is made of. `make` and `arguments` make one member, on the node that hosts it."""
+
+    name: str
+    make: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+    replicas: tuple[int, int] = (1, 1)
+    cpus: float = 1  # reserved per member
+    gpus: float = 0
+    calls_in_flight: int = 64  # per member; further calls wait for a free place
+    environment: Mapping[str, str] = field(default_factory=dict)
+    grow_after_s: float = 5
+    shrink_after_s: float = 60
+    health_check_timeout_s: float = 120
+
+
+class Member:
+    """The Serve replica around one member."""
+
+    def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._member = make(*arguments)
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        function = getattr(self._member, method)
+        if inspect.iscoroutinefunction(function):
+            return await function(*arguments)
+        return await asyncio.to_thread(function, *arguments)
+
+    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+        if hasattr(self._member, "reconfigure"):
+            await self._member.reconfigure(config)
+
+    async def check_health(self) -> None:
+        if hasattr(self._member, "check_health"):
+            await self._member.check_health()
+
+
+class Pool:
+    """Starts, reconfigures and releases one pool. Needs a connected Ray."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self.settings = settings
+        self.running = False
+        self._config: dict[str, Any] = {}
+
+    @property
+    def client(self) -> PoolClient:
+        """A small, picklable caller of this pool, for any process of the cluster."""
+        return PoolClient(self.settings.name)
+
+    def start(self, **config: Any) -> None:
+        """Start the pool, or bring every member to `config` without restarting it.
+
+        Raises EngineError with the member's own reason if it cannot start.
+        """
+        from ray import serve
+
+        if self.running and config == self._config:
+            return
+        serve.start(http_options={"location": "NoServer"})
+        deployment = serve.deployment(Member).options(**self._deployment_options(config))
+        # Serve restarts all replicas unless code version and settings are those of the running ones
+        # (Ray 2.60 has no public way to say so for `serve.run`).
+        deployment._version = "1"
+        application = deployment.bind(self.settings.make, self.settings.arguments)
+        try:
+            serve.run(application, name=self.settings.name, route_prefix=None)
+        except RuntimeError as error:
+            reason = self._reason(str(error))
+            serve.delete(self.settings.name)
+            raise EngineError(f"pool {self.settings.name} cannot start: {reason}") from None
+        self.running, self._config = True, config
+
+    def _deployment_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        settings = self.settings
+        low, high = settings.replicas
+        return {
+            "name": MEMBER,
+            "user_config": dict(config),
+            "max_ongoing_requests": settings.calls_in_flight,
+            "autoscaling_config": {
+                "min_replicas": low,
+                "max_replicas": high,
+                "initial_replicas": low,
+                "target_ongoing_requests": max(1, settings.calls_in_flight // 2),
+                "upscale_delay_s": settings.grow_after_s,
+                "downscale_delay_s": settings.shrink_after_s,
+            },
+            "ray_actor_options": {
+                "num_cpus": settings.cpus,
+                "num_gpus": settings.gpus,
+                "runtime_env": {"env_vars": dict(settings.environment)},
+            },
+            "health_check_timeout_s": settings.health_check_timeout_s,
+            "graceful_shutdown_timeout_s": 5,
+            "max_constructor_retry_count": STARTS_BEFORE_GIVING_UP,
+        }
+
+    def _reason(self, fallback: str) -> str:
+        """The last line of what Serve knows about the failed members."""
+        from ray import serve
+
+        application = serve.status().applications.get(self.settings.name)
+        messages = [d.message for d in application.deployments.values()] if application else []
+        lines = [line.strip() for line in "\n".join(messages or [fallback]).splitlines() if line.strip()]
+        errors = [line for line in lines if "Error" in line]
+        return (errors or lines or [fallback])[-1]
+
+    def release(self) -> None:
+        """Stop the members and give their resources back; `start` brings the pool up again."""
+        from ray import serve
+
+        if self.running:
+            serve.delete(self.settings.name)
+        self.running = False
+
+
+@dataclass(frozen=True, slots=True)
+class PoolClient:
+    """Calls the members of a pool from any process of the cluster."""
+
+    name: str
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """The result of ``member.method(*arguments)`` on some member.
+
+        A call whose member dies is made again on another. Errors that the member raises come through as they
+        are; EngineError says that members kept dying under this call.
+        """
+        from ray import serve
+        from ray.exceptions import RayActorError, RayTaskError
+        from ray.serve.exceptions import ReplicaUnavailableError
+        from tenacity import AsyncRetrying, RetryError, retry_if_exception_type
+        from tenacity import stop_after_attempt, wait_random_exponential
+
+        handle = serve.get_deployment_handle(MEMBER, self.name)
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((RayActorError, ReplicaUnavailableError)),
+            stop=stop_after_attempt(CALL_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=1, max=30),
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    return await handle.call.remote(method, *arguments)
+        except RetryError as error:
+            reason = error.last_attempt.exception()
+            raise EngineError(
+                f"pool {self.name}: {CALL_ATTEMPTS} members died under the same call, last: {reason}"
+            ) from None
+        except RayTaskError as error:
+            if isinstance(error.cause, RaydistillError):
+                raise error.cause from None
+            raise
