@@ -1,0 +1,33 @@
+"""Tasks: where questions come from and how an answer to one is judged.
+
+    Questions (configuration) --load_questions--> LoadedQuestions(task, questions, duplicates)
+    task.grade(program's value or text, question) --> Grade(status, reason, parsed)
+
+A family is one file with a `load`; adding one takes that file and its line in FAMILIES.
+"""
+
+from __future__ import annotations
+
+from actors.errors import UsageError
+from pipelines.config import Questions
+from pipelines.tasks import gsm8k, reasoning_gym, table
+from pipelines.tasks.base import Grade, LoadedQuestions, Task
+
+__all__ = ["Grade", "LoadedQuestions", "Task", "load_questions"]
+
+FAMILIES = {"gsm8k": gsm8k.load, "table": table.load}
+
+
+def load_questions(config: Questions) -> LoadedQuestions:
+    """The questions that `config` names, each id once, with the task that grades them.
+
+    Raises UsageError for an unknown task, and for input that is missing, malformed or has no answers.
+    """
+    if config.task.startswith(reasoning_gym.PREFIX):
+        return reasoning_gym.load(config)
+    if config.task not in FAMILIES:
+        raise UsageError(
+            f"questions.task: unknown task {config.task!r}; expected {', '.join(FAMILIES)}, "
+            f"or {reasoning_gym.PREFIX}<name> such as {reasoning_gym.PREFIX}gsm_symbolic"
+        )
+    return FAMILIES[config.task](config)

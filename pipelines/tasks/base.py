@@ -1,0 +1,112 @@
+"""What every task family shares: the verdict on an answer, the task that gives it, its loaded questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from actors.errors import UsageError
+from pipelines.answers import Kind, Value, compare, infer_kind, parse_answer, to_letter, to_number
+from pipelines.records import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The verdict on one answer; ``Grade("failed", "wrong_answer", "17")``."""
+
+    status: Literal["passed", "failed"]
+    reason: Literal["ok", "wrong_answer", "no_answer"]
+    parsed: str  # the answer that was judged; "" if there is none
+
+
+class Task(Protocol):
+    """A family of questions with the rule by which their answers are judged."""
+
+    @property
+    def name(self) -> str:
+        """As in the configuration, e.g. ``reasoning_gym:gsm_symbolic``."""
+
+    @property
+    def grader(self) -> str:
+        """numeric, choice, text, or reasoning_gym for that package's own scorer."""
+
+    def grade(self, value: Value | None, question: Question) -> Grade:
+        """Judge `value`: a program's result, or a text that is or states an answer. None is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedQuestions:
+    """The questions of a task, each id once; rows that repeat an earlier one are in `duplicates`."""
+
+    task: Task
+    questions: list[Question]
+    duplicates: list[dict[str, Any]] = field(default_factory=list)  # {"row": 12, "duplicate_of": question id}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTask:
+    """A task whose gold answers are of one kind and are compared by its rules (`pipelines.answers`)."""
+
+    name: str
+    grader: Kind
+
+    def grade(self, value: Value | None, question: Question) -> Grade:
+        return grade_answer(value, question.answer, self.grader, question.meta.get("choices"))
+
+
+def grade_answer(
+    value: Value | None, gold: str, kind: Kind, choices: Mapping[str, str] | None = None
+) -> Grade:
+    """Compare `value` with `gold`; a text passes as it stands or by the answer that it states."""
+    stated: Value | None = value
+    if isinstance(value, str) and not compare(value, gold, kind, choices):
+        stated = parse_answer(value, kind)
+    if stated is None or stated == "":
+        return Grade("failed", "no_answer", "")
+    if compare(stated, gold, kind, choices):
+        return Grade("passed", "ok", str(stated))
+    return Grade("failed", "wrong_answer", str(stated))
+
+
+def as_text(value: Any) -> str:
+    """A value of a JSON or Parquet field as a gold answer: true for a boolean, 39 for 39.0, "" for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def choose_kind(grader: Kind | Literal["auto"], questions: list[Question]) -> Kind:
+    """The kind that the configuration asks for, or with ``auto`` the one of the gold answers.
+
+    Raises UsageError where a gold answer is not of the kind asked for.
+    """
+    if grader == "auto":
+        return infer_kind(question.answer for question in questions)
+    for question in questions:
+        check_gold(question.answer, grader, f"row {question.meta['row']}", question.meta.get("choices"))
+    return grader
+
+
+def check_gold(gold: str, kind: Kind, where: str, choices: Mapping[str, str] | None = None) -> None:
+    """Raise UsageError where `gold` is empty or not of this kind, so that nothing could ever equal it."""
+    if not gold:
+        raise UsageError(f"{where}: no gold answer")
+    if kind == "numeric" and to_number(gold) is None:
+        raise UsageError(f"{where}: the gold answer {gold!r} is no number; grade it as text")
+    if kind == "choice" and to_letter(gold, choices) is None:
+        raise UsageError(f"{where}: the gold answer {gold!r} names no option; grade it as text")
+
+
+def without_duplicates(task: Task, questions: Iterable[Question]) -> LoadedQuestions:
+    """Keep the first question of each id and report the others."""
+    unique: dict[str, Question] = {}
+    duplicates = []
+    for question in questions:
+        if unique.setdefault(question.id, question) is not question:
+            duplicates.append({"row": question.meta["row"], "duplicate_of": question.id})
+    return LoadedQuestions(task, list(unique.values()), duplicates)

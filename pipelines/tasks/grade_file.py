@@ -1,0 +1,98 @@
+"""Grading answers in a file: one verdict record per input line, in order (``raydistill grade``).
+
+{"question": ..., "gold": "18", "model": {"solution": "... A: 18"}}
+--grade_file(..., answer_field="model.solution", gold_field="gold")-->
+{"line": 1, "id": null, "status": "passed", "reason": "ok", "parsed": "18", "gold": "18"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from actors.errors import UsageError
+from pipelines.answers import KINDS, Kind, infer_kind
+from pipelines.config import Questions
+from pipelines.tasks import reasoning_gym
+from pipelines.tasks.base import Grade, as_text, check_gold, grade_answer
+from pipelines.tasks.gsm8k import gold_label
+from pipelines.tasks.rows import Row, read_file
+
+Judge = Callable[[Row, Any, str], Grade]  # of a row, the value of its answer field, and its gold answer
+
+
+def grade_file(
+    path_in: str | Path, task: str, answer_field: str, gold_field: str, path_out: str | Path
+) -> dict[str, int]:
+    """Grade the `answer_field` of each line of `path_in` and write the verdicts to `path_out`; return counts.
+
+    `task` is numeric, text, choice, gsm8k (gold answers in worked solutions) or ``reasoning_gym:<name>``; fields
+    are names with dots. Raises UsageError for bad input, before anything is written.
+    """
+    rows = list(read_file(Path(path_in)))
+    if not rows:
+        raise UsageError(f"{path_in}: no lines in it")
+    golds = [_gold(row, gold_field, task) for row in rows]
+    judge = _judge(task, golds)
+    records = []
+    for row, gold in zip(rows, golds, strict=True):
+        grade = judge(row, row.field(answer_field), gold)
+        verdict = {"status": grade.status, "reason": grade.reason, "parsed": grade.parsed, "gold": gold}
+        records.append({"line": row.number, "id": row.data.get("id"), **verdict})
+    _write_lines(Path(path_out), records)
+    passed = Counter(record["status"] for record in records)["passed"]
+    no_answer = Counter(record["reason"] for record in records)["no_answer"]
+    return {"rows": len(rows), "passed": passed, "failed": len(rows) - passed, "no_answer": no_answer}
+
+
+def _gold(row: Row, gold_field: str, task: str) -> str:
+    text = as_text(row.field(gold_field))
+    gold = gold_label(text) or text if task == "gsm8k" else text
+    if not gold:
+        raise UsageError(f"{row.where}: no gold answer ({gold_field} is empty)")
+    kind = "numeric" if task == "gsm8k" else task
+    if kind in KINDS:
+        check_gold(gold, kind, row.where)
+    return gold
+
+
+def _judge(task: str, golds: list[str]) -> Judge:
+    if task.startswith(reasoning_gym.PREFIX):
+        config = Questions(task=task, size=1)
+        if reasoning_gym.has_own_scorer(task):
+            return _scorer(reasoning_gym.ScoredTask(task, reasoning_gym.open_dataset(config)))
+        return _comparison(infer_kind(golds))
+    if task == "gsm8k":
+        return _comparison("numeric")
+    if task not in KINDS:
+        known = ", ".join(["gsm8k", *KINDS, f"{reasoning_gym.PREFIX}<name>"])
+        raise UsageError(f"unknown task {task!r}; expected one of {known}")
+    return _comparison(task)
+
+
+def _comparison(kind: Kind) -> Judge:
+    return lambda row, value, gold: grade_answer(value, gold, kind)
+
+
+def _scorer(task: reasoning_gym.ScoredTask) -> Judge:
+    def judge(row: Row, value: Any, gold: str) -> Grade:
+        entry = {**row.data, "answer": gold, "metadata": row.field("metadata")}
+        return task.grade_entry(value, entry)
+
+    return judge
+
+
+def _write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    """Write JSON lines under a temporary name and rename, so that no half-written file is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
