@@ -1,0 +1,138 @@
+"""Programs in, verdicts out: the executor, a plain class that others spawn as a Ray actor.
+
+    programs -> by words in the text: lean or rich zygote
+             -> lean: a screened batch shares a child -> deferred, doubtful and audited ones again, isolated
+             -> rich: one child each (isolated lane)
+             -> whatever is lost or ours to blame: again, alone, in a fresh zygote, twice
+             -> verdicts, in the order of the programs
+
+Every program gets exactly one verdict, whatever the programs do. `unknown` is never the program's fault.
+`python -m actors.executor --self-test` shows which layers hold on this machine.
+
+    executor = Executor()
+    [verdict] = executor.run([Program("q1", "def solution():\\n    return 6 * 7")])
+    assert (verdict.status, verdict.value) == ("passed", 42)
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .errors import SandboxError
+from .sandbox.dispatch import Dispatcher, Seat
+from .sandbox.probes import GRADES, grade_of, is_below, open_acts, refusal
+from .sandbox.profiles import LEAN
+from .sandbox.program import Limits, Program
+from .sandbox.supervisor import JailOptions
+from .sandbox.targets import probe_targets
+from .sandbox.verdict import Verdict
+
+__all__ = ["Executor", "Limits", "Program", "Verdict", "self_test"]
+
+DEFAULT_LIMITS = Limits()
+HOSTILE = "def solution():\n    return open('/etc/passwd').read()\n"
+
+
+class Executor:
+    """Runs programs in locked-down zygotes; see the module's docstring for the flow."""
+
+    def __init__(
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        zygotes: int = 1,
+        minimum_grade: str = "B-",
+        batch_lane: bool = True,
+        python: str | None = None,
+        options: JailOptions | None = None,
+    ) -> None:
+        """Start `zygotes` warm zygotes. SandboxError where this machine confines less than `minimum_grade`.
+
+        `python` is the interpreter that programs run in (this one by default). `options` is for tests and
+        diagnosis.
+        """
+        options = options or JailOptions(python=python or sys.executable)
+        self._seats = [Seat(options) for _ in range(zygotes)]
+        self._helpers = ThreadPoolExecutor(max_workers=zygotes, thread_name_prefix="executor")
+        with probe_targets() as targets:
+            self.report = self._seats[0].start_probed(targets)
+        self.grade = grade_of(self.report)
+        if is_below(self.grade, minimum_grade):
+            self.close()
+            raise SandboxError(refusal(self.report, minimum_grade))
+        for seat in self._seats:
+            seat.layers = self.report["layers"]
+        list(self._helpers.map(lambda seat: seat.jail(LEAN.name, fresh=False), self._seats))
+        self._dispatcher = Dispatcher(limits, self._seats, self.grade, batch_lane and self.report["screen"])
+
+    def run(self, programs: Sequence[Program]) -> list[Verdict]:
+        """One verdict per program, in order. May be called from several threads; blocks until all are done."""
+        round_ = self._dispatcher.plan(programs)
+        helpers = [self._helpers.submit(self._dispatcher.work, round_) for _ in self._seats[1 : len(round_)]]
+        self._dispatcher.work(round_)
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+        return round_.done()
+
+    def status(self) -> dict[str, Any]:
+        """What runs here, how well it is confined, and what it has done so far."""
+        return {
+            "grade": self.grade,
+            "layers": self.report["layers"],
+            "open_acts": open_acts(self.report),
+            "python": self.report["python"],
+            "executable": self.report["executable"],
+            "zygotes": len(self._seats),
+            "batch_lane": self._dispatcher.batch_lane,
+            "alarm": self._dispatcher.alarm,
+            **self._dispatcher.counts,
+        }
+
+    def close(self) -> None:
+        """End the zygotes; this executor runs nothing afterwards."""
+        self._helpers.shutdown(wait=True)
+        for seat in self._seats:
+            seat.stop()
+
+
+def self_test(python: str | None = None) -> dict[str, Any]:
+    """What confines programs on this machine: grade, layers, every probe, and one program run in each lane."""
+    executor = Executor(minimum_grade=GRADES[-1], python=python)
+    try:
+        programs = [Program(f"self-test {n}", f"def solution():\n    return {n} * 7\n") for n in range(3)]
+        answers = [verdict.value for verdict in executor.run([*programs, Program("hostile", HOSTILE)])]
+        works = answers == [0, 7, 14, None]
+        return {"works": works, "acts": executor.report["acts"], **executor.status()}
+    finally:
+        executor.close()
+
+
+def describe(result: Mapping[str, Any]) -> str:
+    """The self-test as a table for people."""
+    rows = [("grade", result["grade"]), ("programs run", "correctly" if result["works"] else "WRONGLY")]
+    rows += [("interpreter", f"{result['executable']} ({result['python']})")]
+    rows += [("batch lane", "on" if result["batch_lane"] else "off")]
+    rows += [(f"layer: {name}", state) for name, state in result["layers"].items()]
+    rows += [(f"act: {name}", "OPEN" if name in result["open_acts"] else how) for name, how in result["acts"].items()]
+    return "\n".join(f"{name:<42} {state}" for name, state in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m actors.executor", description="The sandbox of this machine.")
+    parser.add_argument("--self-test", action="store_true", required=True, help="try every layer and print what holds")
+    parser.add_argument("--python", help="the interpreter that programs run in (this one by default)")
+    arguments = parser.parse_args()
+    try:
+        result = self_test(arguments.python)
+    except SandboxError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(describe(result))
+    return 0 if result["works"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

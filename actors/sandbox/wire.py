@@ -1,0 +1,127 @@
+"""What travels between supervisor, zygote and child: fixed binary layouts, one place for all three.
+
+    supervisor --JOB + TASK headers + texts--> zygote            (pipe; trusted sender)
+    child      --AREA header + FRAMEs of CLAIM bodies--> zygote  (shared memory; hostile sender)
+    zygote     --RECORDs: observed facts + one claim--> supervisor  (pipe)
+
+Threat model: a child may write anything into the shared area. The zygote reads it only after the child is
+dead and reaped, and passes on only consecutive indices with bounded lengths; the claim bodies are decoded by
+the supervisor (`verdict.py`), which treats each as what one program says about itself.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import values
+
+JOB = struct.Struct("<IBHIIIII")  # bytes that follow, lane, programs, cpu s, wall ms, memory MB, stdout cap, value cap
+TASK = struct.Struct("<BIIII")  # mode, then the lengths of source, stdin, entry, calls
+AREA = struct.Struct("<III")  # have programs started, frames written, where they end
+FRAME = struct.Struct("<HI")  # program index in the job, length of the claim
+CLAIM = struct.Struct("<cIIIIIQQ")  # outcome, lengths of value, label, message, stdout; total printed, cpu ns, wall ns
+RECORD = struct.Struct("<BHBBIIIIIII")  # type, index, signal, code, cpu us, wall us, maxrss kB, switches x2, flags, len
+LENGTH = struct.Struct("<I")
+
+ISOLATED, BATCH = 0, 1
+SOLUTION, EXPRESSION, STDOUT, CALLS = range(4)
+MODES = {"solution": SOLUTION, "expression": EXPRESSION, "stdout": STDOUT, "calls": CALLS}
+
+FACTS, HEARTBEAT = 0, 1  # record types
+KILLED_WALL, KILLED_CPU, BROKEN_AREA, LEAKED_PROCESS, NO_CHILD, NOT_STARTED, HAS_CLAIM = (1 << bit for bit in range(7))
+
+VALUE, SYNTAX, NO_ENTRY, OUTPUT_LIMIT, EXIT, MEMORY = b"v", b"y", b"m", b"o", b"x", b"M"
+RECURSION, EXCEPTION, BAD_TYPE, TOO_LARGE, DEFER = b"R", b"e", b"b", b"L", b"d"
+
+AREA_BYTES = 4 << 20
+CLAIM_BYTES_MAX = 64 << 10
+STDOUT_TAIL = 2048
+EXIT_AREA_FULL = 113  # the child's own word for "continue with a fresh child"; counts only with frames present
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One program on its way in: everything the child needs, and no gold answer."""
+
+    source: str
+    mode: int = SOLUTION
+    stdin: str = ""
+    entry: str = "solution"
+    calls: tuple = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    size: int
+    lane: int
+    count: int
+    cpu_s: int
+    wall_ms: int
+    memory_mb: int
+    stdout_cap: int
+    value_cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the zygote saw of one program, and the claim that program left, if any."""
+
+    type: int
+    index: int
+    signal: int
+    code: int
+    cpu_us: int
+    wall_us: int
+    maxrss_kb: int
+    waits: int  # times it gave up the processor of its own accord
+    preemptions: int
+    flags: int
+    claim: bytes = b""
+
+
+def pack_text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def pack_task(task: Task) -> bytes:
+    parts = [pack_text(task.source), pack_text(task.stdin), pack_text(task.entry)]
+    parts.append(values.encode(task.calls) if task.calls else b"")
+    return TASK.pack(task.mode, *map(len, parts)) + b"".join(parts)
+
+
+def pack_job(tasks: Sequence[bytes], lane: int, limits: tuple[int, int, int, int, int]) -> bytes:
+    """`tasks` are packed; `limits` are cpu s, wall ms, memory MB, stdout cap, value cap."""
+    body = b"".join(tasks)
+    return JOB.pack(len(body), lane, len(tasks), *limits) + body
+
+
+def unpack_tasks(body: bytes, count: int) -> list[Task]:
+    tasks = []
+    at = 0
+    for _ in range(count):
+        mode, *lengths = TASK.unpack_from(body, at)
+        at += TASK.size
+        parts = []
+        for length in lengths:
+            parts.append(bytes(body[at : at + length]))
+            at += length
+        source, stdin, entry = (part.decode("utf-8", "surrogatepass") for part in parts[:3])
+        tasks.append(Task(source, mode, stdin, entry, values.decode(parts[3]) if parts[3] else ()))
+    return tasks
+
+
+def pack_record(record: Record) -> bytes:
+    r = record
+    head = (r.type, r.index, r.signal, r.code, r.cpu_us, r.wall_us, r.maxrss_kb, r.waits, r.preemptions, r.flags)
+    return RECORD.pack(*head, len(r.claim)) + r.claim
+
+
+def unpack_record(buffer: bytes | bytearray, at: int) -> tuple[Record, int] | None:
+    """The record at `at` and where the next begins, or None while it has not arrived in full."""
+    if len(buffer) - at < RECORD.size:
+        return None
+    *head, length = RECORD.unpack_from(buffer, at)
+    end = at + RECORD.size + length
+    if len(buffer) < end:
+        return None
+    return Record(*head, bytes(buffer[at + RECORD.size : end])), end
