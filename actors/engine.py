@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import EngineError, UsageError
-from actors.ledger import Ledger
+from actors.ledger import Attempt, Ledger
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -54,6 +54,8 @@ class Request:
     seed: int = 0
     prefix: str = ""
     adapter: str | None = None  # path of a LoRA adapter
+    key: str = ""  # what recorded answers are looked up by: the plain question
+    purpose: str = ""  # what the tokens are booked on in the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ class Engine:
     async def _sample(self, request: Request, first: int, count: int) -> list[Completion]:
         """Samples `first` .. `first + count - 1` of a request; the prompt is computed once for all of them."""
         outputs: dict[int, _Output] = {}
-        attempts = {i: self._note_start(f"{request.id}/{first + i}") for i in range(count)}
+        attempts = [self._note_start(request, first + i) for i in range(count)]
         result = None
         try:
             async for result in self._engine.generate(
@@ -200,19 +202,19 @@ class Engine:
                 for piece in result.outputs:
                     output = outputs.setdefault(piece.index, _Output())
                     output.add(piece)
-                    self._note_count(f"{request.id}/{first + piece.index}", attempts[piece.index], output)
+                    if attempt := attempts[piece.index]:
+                        attempt.tokens = len(output.token_ids)
         finally:
-            for i, attempt in attempts.items():
-                self._note_finish(f"{request.id}/{first + i}", attempt)
+            for attempt in attempts:
+                if attempt:
+                    attempt.finish()
         assert result is not None
         return [self._completion(request, first + i, outputs[i], result) for i in range(count)]
 
     def _render(self, request: Request) -> str | dict[str, Any]:
         if isinstance(request.prompt, str):
             return request.prompt + request.prefix
-        text = self._tokenizer.apply_chat_template(
-            list(request.prompt), tokenize=False, add_generation_prompt=True
-        )
+        text = self._tokenizer.apply_chat_template(list(request.prompt), tokenize=False, add_generation_prompt=True)
         # The template has put the special tokens in already.
         return {"prompt_token_ids": self._tokenizer.encode(text + request.prefix, add_special_tokens=False)}
 
@@ -274,20 +276,10 @@ class Engine:
         return reasoning or "", answer or ""
 
     def _failure(self, request: Request, index: int, error: str) -> Completion:
-        return Completion(
-            request.id, index, "", "", "error", 0, 0, request.seed + index, self.name, error=error
-        )
+        return Completion(request.id, index, "", "", "error", 0, 0, request.seed + index, self.name, error=error)
 
-    def _note_start(self, sample_id: str) -> str:
-        return self._ledger.start(sample_id) if self._ledger else ""
-
-    def _note_count(self, sample_id: str, attempt: str, output: _Output) -> None:
-        if self._ledger:
-            self._ledger.count(sample_id, attempt, len(output.token_ids))
-
-    def _note_finish(self, sample_id: str, attempt: str) -> None:
-        if self._ledger:
-            self._ledger.finish(sample_id, attempt)
+    def _note_start(self, request: Request, index: int) -> Attempt | None:
+        return self._ledger.start(f"{request.id}/{index}", request.purpose) if self._ledger else None
 
     async def check_health(self) -> None:
         """Generate one token. Raises EngineError (or ends the process) when the engine cannot."""

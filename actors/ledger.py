@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.segments import SegmentWriter, read_segments
@@ -22,9 +22,34 @@ if TYPE_CHECKING:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
+    text = pa.string()
     return pa.schema(
-        [("sample_id", pa.string()), ("attempt", pa.string()), ("tokens", pa.int64()), ("done", pa.bool_())]
+        [("purpose", text), ("sample_id", text), ("attempt", text), ("tokens", pa.int64()), ("done", pa.bool_())]
     )
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt at one sample. The engine sets `tokens` as they come and calls `finish` at the end."""
+
+    ledger: Ledger
+    sample_id: str
+    purpose: str
+    tokens: int = 0
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+    def finish(self) -> None:
+        """The attempt is over, in whichever way; its last count stands."""
+        self.ledger.finish(self)
+
+    def row(self, done: bool) -> dict[str, object]:
+        return {
+            "purpose": self.purpose,
+            "sample_id": self.sample_id,
+            "attempt": self.id,
+            "tokens": self.tokens,
+            "done": done,
+        }
 
 
 class Ledger:
@@ -32,34 +57,28 @@ class Ledger:
 
     def __init__(self, folder: str, *, interval: float = 1.0) -> None:
         self._writer = SegmentWriter(folder, _schema(), interval=interval)
-        self._running: dict[tuple[str, str], int] = {}
+        self._running: dict[str, Attempt] = {}
         self._lock = threading.Lock()
         self._interval = interval
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._write_regularly, name="ledger", daemon=True)
         self._thread.start()
 
-    def start(self, sample_id: str) -> str:
-        """Note the start of an attempt at `sample_id`; returns the attempt's id."""
-        attempt = uuid.uuid4().hex[:12]
+    def start(self, sample_id: str, purpose: str = "") -> Attempt:
+        """Note the start of an attempt at `sample_id`, whose tokens are booked on `purpose`."""
+        attempt = Attempt(self, sample_id, purpose)
         with self._lock:
-            self._running[sample_id, attempt] = 0
+            self._running[attempt.id] = attempt
         return attempt
 
-    def count(self, sample_id: str, attempt: str, tokens: int) -> None:
-        """Note that the attempt has generated `tokens` tokens so far."""
+    def finish(self, attempt: Attempt) -> None:
         with self._lock:
-            self._running[sample_id, attempt] = tokens
-
-    def finish(self, sample_id: str, attempt: str) -> None:
-        """Note that the attempt is over; its last count stands."""
-        with self._lock:
-            tokens = self._running.pop((sample_id, attempt))
-        self._writer.append([_row(sample_id, attempt, tokens, True)])
+            del self._running[attempt.id]
+        self._writer.append([attempt.row(done=True)])
 
     def flush(self) -> None:
         with self._lock:
-            running = [_row(*key, tokens, False) for key, tokens in self._running.items()]
+            running = [attempt.row(done=False) for attempt in self._running.values()]
         self._writer.flush(running)
 
     def close(self) -> None:
@@ -72,10 +91,6 @@ class Ledger:
             self.flush()
 
 
-def _row(sample_id: str, attempt: str, tokens: int, done: bool) -> dict[str, object]:
-    return {"sample_id": sample_id, "attempt": attempt, "tokens": tokens, "done": done}
-
-
 @dataclass(frozen=True, slots=True)
 class Spending:
     """Tokens generated according to a ledger folder, finished attempts or not."""
@@ -84,12 +99,13 @@ class Spending:
     tokens: int
 
 
-def read_spending(folder: str) -> Spending:
-    """Sum of the highest token count of every (sample, attempt) in `folder`."""
+def read_spending(folder: str, purpose: str = "") -> Spending:
+    """Sum over (sample, attempt) of the highest token count noted in `folder` for `purpose`."""
     highest: dict[tuple[str, str], int] = {}
     for table in read_segments(folder):
-        columns = (table[name].to_pylist() for name in ("sample_id", "attempt", "tokens"))
-        for sample_id, attempt, tokens in zip(*columns, strict=True):
-            key = (sample_id, attempt)
-            highest[key] = max(highest.get(key, 0), tokens)
+        columns = (table[name].to_pylist() for name in ("purpose", "sample_id", "attempt", "tokens"))
+        for booked_on, sample_id, attempt, tokens in zip(*columns, strict=True):
+            if booked_on == purpose:
+                key = (sample_id, attempt)
+                highest[key] = max(highest.get(key, 0), tokens)
     return Spending(len(highest), sum(highest.values()))

@@ -46,9 +46,14 @@ class Engine(Strict):
     tensor_parallel_size: int = Field(1, ge=1)
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
     max_num_seqs: int = Field(64, ge=1, description="sequences in flight per engine")
+    max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
+    reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
+    kv_cache_gb: float = Field(4, gt=0, description="memory of the key-value cache where there is no GPU")
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
     cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
-    options: dict[str, Any] = Field(default_factory=dict, description="further vLLM engine arguments")
+    options: dict[str, Any] = Field(default_factory=dict, description="further arguments of vLLM's engine")
+    question_column: str = Field("question", description="of a recorded file: what answers are looked up by")
+    completion_column: str = Field("completion", description="of a recorded file: the answer")
 
     @model_validator(mode="after")
     def _range(self) -> Engine:
@@ -75,8 +80,8 @@ class Teacher(Engine, SamplingConfig):
 class Execution(Strict):
     """The pool of sandboxed executors and the limits of one program."""
 
-    replicas: tuple[int, int] = (1, 1)
-    batch: int = Field(128, ge=1, description="programs per call")
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) executors")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per executor")
     cpu_s: float = Field(2, gt=0)
     wall_s: float = Field(8, gt=0)
     memory_mb: int = Field(256, ge=16)
@@ -112,6 +117,7 @@ class Train(Strict):
     workers: int | tuple[int, int] = Field(1, description="number of workers, or (min, max) for elastic training")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
+    threads_per_worker: int | None = Field(None, ge=1, description="default: its CPUs; all cores for one CPU worker")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="of the questions; never the test set")
     eval_steps: int = Field(100, ge=1)
     save_steps: int = Field(100, ge=1)
@@ -135,7 +141,7 @@ class PaD(Strict):
 
     recipe: Literal["pad"] = "pad"
     target: Literal["program", "rationale"] = "program"
-    prompt: str = Field("instruct", description="instruct, or the name of a few-shot context in pipelines/prompts")
+    prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
     max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
     filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
 
@@ -143,7 +149,8 @@ class PaD(Strict):
 class Run(Strict):
     """A whole run: questions, teacher, execution, recipe, training, evaluation."""
 
-    run_dir: str = "runs/default"
+    run_dir: str = Field("runs/default", description="folder or URI that every node reaches")
+    cpus: int | None = Field(None, ge=1, description="logical CPUs of a Ray started here (default: at least 4)")
     questions: Questions
     teacher: Teacher
     execution: Execution = Execution()

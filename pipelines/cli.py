@@ -1,0 +1,162 @@
+"""The `raydistill` program: short verbs over one YAML file per run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from actors.errors import RaydistillError, UsageError
+
+app = typer.Typer(
+    name="raydistill",
+    help="Distil what a large language model can reason into a small one: generate, execute, select, train, serve.",
+    epilog="The same command again goes on where it stopped. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="settings to change, as key.path=value (teacher.temperature=0.7)", show_default=False),
+]
+RunDir = Annotated[str | None, typer.Option(help="folder or URI of the run; overrides run_dir of the file")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+
+
+def _console(quiet: bool) -> Console | None:
+    return None if quiet else Console(soft_wrap=True)
+
+
+def _load(config: Path, overrides: list[str] | None, run_dir: str | None) -> Any:
+    from pipelines.config import load_config
+
+    return load_config(config, [*(overrides or []), *([f"run_dir={run_dir}"] if run_dir else [])])
+
+
+@app.command()
+def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """The whole run: synthesise, verify, train, evaluate, report."""
+    from pipelines.run import run as run_all
+
+    run_all(_load(config, overrides, run_dir), _console(quiet))
+
+
+@app.command()
+def synth(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Only sample the teacher, verify and select: examples, but no student."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.synthesise(loaded))
+
+
+@app.command()
+def train(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Train the student (synthesising first whatever is missing)."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.train(runner.synthesise(loaded)))
+
+
+@app.command("eval")
+def evaluate(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Evaluate the models that the file names (the student must have been trained)."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, _: runner.evaluate(("teacher", "base", "student")))
+
+
+def _stages(
+    config: Path,
+    overrides: list[str] | None,
+    run_dir: str | None,
+    quiet: bool,
+    work: Callable[[Any, Any], object],
+) -> None:
+    from pipelines.run import Runner
+
+    runner = Runner(_load(config, overrides, run_dir), _console(quiet))
+    try:
+        work(runner, runner.start())
+        runner.finish()
+    finally:
+        runner.close()
+
+
+@app.command("exec")
+def execute(
+    path: Annotated[
+        Path | None, typer.Argument(help="JSONL file with one program per line", metavar="IN.jsonl")
+    ] = None,
+    field: Annotated[str, typer.Option(help="field that holds the program; dots for nested ones")] = "program",
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the verdicts, one per line, in order")] = None,
+    mode: Annotated[str, typer.Option(help="what the result is: solution, expression or stdout")] = "solution",
+    cpu_s: Annotated[float, typer.Option(help="CPU seconds per program")] = 2,
+    wall_s: Annotated[float, typer.Option(help="wall-clock seconds per program")] = 8,
+    memory_mb: Annotated[int, typer.Option(help="memory per program")] = 256,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="show how well this machine confines programs")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run programs in the sandbox; without gold answers `passed` means that a value came back."""
+    from pipelines.batch_exec import execute_file, print_self_test
+
+    if self_test:
+        print_self_test(Console())
+        return
+    if path is None or out is None:
+        raise UsageError("exec: expected IN.jsonl and --out OUT.jsonl (or --self-test)")
+    from actors.executor import Limits
+
+    limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_mb=memory_mb)
+    counts = execute_file(path, field, out, mode=mode, limits=limits, console=_console(quiet))
+    if not quiet:
+        Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@app.command()
+def grade(
+    path: Annotated[Path, typer.Argument(help="JSONL file", metavar="IN.jsonl")],
+    task: Annotated[str, typer.Option(help="numeric, text, choice, gsm8k or reasoning_gym:<name>")],
+    answer_field: Annotated[str, typer.Option(help="field with the answer to judge; dots for nested ones")],
+    gold_field: Annotated[str, typer.Option(help="field with the gold answer")],
+    out: Annotated[Path, typer.Option(help="JSONL file for the verdicts, one per line, in order")],
+    quiet: Quiet = False,
+) -> None:
+    """Grade answers against gold answers."""
+    from pipelines.tasks.grade_file import grade_file
+
+    counts = grade_file(path, task, answer_field, gold_field, out)
+    if not quiet:
+        Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@app.command()
+def serve(
+    student: Annotated[str, typer.Argument(help="a run directory, or a student directory", metavar="STUDENT_OR_RUN")],
+    host: Annotated[str, typer.Option(help="address to listen on; loopback unless told otherwise")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+    replicas: Annotated[int, typer.Option(help="most engine replicas")] = 1,
+) -> None:
+    """Serve the student: OpenAI-compatible chat and completions, and POST /v1/solve with executed answers."""
+    from serve.app import serve_student
+
+    serve_student(student, host=host, port=port, replicas=replicas, console=Console(soft_wrap=True))
+
+
+def main() -> None:
+    """Console entry point: errors of ours are one line on stderr."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(error, 2)
+    except RaydistillError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what is finished is stored: the same command goes on from here", 130)
+
+
+def _fail(message: object, code: int) -> None:
+    print("raydistill: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(code)

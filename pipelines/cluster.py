@@ -1,0 +1,131 @@
+"""Connecting to Ray, and the pools that a run's configuration asks for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from actors.engine import Engine, EngineSettings
+from actors.errors import UsageError
+from actors.executor import Executor, Limits
+from actors.pool import Pool, PoolSettings
+from actors.recorded import RecordedEngine
+from pipelines import config as settings
+from pipelines.tasks.rows import expand
+
+EXECUTOR_CALLS_IN_FLIGHT = 4
+
+
+def connect(cpus: int | None = None) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine.
+
+    A Ray started here gets at least 4 logical CPUs: the pools reserve shares of cores, not cores.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+    else:
+        count = cpus or max(4, os.cpu_count() or 1)
+        ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+
+
+def check_model(path: str, setting: str) -> None:
+    """Raise UsageError unless `path` is a model directory or may be a hub id."""
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
+    elif "://" not in path and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
+        raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
+
+
+def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
+    """The pool of engines of `config`, not yet started."""
+    if config.engine == "recorded":
+        arguments = (_absolute(expand(config.model)), config.question_column, config.completion_column)
+        return Pool(PoolSettings(name, RecordedEngine, arguments, cpus=0.1))
+    import ray
+
+    on_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    engine = EngineSettings(
+        model=_absolute(config.model),
+        revision=config.revision,
+        dtype=config.dtype,
+        max_model_len=config.max_model_len,
+        tensor_parallel_size=config.tensor_parallel_size,
+        gpu_memory_utilization=config.gpu_memory_utilization,
+        max_num_seqs=config.max_num_seqs,
+        reasoning_parser=config.reasoning_parser,
+        max_lora_rank=config.max_lora_rank,
+        ledger=ledger,
+        options=config.options,
+    )
+    return Pool(
+        PoolSettings(
+            name,
+            Engine,
+            (engine,),
+            replicas=config.replicas,
+            cpus=config.cpus,
+            gpus=config.tensor_parallel_size if on_gpu else 0,
+            calls_in_flight=2 * config.max_num_seqs,
+            environment=_engine_environment(config),
+        )
+    )
+
+
+def _engine_environment(config: settings.Engine) -> dict[str, str]:
+    """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb:g}",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    if Path(config.model).is_dir():
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def executor_pool(name: str, config: settings.Execution) -> Pool:
+    """The pool of sandboxed executors, not yet started."""
+    limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
+    return Pool(
+        PoolSettings(
+            name,
+            make_executor,
+            (limits, config.minimum_grade),
+            replicas=config.replicas,
+            cpus=config.cpus,
+            calls_in_flight=EXECUTOR_CALLS_IN_FLIGHT,
+        )
+    )
+
+
+def make_executor(limits: Limits, minimum_grade: str) -> Executor:
+    return Executor(limits, minimum_grade=minimum_grade)
+
+
+def _absolute(model: str) -> str:
+    """Actors run in folders of their own: a local model needs its full path."""
+    return str(Path(model).resolve()) if Path(model).exists() else model
+
+
+def free_resources() -> dict[str, float]:
+    """CPUs and GPUs of the cluster that no actor has reserved."""
+    import ray
+
+    available = ray.available_resources()
+    return {name: available.get(name, 0.0) for name in ("CPU", "GPU")}

@@ -1,0 +1,75 @@
+"""PaD, program-aided distillation (arXiv 2305.13888, NAACL 2024): the rationale is a program that was run.
+
+Needs a teacher that writes Python and questions with gold answers. The teacher is asked for `solution()`
+(section 2.1); the executor runs every program, and only those whose value equals the label remain, so that syntax
+errors, run-time errors, time-outs and wrong results leave the data by one rule (section 2.2). The student learns
+question -> program by plain cross-entropy on the program (section 2.2, equation 1). `target: rationale` is
+the chain-of-thought baseline, filtered by final answer; `filter: false` is the unfiltered ablation.
+
+Unlike the released code: values are compared within an explicit tolerance instead of being rounded, programs run in
+a sandbox, duplicates are found by syntax tree, and train and validation sets are split by question.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pipelines.config import PaD
+from pipelines.dedup import canonical_program
+from pipelines.extract import extract_program, final_reply
+from pipelines.prompts import fence, render
+from pipelines.recipe import Prompt, Selection
+from pipelines.records import Example, Question, Sample, Segment, content_hash
+
+
+class ProgramAidedDistillation:
+    """The recipe of PaD, first half: synthesis, verification by execution, fine-tuning on verified programs."""
+
+    name = "pad"
+
+    def __init__(self, config: PaD) -> None:
+        self.config = config
+        self.executes = config.target == "program"
+
+    def prompts(self, question: Question) -> list[Prompt]:
+        """One prompt per question; n samples of it are drawn."""
+        context = f"{self.config.target}-{self.config.prompt}"
+        return [Prompt(context, render(self.config.prompt, self.config.target, question.text))]
+
+    def student_prompt(self, question: Question) -> Prompt:
+        return Prompt(self.config.target, render("instruct", self.config.target, question.text))
+
+    def extract(self, text: str) -> str | None:
+        return extract_program(text) if self.executes else final_reply(text) or None
+
+    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
+        """At most m distinct verified outputs, in the order of their samples."""
+        dropped: Counter[str] = Counter()
+        kept: dict[str, Sample] = {}
+        for sample in samples:
+            if sample.status == "unknown" or not sample.output or self.config.filter and sample.status != "passed":
+                dropped[sample.reason] += 1
+            elif (form := self._form(sample.output)) in kept:
+                dropped["duplicate"] += 1
+            elif len(kept) == self.config.max_programs:
+                dropped["over_limit"] += 1
+            else:
+                kept[form] = sample
+        return Selection([self._example(question, sample) for sample in kept.values()], dict(dropped))
+
+    def _form(self, output: str) -> str:
+        """What two outputs share when they are the same solution."""
+        return (canonical_program(output) if self.executes else None) or " ".join(output.split())
+
+    def _example(self, question: Question, sample: Sample) -> Example:
+        completion = fence(sample.output) if self.executes else sample.output
+        return Example(
+            id=content_hash(self.name, sample.id, completion),
+            question_id=question.id,
+            messages=tuple(self.student_prompt(question).messages),
+            completion=(Segment(completion),),
+            group=question.id,
+            answer=sample.value,
+            source=sample.id,
+        )

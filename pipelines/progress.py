@@ -1,0 +1,48 @@
+"""Progress of long work: live bars on a terminal, a plain line every few seconds elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Bar:
+    """One piece of long work. `update(done, note)` says how far it is."""
+
+    def __init__(self, console: Console | None, title: str, total: int | None) -> None:
+        self._console, self._title, self._total = console, title, total
+        self._live: Progress | None = None
+        self._said = time.monotonic()
+        if console and console.is_terminal:
+            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+            self._live = Progress(*columns, TextColumn("{task.fields[note]}"), console=console)
+            self._task = self._live.add_task(title, total=total, note="")
+            self._live.start()
+
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        self._total = total or self._total
+        if self._live:
+            self._live.update(self._task, completed=done, total=self._total, note=note)
+        elif self._console and time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            self._console.print(f"{self._title}: {done:,} of {self._total or '?'}  {note}".rstrip())
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+
+
+@contextmanager
+def bar(console: Console | None, title: str, total: int | None = None) -> Iterator[Bar]:
+    """A `Bar` that ends with the block."""
+    made = Bar(console, title, total)
+    try:
+        yield made
+    finally:
+        made.close()

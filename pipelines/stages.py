@@ -1,0 +1,273 @@
+"""The three stages of a pass, as Ray Data actors; the streaming row is one question carrying its samples.
+
+    Generate   consumes questions             waits for the engine pool     writes completions/
+    Verify     consumes their completions     waits for the executor pool   writes verdicts/
+    Select     consumes verified questions    waits for nobody              writes examples/
+
+Generate and Verify read what an earlier run has stored instead of paying for it again, and store each new result
+before they pass it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.engine import Completion, Request, Sampling
+from actors.executor import Program
+from actors.pool import PoolClient
+from actors.segments import SegmentWriter, resolve
+from pipelines.recipe import Prompt, Recipe
+from pipelines.records import Question, Sample, content_hash
+from pipelines.schemas import completion_schema, generated_schema, outcome_schema, verdict_schema, verified_schema
+from pipelines.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEGMENTS_IN_MEMORY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a pass asks: whose prompt, how many samples, drawn how."""
+
+    recipe: Recipe
+    sampling: Sampling
+    n: int
+    seed: int
+    purpose: str = ""  # what the engine's ledger books the tokens on
+    adapter: str | None = None  # LoRA adapter of the model that is asked
+    student: bool = False  # ask as the student is asked, not as the teacher
+
+    def prompts(self, question: Question) -> list[Prompt]:
+        return [self.recipe.student_prompt(question)] if self.student else list(self.recipe.prompts(question))
+
+    def sample_ids(self, question: Question) -> list[str]:
+        return [f"{question.id}/{p.context}/{i}" for p in self.prompts(question) for i in range(self.n)]
+
+    def request(self, question: Question, prompt: Prompt, indices: tuple[int, ...]) -> Request:
+        """The request for these samples. Seeds of different prompts are far apart: sample i takes the first plus i."""
+        return Request(
+            id=f"{question.id}/{prompt.context}",
+            prompt=prompt.messages,
+            sampling=self.sampling,
+            indices=indices,
+            seed=int(content_hash(self.seed, question.id, prompt.context, length=12), 16),
+            adapter=self.adapter,
+            key=question.text,
+            purpose=self.purpose,
+        )
+
+
+class StoredRows:
+    """Rows of earlier segments by sample id; holds the segments used last in memory."""
+
+    def __init__(self) -> None:
+        self._segments: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
+
+    def find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """All rows of the segments `uris`, by sample id."""
+        found: dict[str, dict[str, Any]] = {}
+        for uri in uris:
+            found |= self._segment(uri)
+        return found
+
+    def _segment(self, uri: str) -> dict[str, dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        if uri not in self._segments:
+            filesystem, path = resolve(uri)
+            rows = pq.read_table(path, filesystem=filesystem).to_pylist()
+            self._segments[uri] = {row["sample_id"]: row for row in rows}
+            if len(self._segments) > SEGMENTS_IN_MEMORY:
+                self._segments.popitem(last=False)
+        self._segments.move_to_end(uri)
+        return self._segments[uri]
+
+
+def to_question(row: dict[str, Any]) -> Question:
+    return Question(row["question_id"], row["text"], row["answer"], json.loads(row["meta"]))
+
+
+class Generate:
+    """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
+
+    def __init__(self, asking: Asking, engines: PoolClient, folder: str) -> None:
+        self._asking, self._engines = asking, engines
+        self._writer = SegmentWriter(folder, completion_schema())
+        self._stored = StoredRows()
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        rows = await asyncio.gather(*map(self._complete, batch.to_pylist()))
+        await asyncio.to_thread(self._writer.flush)
+        return pa.Table.from_pylist(rows, schema=generated_schema())
+
+    async def _complete(self, row: dict[str, Any]) -> dict[str, Any]:
+        question = to_question(row)
+        stored = self._stored.find(row["stored_completions"])
+        missing = self._missing(question, stored)
+        fresh = {}
+        if missing:
+            for completion in await self._engines.call("generate", missing):
+                fresh[completion.sample_id] = _completion_row(question, completion)
+            self._writer.append([made for made in fresh.values() if not made["error"]])
+        ids = self._asking.sample_ids(question)
+        return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
+
+    def _missing(self, question: Question, stored: dict[str, Any]) -> list[Request]:
+        requests = []
+        for prompt in self._asking.prompts(question):
+            ids = [f"{question.id}/{prompt.context}/{i}" for i in range(self._asking.n)]
+            indices = tuple(i for i, sample_id in enumerate(ids) if sample_id not in stored)
+            if indices:
+                requests.append(self._asking.request(question, prompt, indices))
+        return requests
+
+
+def _completion_row(question: Question, completion: Completion) -> dict[str, Any]:
+    names = ("index", "seed", "text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
+    return {
+        "sample_id": completion.sample_id,
+        "question_id": question.id,
+        "context": completion.request_id.partition("/")[2],
+        **{name: getattr(completion, name) for name in names},
+        "engine": completion.engine,
+        "error": completion.error,
+    }
+
+
+class Verify:
+    """Judges completions: runs their programs, or reads their stated answers, and compares with the gold answer.
+
+    The gold answer stays here; an executor sees programs only. `unknown` is never stored, so the next run tries again.
+    """
+
+    def __init__(self, recipe: Recipe, task: Task, executors: PoolClient, folder: str) -> None:
+        self._recipe, self._task, self._executors = recipe, task, executors
+        self._writer = SegmentWriter(folder, verdict_schema())
+        self._stored = StoredRows()
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        rows = batch.to_pylist()
+        known = [self._stored.find(row["stored_verdicts"]) for row in rows]
+        pending = [
+            (to_question(row), completion)
+            for row, stored in zip(rows, known, strict=True)
+            for completion in row["completions"]
+            if completion["sample_id"] not in stored
+        ]
+        fresh = {verdict["sample_id"]: verdict for verdict in await self._judge(pending)}
+        self._writer.append([verdict for verdict in fresh.values() if verdict["status"] != "unknown"])
+        await asyncio.to_thread(self._writer.flush)
+        for row, stored in zip(rows, known, strict=True):
+            ids = [completion["sample_id"] for completion in row["completions"]]
+            row["verdicts"] = [stored.get(i) or fresh[i] for i in ids]
+            row["verified"] = sum(i not in stored for i in ids)
+        return pa.Table.from_pylist(rows, schema=verified_schema())
+
+    async def _judge(self, pending: list[tuple[Question, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """A verdict for every (question, completion)."""
+        outputs = [None if c["error"] else self._recipe.extract(c["text"]) for _, c in pending]
+        runs: dict[str, Any] = {}
+        if self._recipe.executes:
+            programs = [
+                Program(completion["sample_id"], output)
+                for (_, completion), output in zip(pending, outputs, strict=True)
+                if output is not None
+            ]
+            if programs:
+                runs = {verdict.id: verdict for verdict in await self._executors.call("run", programs)}
+        return [
+            self._verdict(question, completion, output, runs.get(completion["sample_id"]))
+            for (question, completion), output in zip(pending, outputs, strict=True)
+        ]
+
+    def _verdict(self, question: Question, completion: dict[str, Any], output: str | None, run: Any) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "sample_id": completion["sample_id"],
+            "question_id": question.id,
+            "output": output or "",
+            "value": "",
+        }
+        if completion["error"]:
+            return row | {"status": "unknown", "reason": "engine_error", "message": completion["error"]}
+        if output is None:
+            reason = "length" if completion["finish_reason"] == "length" else "no_program"
+            return row | {"status": "failed", "reason": reason if self._recipe.executes else "no_answer"}
+        if run is not None:
+            names = ("status", "reason", "kind", "message", "stdout", "cpu_s", "wall_s", "grade", "lane")
+            row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}
+            if run.status != "passed":
+                return row
+        grade = self._task.grade(run.value if run is not None else output, question)
+        value = row["value"] or grade.parsed
+        return row | {"status": grade.status, "reason": grade.reason, "value": value}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+class Select:
+    """Turns verified questions into examples (stored) and outcomes (passed on to the driver)."""
+
+    def __init__(self, recipe: Recipe, folder: str | None) -> None:
+        from pipelines.example_store import example_schema
+
+        self._recipe = recipe
+        self._writer = SegmentWriter(folder, example_schema()) if folder else None
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        outcomes = [self._outcome(row) for row in batch.to_pylist()]
+        if self._writer:
+            self._writer.flush()
+        return pa.Table.from_pylist(outcomes, schema=outcome_schema())
+
+    def _outcome(self, row: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.example_store import to_row
+
+        samples = [to_sample(c, v) for c, v in zip(row["completions"], row["verdicts"], strict=True)]
+        outcome: dict[str, Any] = {
+            "question_id": row["question_id"],
+            "statuses": [sample.status for sample in samples],
+            "reasons": [sample.reason for sample in samples],
+            "values": [sample.value[:200] for sample in samples],
+            "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
+            "completion_tokens": sum(sample.completion_tokens for sample in samples),
+            "grade": next((v["grade"] for v in row["verdicts"] if v["grade"]), ""),
+            "generated": row["generated"],
+            "verified": row["verified"],
+            "kept": [],
+            "dropped": [],
+        }
+        if self._writer:
+            selection = self._recipe.select(to_question(row), samples)
+            self._writer.append([to_row(example) for example in selection.examples])
+            outcome["kept"] = [example.source for example in selection.examples]
+            outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
+        return outcome
+
+
+def to_sample(completion: dict[str, Any], verdict: dict[str, Any]) -> Sample:
+    """A completion and its verdict as one record."""
+    shared = ("question_id", "index", "text", "prompt_tokens", "completion_tokens", "finish_reason", "seed", "context")
+    return Sample(
+        id=completion["sample_id"],
+        **{name: completion[name] for name in shared},
+        output=verdict["output"],
+        status=verdict["status"],
+        reason=verdict["reason"],
+        value=verdict["value"],
+        detail=verdict["message"] or "",
+    )

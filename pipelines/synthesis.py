@@ -1,0 +1,177 @@
+"""One pass over questions: sample, verify, select; streaming, resumable, every id accounted for.
+
+    questions --Generate--> completions --Verify--> verdicts --Select--> examples, outcomes     (pipelines.stages)
+
+A pass is used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
+on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
+recipe and the questions. So more samples per question, other limits or another selection reuse what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import RaydistillError
+from actors.pool import PoolClient
+from actors.segments import list_segments, resolve
+from pipelines.records import Question
+from pipelines.schemas import question_schema
+from pipelines.stages import Asking, Generate, Select, Verify
+from pipelines.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+QUESTIONS_PER_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What to do with some questions, and where the results are kept (`examples` None: select nothing)."""
+
+    asking: Asking
+    task: Task
+    completions: str
+    verdicts: str
+    examples: str | None = None
+    samples_in_flight: int = 128
+
+
+@dataclass(slots=True)
+class PassResult:
+    """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for."""
+
+    questions: int = 0
+    samples: int = 0
+    generated: int = 0  # samples generated now; the others were stored by an earlier run
+    verified: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    examples: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    grade: str = ""
+    outcomes: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+
+    def add(self, outcome: dict[str, Any], keep: bool) -> None:
+        self.questions += 1
+        self.samples += len(outcome["statuses"])
+        for name in ("generated", "verified", "prompt_tokens", "completion_tokens"):
+            setattr(self, name, getattr(self, name) + outcome[name])
+        self.examples += len(outcome["kept"])
+        self.statuses.update(outcome["statuses"])
+        self.reasons.update(outcome["reasons"])
+        self.dropped.update(outcome["dropped"])
+        self.grade = self.grade or outcome["grade"]
+        if keep:
+            self.outcomes[outcome["question_id"]] = (outcome["statuses"], outcome["values"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the outcomes."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "outcomes"}
+
+
+class Stored:
+    """Which samples of a folder of segments are stored already, and in which segment."""
+
+    def __init__(self, folder: str) -> None:
+        import pyarrow.parquet as pq
+
+        filesystem, _ = resolve(folder)
+        scheme = folder.partition("://")[0] + "://" if "://" in folder else ""
+        self.ids: set[str] = set()
+        self._segments: defaultdict[str, set[str]] = defaultdict(set)
+        for path in list_segments(folder):
+            table = pq.read_table(path, filesystem=filesystem, columns=["sample_id", "question_id"])
+            self.ids.update(table["sample_id"].to_pylist())
+            for question_id in set(table["question_id"].to_pylist()):
+                self._segments[question_id].add(scheme + path)
+
+    def segments(self, question_id: str) -> list[str]:
+        return sorted(self._segments.get(question_id, ()))
+
+
+def missing_samples(plan: Pass, questions: Sequence[Question]) -> int:
+    """How many samples of a pass no earlier run has stored: 0 means that no engine is needed."""
+    stored = Stored(plan.completions).ids
+    return sum(i not in stored for question in questions for i in plan.asking.sample_ids(question))
+
+
+def run_pass(
+    plan: Pass,
+    questions: Sequence[Question],
+    engines: PoolClient,
+    executors: PoolClient,
+    *,
+    keep_outcomes: bool = False,
+    on_progress: Callable[[PassResult], None] | None = None,
+) -> PassResult:
+    """Run a pass to its end. Raises RaydistillError naming questions that did not come back exactly once."""
+    from ray.data import ActorPoolStrategy
+
+    per_question = max(1, len(plan.asking.sample_ids(questions[0])))
+    batch = max(1, math.ceil(plan.samples_in_flight / per_question / 4))
+    flow = _source(plan, questions, batch)
+    one = {"batch_format": "pyarrow", "compute": ActorPoolStrategy(size=1), "num_cpus": 0}
+    flow = flow.map_batches(
+        Generate,
+        fn_constructor_args=(plan.asking, engines, plan.completions),
+        batch_size=batch,
+        max_concurrency=2,
+        **one,
+    )
+    verify = (plan.asking.recipe, plan.task, executors, plan.verdicts)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, batch_size=None, max_concurrency=2, **one)
+    flow = flow.map_batches(Select, fn_constructor_args=(plan.asking.recipe, plan.examples), batch_size=None, **one)
+    result, seen = PassResult(), Counter[str]()
+    for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
+        for outcome in table.to_pylist():
+            seen[outcome["question_id"]] += 1
+            result.add(outcome, keep_outcomes)
+        if on_progress:
+            on_progress(result)
+    _account(questions, seen)
+    return result
+
+
+def _source(plan: Pass, questions: Sequence[Question], batch: int) -> Any:
+    import ray
+
+    completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
+    size = max(batch, QUESTIONS_PER_BLOCK)
+    return ray.data.from_arrow(
+        [_to_table(questions[start : start + size], completions, verdicts) for start in range(0, len(questions), size)]
+    )
+
+
+def _to_table(questions: Sequence[Question], completions: Stored, verdicts: Stored) -> pa.Table:
+    import pyarrow as pa
+
+    rows = [
+        {
+            "question_id": question.id,
+            "text": question.text,
+            "answer": question.answer,
+            "meta": json.dumps(dict(question.meta), default=str),
+            "stored_completions": completions.segments(question.id),
+            "stored_verdicts": verdicts.segments(question.id),
+        }
+        for question in questions
+    ]
+    return pa.Table.from_pylist(rows, schema=question_schema())
+
+
+def _account(questions: Sequence[Question], seen: Counter[str]) -> None:
+    missing = [question.id for question in questions if not seen[question.id]]
+    doubled = [question_id for question_id, count in seen.items() if count > 1]
+    if missing or doubled:
+        raise RaydistillError(
+            f"{len(missing)} questions were lost {missing[:3]} and {len(doubled)} doubled {doubled[:3]}; "
+            "what is finished is stored: run the same command again"
+        )
