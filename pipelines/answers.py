@@ -43,7 +43,7 @@ LETTER_IN_TEXT = re.compile(r"\(([A-Za-z])\)|\b([B-H]|A(?!\s+(?!because|since)[a
 
 # Where an answer is stated, the most explicit form first.
 MARKED = (
-    re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE),
+    re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL | re.IGNORECASE),
     re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}"),
     re.compile(r"^\s*####(.+)$", re.MULTILINE),
 )
@@ -72,8 +72,8 @@ _ARTICLES = frozenset({"a", "an", "the"})
 def parse_answer(text: str, kind: Kind) -> str | None:
     """The final answer of a rationale, as written there; None if there is none of this kind.
 
-    What `stated_answer` finds; failing that, the last number or option letter (for text: all) of the last line,
-    then of what follows the last Therefore, Thus, Hence or So (the rule of MCC-KD).
+    What `stated_answer` finds; failing that, the last number or option letter (for text: all) of the last
+    line, then of what follows the last Therefore, Thus, Hence or So (the rule of MCC-KD).
     """
     if answer := stated_answer(text, kind):
         return answer
@@ -87,9 +87,9 @@ def parse_answer(text: str, kind: Kind) -> str | None:
 def stated_answer(text: str, kind: Kind) -> str | None:
     """The answer that a text states in one of the usual forms; None if it uses none of them.
 
-    Tried in this order, the last of each: ``<answer>X</answer>``, ``\\boxed{X}``, ``#### X``; ``the answer is X``,
-    ``the correct option is X``; a line ``A: X`` or ``Answer: X`` with nothing but the answer on it. What stands
-    in ``<think>`` or after a made-up next question is not looked at.
+    Tried in this order, the last of each: ``<answer>X</answer>``, ``\\boxed{X}``, ``#### X``; ``the answer is
+    X``, ``the correct option is X``; a line ``A: X`` or ``Answer: X`` with nothing but the answer on it. What
+    stands in ``<think>`` or after a made-up next question is not looked at.
     """
     reply = _reply(text)
     for form in MARKED + SPOKEN:
@@ -122,7 +122,7 @@ def infer_kind(golds: Iterable[str]) -> Kind:
 
 
 def to_number(value: Value) -> float | None:
-    """The finite number that `value` is; text may carry currency, thousands separators, percent sign, unit."""
+    """The finite number that `value` is; text may carry currency, separators, percent sign and unit."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -203,7 +203,7 @@ def _is_bare(stated: str, kind: Kind) -> bool:
 
 
 def _first(stated: str, kind: Kind) -> str | None:
-    """The answer at the head of `stated`: of an equation the result, of a choice the letter or else its text."""
+    """The answer at the head of `stated`: of an equation the result, of a choice the letter or its text."""
     if kind == "numeric":
         found = NUMBER.search(stated.rpartition("=")[2]) or NUMBER.search(stated)
         return found[0] if found else None

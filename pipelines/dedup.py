@@ -58,7 +58,7 @@ class _Names(ast.NodeVisitor):
 
 
 class _Canonical(ast.NodeTransformer):
-    """Drops docstrings and renames variables in the order of occurrence to $0, $1, ..., which no program has."""
+    """Drops docstrings; renames variables in the order of occurrence to $0, $1, ..., which no program has."""
 
     def __init__(self, names: _Names) -> None:
         self.variables = names.bound - names.fixed

@@ -55,9 +55,7 @@ class AnswerTask:
         return grade_answer(value, question.answer, self.grader, question.meta.get("choices"))
 
 
-def grade_answer(
-    value: Value | None, gold: str, kind: Kind, choices: Mapping[str, str] | None = None
-) -> Grade:
+def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Mapping[str, str] | None = None) -> Grade:
     """Compare `value` with `gold`; a text passes as it stands or by the answer that it states."""
     stated: Value | None = value
     if isinstance(value, str) and not compare(value, gold, kind, choices):

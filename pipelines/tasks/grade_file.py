@@ -16,7 +16,6 @@ from typing import Any
 
 from actors.errors import UsageError
 from pipelines.answers import KINDS, Kind, infer_kind
-from pipelines.config import Questions
 from pipelines.tasks import reasoning_gym
 from pipelines.tasks.base import Grade, as_text, check_gold, grade_answer
 from pipelines.tasks.gsm8k import gold_label
@@ -28,7 +27,7 @@ Judge = Callable[[Row, Any, str], Grade]  # of a row, the value of its answer fi
 def grade_file(
     path_in: str | Path, task: str, answer_field: str, gold_field: str, path_out: str | Path
 ) -> dict[str, int]:
-    """Grade the `answer_field` of each line of `path_in` and write the verdicts to `path_out`; return counts.
+    """Grade the `answer_field` of each line of `path_in`, write verdicts to `path_out` and return counts.
 
     `task` is numeric, text, choice, gsm8k (gold answers in worked solutions) or ``reasoning_gym:<name>``; fields
     are names with dots. Raises UsageError for bad input, before anything is written.
@@ -40,7 +39,8 @@ def grade_file(
     judge = _judge(task, golds)
     records = []
     for row, gold in zip(rows, golds, strict=True):
-        grade = judge(row, row.field(answer_field), gold)
+        value = row.field(answer_field)
+        grade = judge(row, json.dumps(value) if isinstance(value, dict | list) else value, gold)
         verdict = {"status": grade.status, "reason": grade.reason, "parsed": grade.parsed, "gold": gold}
         records.append({"line": row.number, "id": row.data.get("id"), **verdict})
     _write_lines(Path(path_out), records)
@@ -52,26 +52,25 @@ def grade_file(
 def _gold(row: Row, gold_field: str, task: str) -> str:
     text = as_text(row.field(gold_field))
     gold = gold_label(text) or text if task == "gsm8k" else text
-    if not gold:
-        raise UsageError(f"{row.where}: no gold answer ({gold_field} is empty)")
-    kind = "numeric" if task == "gsm8k" else task
-    if kind in KINDS:
-        check_gold(gold, kind, row.where)
+    check_gold(gold, _kind(task) or "text", row.where)
     return gold
 
 
+def _kind(task: str) -> Kind | None:
+    """The kind of answer that `task` fixes; None for a task that does not."""
+    return "numeric" if task == "gsm8k" else next((kind for kind in KINDS if kind == task), None)
+
+
 def _judge(task: str, golds: list[str]) -> Judge:
+    kind = _kind(task)
     if task.startswith(reasoning_gym.PREFIX):
-        config = Questions(task=task, size=1)
         if reasoning_gym.has_own_scorer(task):
-            return _scorer(reasoning_gym.ScoredTask(task, reasoning_gym.open_dataset(config)))
-        return _comparison(infer_kind(golds))
-    if task == "gsm8k":
-        return _comparison("numeric")
-    if task not in KINDS:
+            return _scorer(reasoning_gym.ScoredTask(task, reasoning_gym.open_dataset(task)))
+        kind = infer_kind(golds)
+    if kind is None:
         known = ", ".join(["gsm8k", *KINDS, f"{reasoning_gym.PREFIX}<name>"])
         raise UsageError(f"unknown task {task!r}; expected one of {known}")
-    return _comparison(task)
+    return _comparison(kind)
 
 
 def _comparison(kind: Kind) -> Judge:

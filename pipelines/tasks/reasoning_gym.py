@@ -1,16 +1,15 @@
-"""Generated questions: any dataset of the package reasoning-gym (Apache-2.0), e.g. ``reasoning_gym:gsm_symbolic``.
+"""Generated questions: any dataset of the package reasoning-gym, e.g. ``reasoning_gym:gsm_symbolic``.
 
-Question i of a dataset depends on its options, its size, and seed + i. So two runs share questions if their seeds
-lie closer together than their sizes; seeds for training and evaluation should be far apart.
+Question i of a dataset depends on its options and on seed + i. So two runs may share questions if their seeds
+lie closer together than their sizes: seeds for training and evaluation should be far apart.
 
-Who judges an answer:
+A family with a scorer of its own is judged by it, at full marks, since many have several right answers. The
+others, whose one right answer is known, are compared with it by the kind of their answers (`pipelines.answers`).
+Exceptions, by reading and trying the scorers of reasoning-gym 0.1.25:
 
-- gsm_symbolic: by value. Its own scorer takes the first number of a text and knows no 1,080.
-- families with a scorer of their own: that scorer, at full marks, since many have several right answers.
-- the others, whose one right answer is known: by the kind of their answers (`pipelines.answers`).
-
-Some scorers evaluate the text that they judge as Python. A model's text must never run outside the sandbox, so
-those families are compared with the gold answer where it is the only one, and refused where it is not.
+- COMPARED: one right answer, but a scorer that is wrong or unsafe; they are compared with that answer.
+- REFUSED: several right answers and a scorer that evaluates the text that it judges as Python. A model's text
+  must never run outside the sandbox.
 """
 
 from __future__ import annotations
@@ -40,8 +39,17 @@ GSM_SYMBOLIC = "gsm_symbolic"
 GSM_SYMBOLIC_SUFFIX = " Give the result as your final answer. Do not include units."
 FULL_MARKS = 0.99
 
-EVALUATES_BUT_UNIQUE = frozenset({"binary_matrix", "spiral_matrix", "string_insertion"})
-EVALUATES = frozenset(
+COMPARED = frozenset(
+    {
+        "binary_matrix",  # evaluates the text
+        "coin_flip",  # gives 0 full marks for 0.89
+        "game_of_life_halting",  # gives any text full marks
+        "gsm_symbolic",  # takes the first number of a text, and 1,080 for 1
+        "spiral_matrix",  # evaluates the text
+        "string_insertion",  # evaluates the text
+    }
+)
+REFUSED = frozenset(
     {
         "composite",  # hands the text to any other family's scorer
         "countdown",
@@ -84,42 +92,42 @@ class ScoredTask:
 def load(config: Questions) -> LoadedQuestions:
     """Generate `config.size` questions (default: the dataset's own) with `config.seed` and `config.options`.
 
-    `meta` carries the row (the index that the dataset generates it from) and, for gsm_symbolic, the number of
-    the `template` and the worked solution as `rationale`.
+    `meta` carries the row (the index that the dataset generates it from) and, for gsm_symbolic, the `template`
+    (e.g. ``gsm_symbolic/27``) and the worked solution as `rationale`.
     """
-    dataset = open_dataset(config)
+    own_scorer = config.grader == "auto" and has_own_scorer(config.task)
+    dataset = open_dataset(config.task, size=config.size, seed=config.seed, options=config.options)
     questions = [_question(config.task, dataset, row) for row in range(len(dataset))]
-    if config.grader == "auto" and has_own_scorer(config.task):
+    if own_scorer:
         return without_duplicates(ScoredTask(config.task, dataset), questions)
     return without_duplicates(AnswerTask(config.task, choose_kind(config.grader, questions)), questions)
 
 
-def open_dataset(config: Questions) -> Any:
-    """The dataset of the task; raises UsageError for an unknown name, unknown options or bad values of them."""
+def open_dataset(task: str, *, size: int | None = None, seed: int = 0, options: Mapping[str, Any] | None = None) -> Any:
+    """The dataset of `task`; raises UsageError for an unknown name, unknown options or bad values of them."""
     import reasoning_gym
 
-    family = _family(config.task)
-    size = {} if config.size is None else {"size": config.size}
+    family = _family(task)
+    settings = {**(options or {}), "seed": seed} | ({} if size is None else {"size": size})
     try:
-        return reasoning_gym.create_dataset(family, **config.options, **size, seed=config.seed)
+        return reasoning_gym.create_dataset(family, **settings)
     except (TypeError, AssertionError, ValueError) as error:
-        raise UsageError(f"{config.task}: options {config.options} do not fit: {error}") from None
+        raise UsageError(f"{task}: its options do not fit ({settings}): {error}") from None
 
 
 def has_own_scorer(task: str) -> bool:
-    """Whether the family is judged by its own scorer; raises UsageError where that would run a model's text."""
+    """Whether the family is judged by its own scorer; UsageError where that would run a model's text."""
     from reasoning_gym.dataset import ProceduralDataset
     from reasoning_gym.factory import DATASETS
 
     family = _family(task)
-    if family in EVALUATES:
+    if family in REFUSED:
         raise UsageError(
             f"{task}: its scorer evaluates the answer as Python, outside the sandbox; "
             "choose another family, or compare with the one gold answer by grader text"
         )
-    if family == GSM_SYMBOLIC or family in EVALUATES_BUT_UNIQUE:
-        return False
-    return DATASETS[family][0].score_answer is not ProceduralDataset.score_answer
+    own = DATASETS[family][0].score_answer is not ProceduralDataset.score_answer
+    return own and family not in COMPARED
 
 
 def _family(task: str) -> str:

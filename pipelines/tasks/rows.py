@@ -55,7 +55,7 @@ def expand(path: str) -> str:
 
 
 def read_rows(path: str, *, split: str, size: int | None, options: Mapping[str, Any]) -> list[Row]:
-    """The first `size` rows of a local file, or of the `split` of a hub dataset (`options`: load_dataset's own).
+    """The first `size` rows of a local file, or of the `split` of a hub dataset (`options` of load_dataset).
 
     Raises UsageError for a file that is missing, empty or malformed, and for a dataset that cannot be had.
     """
@@ -63,9 +63,7 @@ def read_rows(path: str, *, split: str, size: int | None, options: Mapping[str, 
     if Path(source).is_file():
         rows = list(islice(read_file(Path(source)), size))
     elif source.endswith(SUFFIXES) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
-        raise UsageError(
-            f"{source}: no such file; expected one of {', '.join(SUFFIXES)}, or a hub dataset id"
-        )
+        raise UsageError(f"{source}: no such file; expected one of {', '.join(SUFFIXES)}, or a hub dataset id")
     else:
         rows = list(islice(_hub_rows(source, split, options), size))
     if not rows:
@@ -106,9 +104,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         try:
             for data in reader:
                 if "" in data or None in data.values():
-                    raise UsageError(
-                        f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} columns"
-                    )
+                    raise UsageError(f"{path}:{reader.line_num}: expected {len(reader.fieldnames or ())} columns")
                 yield Row(f"{path}:{reader.line_num}", reader.line_num, data)
         except csv.Error as error:
             raise UsageError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
@@ -134,9 +130,7 @@ def _hub_rows(name: str, split: str, options: Mapping[str, Any]) -> Iterator[Row
         dataset = load_dataset(name, split=split, **options)
     except Exception as error:  # whatever the hub client raises: no network, no such dataset, split or config
         reason = " ".join(str(error).split())
-        raise UsageError(
-            f"{name}: neither a local file nor a hub dataset that can be loaded: {reason}"
-        ) from None
+        raise UsageError(f"{name}: neither a local file nor a hub dataset that can be loaded: {reason}") from None
     for number, data in enumerate(dataset, start=1):
         yield Row(f"{name} ({split}) row {number}", number, data)
 

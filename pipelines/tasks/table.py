@@ -1,7 +1,7 @@
 """Any table with a question and an answer column: JSONL, Parquet, CSV, or a dataset on the hub.
 
 The kind of answer is told from the gold answers (`grader: auto`) or asked for. Multiple choice needs no column
-of its own where the question lists its options as ``(A) ...`` lines, as BIG-Bench Hard does; otherwise the
+of its own where the question lists its options as lines ``(A) ...``, as BIG-Bench Hard does. Otherwise the
 option `choices` names the column that holds them, and they are written into the question in that form.
 """
 
@@ -44,13 +44,11 @@ def _question(config: Questions, row: Row, choices_column: str | None) -> Questi
         choices = _choices(row.field(choices_column), row.where)
         listed = "\n".join(f"({label}) {option}" for label, option in choices.items())
         text = f"{text}\nOptions:\n{listed}"
-    return Question.make(
-        config.task, text, answer, row=row.number, **({"choices": choices} if choices else {})
-    )
+    return Question.make(config.task, text, answer, row=row.number, **({"choices": choices} if choices else {}))
 
 
 def _choices(value: Any, where: str) -> dict[str, str]:
-    """Options by letter, from ``[{label, text}]``, ``{label: [...], text: [...]}`` or a plain list of texts."""
+    """Options by letter, from ``[{label, text}]``, ``{label: [...], text: [...]}`` or a list of texts."""
     try:
         if isinstance(value, Mapping):
             labels, texts = value["label"], value["text"]
@@ -60,6 +58,4 @@ def _choices(value: Any, where: str) -> dict[str, str]:
             labels, texts = ascii_uppercase[: len(value)], value
         return {as_text(label): as_text(text) for label, text in zip(labels, texts, strict=True)}
     except (KeyError, TypeError, ValueError):
-        raise UsageError(
-            f"{where}: the choices are no list of texts or of label and text: {value!r}"
-        ) from None
+        raise UsageError(f"{where}: the choices are no list of texts or of label and text: {value!r}") from None

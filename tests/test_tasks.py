@@ -1,0 +1,385 @@
+"""Tasks: loading questions from every kind of source, grading answers to them, and refusing bad input."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from actors.errors import UsageError
+from pipelines.config import Questions
+from pipelines.tasks import load_questions
+from pipelines.tasks.grade_file import grade_file
+
+ROWS = [{"question": "How many eggs?", "answer": 18.0}, {"question": "And bears?", "answer": "1,080"}]
+
+
+def questions(**settings) -> Questions:
+    return Questions(**{"path": None, **settings})
+
+
+def write_lines(path: Path, rows: list) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# Sources
+
+
+def write_csv(path: Path) -> None:
+    path.write_text('question,answer\nHow many eggs?,18\nAnd bears?,"1,080"\n')
+
+
+def write_parquet(path: Path) -> None:
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    write_table(pyarrow.table({"question": ["How many eggs?", "And bears?"], "answer": ["18", "1,080"]}), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("rows.jsonl", lambda path: write_lines(path, ROWS)),
+        ("rows.csv", write_csv),
+        ("rows.parquet", write_parquet),
+    ],
+)
+def test_table_reads_each_format_alike(tmp_path: Path, name: str, write):
+    write(tmp_path / name)
+    loaded = load_questions(questions(task="table", path=str(tmp_path / name)))
+    assert [(question.text, question.answer) for question in loaded.questions] == [
+        ("How many eggs?", "18"),
+        ("And bears?", "1,080"),
+    ]
+    assert loaded.task.grader == "numeric"
+    assert loaded.task.grade("It makes $18.", loaded.questions[0]).status == "passed"
+
+
+def test_size_takes_the_first_rows_and_variables_in_the_path_are_expanded(tmp_path: Path, monkeypatch):
+    write_lines(tmp_path / "rows.jsonl", ROWS)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    loaded = load_questions(questions(task="table", path="${HERE}/rows.jsonl", size=1))
+    assert [question.text for question in loaded.questions] == ["How many eggs?"]
+
+
+def test_repeated_rows_are_merged_and_reported(tmp_path: Path):
+    path = write_lines(tmp_path / "rows.jsonl", [*ROWS, ROWS[0]])
+    loaded = load_questions(questions(task="table", path=str(path)))
+    assert len({question.id for question in loaded.questions}) == 2
+    assert loaded.duplicates == [{"row": 3, "duplicate_of": loaded.questions[0].id}]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        [{"label": "A", "text": "ignore"}, {"label": "B", "text": "enforce"}],
+        {"label": ["A", "B"], "text": ["ignore", "enforce"]},
+        ["ignore", "enforce"],
+    ],
+)
+def test_choices_enter_the_question_and_the_grading(tmp_path: Path, choices):
+    row = {"question": {"stem": "Punish?", "choices": choices}, "answerKey": "B"}
+    settings = {"question_column": "question.stem", "answer_column": "answerKey"}
+    options = {"choices": "question.choices"}
+    path = str(write_lines(tmp_path / "rows.jsonl", [row]))
+    loaded = load_questions(questions(task="table", path=path, options=options, **settings))
+    question = loaded.questions[0]
+    assert question.text == "Punish?\nOptions:\n(A) ignore\n(B) enforce"
+    assert loaded.task.grader == "choice"
+    for text, status in [("So (B).", "passed"), ("The answer is enforce.", "passed"), ("A", "failed")]:
+        assert loaded.task.grade(text, question).status == status
+
+
+def test_gsm8k_takes_the_label_and_keeps_the_rationale(tmp_path: Path):
+    rows = [
+        {"question": "Clips?", "answer": "48/2 = <<48/2=24>>24\nIn all 72.\n#### 72"},
+        {"question": "Ducks?", "answer": "She sells 9.\nA: 18"},
+    ]
+    loaded = load_questions(questions(task="gsm8k", path=str(write_lines(tmp_path / "rows.jsonl", rows))))
+    assert [question.answer for question in loaded.questions] == ["72", "18"]
+    assert loaded.questions[0].meta == {"row": 1, "rationale": "48/2 = <<48/2=24>>24\nIn all 72."}
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "reason", "parsed"),
+    [
+        (72, "passed", "ok", "72"),
+        (72.0, "passed", "ok", "72.0"),
+        ("72 clips", "passed", "ok", "72 clips"),
+        ("The answer is 72.", "passed", "ok", "72"),
+        ("The answer is 71.", "failed", "wrong_answer", "71"),
+        (True, "failed", "wrong_answer", "True"),
+        (float("nan"), "failed", "wrong_answer", "nan"),
+        ("I do not know", "failed", "no_answer", ""),
+        ("", "failed", "no_answer", ""),
+        (None, "failed", "no_answer", ""),
+    ],
+)
+def test_grades_of_values_and_texts(tmp_path: Path, value, status: str, reason: str, parsed: str):
+    path = write_lines(tmp_path / "rows.jsonl", [{"question": "Clips?", "answer": "#### 72"}])
+    loaded = load_questions(questions(task="gsm8k", path=str(path)))
+    grade = loaded.task.grade(value, loaded.questions[0])
+    assert (grade.status, grade.reason, grade.parsed) == (status, reason, parsed)
+
+
+# reasoning-gym
+
+
+def test_gsm_symbolic_questions_are_reproducible_and_know_their_template():
+    first = load_questions(questions(task="reasoning_gym:gsm_symbolic", size=40, seed=11))
+    again = load_questions(questions(task="reasoning_gym:gsm_symbolic", size=20, seed=11))
+    assert [question.id for question in again.questions] == [question.id for question in first.questions[:20]]
+    assert first.task.grader == "numeric"
+    assert len({question.meta["template"] for question in first.questions}) > 20
+    for question in first.questions:
+        assert "final answer" not in question.text
+        assert (
+            first.task.grade(question.meta["rationale"] + f"\nThe answer is {question.answer}.", question).reason
+            == "ok"
+        )
+    json.dumps([question.meta for question in first.questions])
+
+
+@pytest.mark.parametrize(
+    ("task", "grader"),
+    [
+        ("gcd", "numeric"),
+        ("caesar_cipher", "text"),
+        ("chain_sum", "reasoning_gym"),
+        ("spiral_matrix", "text"),
+        ("game_of_life_halting", "text"),
+        ("coin_flip", "numeric"),
+        ("sudoku", "reasoning_gym"),
+    ],
+)
+def test_each_family_accepts_its_own_gold_answer(task: str, grader: str):
+    loaded = load_questions(questions(task=f"reasoning_gym:{task}", size=3, seed=5))
+    assert loaded.task.grader == grader
+    for question in loaded.questions:
+        for text in (question.answer, f"<think>hm</think>So:\n<answer>{question.answer}</answer>"):
+            assert loaded.task.grade(text, question).status == "passed"
+        assert loaded.task.grade("The answer is never.", question).status == "failed"
+
+
+def test_own_scorer_takes_numbers_and_travels_to_workers():
+    loaded = load_questions(questions(task="reasoning_gym:chain_sum", size=2))
+    task, question = pickle.loads(pickle.dumps((loaded.task, loaded.questions[1])))
+    assert task.grade(float(question.answer), question).status == "passed"
+    assert task.grade(float(question.answer) + 1, question).status == "failed"
+
+
+def test_several_right_answers_pass_where_the_family_has_them():
+    loaded = load_questions(questions(task="reasoning_gym:graph_color", size=1))
+    question = loaded.questions[0]
+    coloring = loaded.task.dataset[0]["metadata"]["possible_answer"]
+    swapped = {vertex: {1: 2, 2: 1}.get(color, color) for vertex, color in coloring.items()}
+    for answer in (coloring, swapped):
+        assert loaded.task.grade(json.dumps(answer), question).status == "passed"
+
+
+def test_no_scorer_in_use_runs_or_accepts_hostile_text(monkeypatch):
+    from reasoning_gym.factory import DATASETS
+
+    monkeypatch.delenv("RAYDISTILL_ESCAPED", raising=False)
+    attack = "__import__('os').environ.setdefault('RAYDISTILL_ESCAPED', 'yes')"
+    judged = 0
+    for family in DATASETS:
+        try:
+            loaded = load_questions(questions(task=f"reasoning_gym:{family}", size=1))
+        except UsageError as error:
+            assert "evaluates the answer as Python" in str(error)
+            continue
+        for text in (attack, f"[{attack}]", f"<answer>[[{attack}]]</answer>", f"{{'a': {attack}}}"):
+            assert loaded.task.grade(text, loaded.questions[0]).status == "failed", family
+        judged += 1
+    assert judged > 90
+    assert "RAYDISTILL_ESCAPED" not in os.environ
+
+
+# Bad input: one line that names the place, what came, and what to do
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected gsm8k, table"),
+        ({"task": "reasoning_gym:gsm_symbolc"}, "did you mean gsm_symbolic"),
+        ({"task": "reasoning_gym:gcd", "options": {"size_": 3}}, "size_"),
+        ({"task": "reasoning_gym:gcd", "options": {"min_numbers": -1}}, "min_numbers"),
+        ({"task": "reasoning_gym:countdown"}, "evaluates the answer as Python"),
+        ({"task": "reasoning_gym:rush_hour", "size": 1, "grader": "text"}, "row 0: no gold answer"),
+        ({"task": "table"}, "questions.path is missing"),
+        ({"task": "table", "path": "/nowhere/rows.jsonl"}, "/nowhere/rows.jsonl: no such file"),
+        ({"task": "table", "path": "${NO_SUCH_VARIABLE}/rows.jsonl"}, "NO_SUCH_VARIABLE is not set"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(settings: dict, message: str):
+    with pytest.raises(UsageError, match="^[^\n]+$") as error:
+        load_questions(questions(**settings))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        ("", {}, "no rows in it"),
+        ('{"question": "a", "answer": "1"}\n{"question": ', {}, "rows.jsonl:2: not valid JSON"),
+        ("[" * 100_000, {}, "rows.jsonl:1: not valid JSON"),
+        ("[1]\n", {}, "rows.jsonl:1: expected a JSON object, got list"),
+        ('\n{"question": "a", "answer": null}', {}, "rows.jsonl:2: no answer in it"),
+        ('{"question": " ", "answer": "1"}', {}, "rows.jsonl:1: no question in it"),
+        (
+            '{"q": {"stem": "a"}, "answer": "1"}',
+            {"question_column": "q.text"},
+            "rows.jsonl:1: no field 'q.text'; the fields there are: q.stem, answer",
+        ),
+        ('{"question": "a", "answer": "b"}', {"grader": "numeric"}, "row 1: the gold answer 'b' is no number"),
+        ('{"question": "a", "answer": "dog"}', {"grader": "choice"}, "row 1: the gold answer 'dog' names no option"),
+        ('{"question": "a", "answer": "72"}', {"task": "gsm8k"}, "rows.jsonl:1: no answer in it; expected a last"),
+        ('{"question": "a", "answer": "A"}', {"options": {"choices": "answer"}, "grader": "text"}, None),
+        ('{"question": "a", "answer": "A", "c": [1, {}]}', {"options": {"choices": "c"}}, None),
+        ('{"question": "a", "answer": "A", "c": {"label": ["A"]}}', {"options": {"choices": "c"}}, "no list of texts"),
+    ],
+)
+def test_bad_rows_are_one_clear_line(tmp_path: Path, content: str, settings: dict, message: str | None):
+    (tmp_path / "rows.jsonl").write_text(content)
+    config = questions(**{"task": "table", "path": str(tmp_path / "rows.jsonl"), **settings})
+    if message is None:
+        assert load_questions(config).questions
+        return
+    with pytest.raises(UsageError, match="^[^\n]+$") as error:
+        load_questions(config)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv", b"question,answer\na,1\nb\n", "rows.csv:3: expected 2 columns"),
+        ("rows.csv", b'question,answer\na,"1', "not valid CSV"),
+        ("rows.parquet", b"not parquet", "not a Parquet file"),
+        ("rows.jsonl", b'{"question": "\xff"}', "cannot be read"),
+        ("rows.xlsx", b"?", "unknown kind of file"),
+    ],
+)
+def test_unreadable_files_are_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match="^[^\n]+$") as error:
+        load_questions(questions(task="table", path=str(tmp_path / name)))
+    assert message in str(error.value)
+
+
+# Grading a file
+
+
+def test_grade_file_gives_one_verdict_per_line_in_order(tmp_path: Path):
+    rows = [
+        {"id": "a", "gold": "18", "model": {"solution": "Hm.\nA: 18"}},
+        {"id": "b", "gold": "18", "model": {"solution": "A: 17"}},
+        {"gold": 18, "model": {"solution": None}},
+        {"gold": "Work.\n#### 18", "model": {"solution": 18.0}},
+        {"gold": "18", "model": {"solution": {"value": 17}}},
+    ]
+    source = write_lines(tmp_path / "in.jsonl", rows)
+    counts = grade_file(source, "gsm8k", "model.solution", "gold", tmp_path / "new" / "out.jsonl")
+    assert counts == {"rows": 5, "passed": 2, "failed": 3, "no_answer": 1}
+    verdicts = read_lines(tmp_path / "new" / "out.jsonl")
+    assert [verdict["status"] for verdict in verdicts] == ["passed", "failed", "failed", "passed", "failed"]
+    assert verdicts[1] == {
+        "line": 2,
+        "id": "b",
+        "status": "failed",
+        "reason": "wrong_answer",
+        "parsed": "17",
+        "gold": "18",
+    }
+    assert verdicts[2]["reason"] == "no_answer"
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "gold"),
+    [
+        ("numeric", "so $5", 5),
+        ("text", "The answer is Paris.", "paris"),
+        ("choice", "(B)", "B"),
+        ("reasoning_gym:gsm_symbolic", "The answer is 1,080.", "1080"),
+        ("reasoning_gym:gcd", "4", "4"),
+        ("reasoning_gym:chain_sum", "The answer is 4.", "4"),
+    ],
+)
+def test_grade_file_knows_the_tasks(tmp_path: Path, task: str, answer, gold):
+    source = write_lines(tmp_path / "in.jsonl", [{"answer": answer, "gold": gold, "metadata": {}}])
+    assert grade_file(source, task, "answer", "gold", tmp_path / "out.jsonl")["passed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "message"),
+    [
+        ("gsm9k", {"answer": "1", "gold": "1"}, "unknown task 'gsm9k'"),
+        ("numeric", {"answer": "1", "gold": ""}, "in.jsonl:1: no gold answer"),
+        ("numeric", {"answer": "1", "gold": "x"}, "in.jsonl:1: the gold answer 'x' is no number"),
+        ("numeric", {"gold": "1"}, "in.jsonl:1: no field 'answer'"),
+        ("reasoning_gym:chain_sum", {"answer": "1", "gold": "1"}, "in.jsonl:1: no field 'metadata'"),
+    ],
+)
+def test_grade_file_writes_nothing_for_bad_input(tmp_path: Path, task: str, row: dict, message: str):
+    source = write_lines(tmp_path / "in.jsonl", [row])
+    with pytest.raises(UsageError, match="^[^\n]+$") as error:
+        grade_file(source, task, "answer", "gold", tmp_path / "out.jsonl")
+    assert message in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+# Real data, found by the environment variable RAYDISTILL_DATA
+
+DATA = Path(os.environ.get("RAYDISTILL_DATA", "."))
+needs_data = pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAYDISTILL_DATA is not set")
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("task", "file", "grader", "count", "duplicates"),
+    [
+        ("gsm8k", "gsm8k/train.jsonl", "numeric", 7473, 0),
+        ("table", "svamp/train.jsonl", "numeric", 700, 0),
+        ("table", "multiarith/all.jsonl", "numeric", 580, 20),
+        ("table", "strategyqa/train.jsonl", "text", 2060, 1),
+        ("table", "bbh/word_sorting.jsonl", "text", 125, 0),
+        ("table", "bbh/multistep_arithmetic_two.jsonl", "numeric", 125, 0),
+        ("table", "bbh/object_counting.jsonl", "numeric", 125, 0),
+        ("table", "bbh/date_understanding.jsonl", "choice", 125, 0),
+        ("table", "bbh/logical_deduction_three_objects.jsonl", "choice", 125, 0),
+        ("table", "bbh/logical_deduction_five_objects.jsonl", "choice", 125, 0),
+    ],
+)
+def test_real_questions_load_and_accept_their_gold_answers(task, file, grader, count, duplicates):
+    loaded = load_questions(questions(task=task, path=str(DATA / file)))
+    assert (loaded.task.grader, len(loaded.questions), len(loaded.duplicates)) == (grader, count, duplicates)
+    for question in loaded.questions[:200]:
+        assert loaded.task.grade(f"I think.\nThe answer is {question.answer}.", question).status == "passed"
+
+
+@needs_data
+def test_commonsenseqa_is_multiple_choice():
+    columns = {"question_column": "question.stem", "answer_column": "answerKey"}
+    path = str(DATA / "commonsenseqa/train.jsonl")
+    loaded = load_questions(questions(task="table", path=path, options={"choices": "question.choices"}, **columns))
+    assert (loaded.task.grader, len(loaded.questions)) == ("choice", 9741)
+    question = loaded.questions[0]
+    assert loaded.task.grade(question.meta["choices"][question.answer], question).status == "passed"
+
+
+@needs_data
+@pytest.mark.parametrize("model", ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"])
+def test_grading_agrees_with_the_published_labels(tmp_path: Path, model: str):
+    source = DATA / "gsm8k_model_solutions/part.jsonl"
+    counts = grade_file(source, "gsm8k", f"{model}.solution", "ground_truth", tmp_path / "out.jsonl")
+    labels = [row[model]["is_correct"] for row in read_lines(source)]
+    assert [verdict["status"] == "passed" for verdict in read_lines(tmp_path / "out.jsonl")] == labels
+    assert counts["rows"] == 660
