@@ -1,0 +1,51 @@
+# Everything a fresh machine needs besides Python (3.11 or 3.12) and pip is installed by these targets into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+TORCH := torch==2.13.0+cpu
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help setup demo test test-slow check format lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## install the locked CPU set into .venv
+
+$(STAMP): requirements-cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || { echo "raydistill needs Python 3.11 or 3.12; $$($(PYTHON) --version) found. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "installing into $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps '$(TORCH)' 2>/dev/null || $(PIP) install --no-deps '$(TORCH)' --index-url $(TORCH_INDEX)
+	@$(PIP) install --no-deps -r requirements-cpu.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, student, evaluation (no GPU, no download)
+	@$(BIN)/raydistill run configs/demo.yaml
+
+test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
+	@$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## the tests that take long, or need root
+	@$(BIN)/python -m pytest -m slow
+
+check: $(STAMP) ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(STAMP) ## write the versions that are installed now to requirements-cpu.txt
+	@{ head -1 requirements-cpu.txt; $(PIP) freeze --all --exclude-editable | grep -v -i -E '^(raydistill|torch|pip)([=@ ]|$$)'; } > lock.tmp
+	@mv lock.tmp requirements-cpu.txt
+
+clean: ## remove the environment and all runs
+	rm -rf $(VENV) runs
