@@ -1,0 +1,140 @@
+"""Training examples on disk: one Parquet file with an explicit schema, and the chat form that other trainers read.
+
+Plain pyarrow and `datasets` open the Parquet; `export_chat` writes `examples.jsonl` with a LLaMA-Factory
+`dataset_info.json`, which TRL and ms-swift read as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import UsageError
+from actors.segments import list_segments, resolve, write_atomic
+from pipelines.records import Example, Segment, content_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_PER_GROUP = 5000
+
+
+def example_schema() -> pa.Schema:
+    """Arrow schema of an example; `meta` is JSON text, everything else plain values, structs and lists."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    segment = pa.struct([("text", pa.string()), ("weight", pa.float64())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("question_id", pa.string()),
+            ("messages", pa.list_(message)),
+            ("completion", pa.list_(segment)),
+            ("group", pa.string()),
+            ("answer", pa.string()),
+            ("source", pa.string()),
+            ("meta", pa.string()),
+        ]
+    )
+
+
+def write_examples(examples: Iterable[Example], folder: str) -> int:
+    """Write `folder`/examples.parquet (any pyarrow filesystem), replacing it; returns how many there were.
+
+    Streams: at most `ROWS_PER_GROUP` examples are in memory. The file appears under its name when complete.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filesystem, root = resolve(folder.rstrip("/"))
+    filesystem.create_dir(root, recursive=True)
+    schema, count, part = example_schema(), 0, f"{root}/examples.parquet.tmp"
+    with pq.ParquetWriter(part, schema, filesystem=filesystem) as writer:
+        for rows in _chunks(map(to_row, examples), ROWS_PER_GROUP):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            count += len(rows)
+    filesystem.move(part, f"{root}/examples.parquet")
+    return count
+
+
+def read_examples(path: str) -> Iterator[Example]:
+    """The examples of a Parquet file, or of the Parquet files in a folder in the order of their names.
+
+    Raises UsageError if there is no such file or folder, or if it does not hold examples.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filesystem, root = resolve(path.rstrip("/"))
+    files = [root] if root.endswith(".parquet") else list_segments(path.rstrip("/"))
+    if not files:
+        raise UsageError(f"{path}: no Parquet file with examples there")
+    for file in files:
+        try:
+            with filesystem.open_input_file(file) as stream:
+                for batch in pq.ParquetFile(stream).iter_batches(columns=example_schema().names):
+                    yield from map(_from_row, batch.to_pylist())
+        except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
+            raise UsageError(f"{file}: not a Parquet file of examples: {' '.join(str(error).split())}") from None
+
+
+def examples_digest(path: str) -> tuple[int, str]:
+    """How many examples `path` holds, and a hash of all that training sees of them, in order."""
+    count, digest = 0, hashlib.sha256()
+    for count, example in enumerate(read_examples(path), start=1):  # noqa: B007
+        completion = [(segment.text, segment.weight) for segment in example.completion]
+        parts = (example.id, example.question_id, [*map(dict, example.messages)], completion, example.group)
+        digest.update(content_hash(*parts).encode())
+    return count, digest.hexdigest()[:16]
+
+
+def export_chat(examples: Iterable[Example], folder: str) -> int:
+    """Write `examples.jsonl` (chat `messages`) and `dataset_info.json` (LLaMA-Factory) into a local folder."""
+    os.makedirs(folder, exist_ok=True)
+    count, part = 0, os.path.join(folder, "examples.jsonl.tmp")
+    with open(part, "w", encoding="utf-8") as file:
+        for example in examples:
+            file.write(json.dumps(example.to_chat(), ensure_ascii=False) + "\n")
+            count += 1
+    os.replace(part, os.path.join(folder, "examples.jsonl"))
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+    info = {
+        "raydistill": {
+            "file_name": "examples.jsonl",
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": {**tags, "system_tag": "system"},
+        }
+    }
+    write_atomic(os.path.join(folder, "dataset_info.json"), json.dumps(info, indent=2).encode())
+    return count
+
+
+def to_row(example: Example) -> dict[str, Any]:
+    return {
+        "id": example.id,
+        "question_id": example.question_id,
+        "messages": [{"role": message["role"], "content": message["content"]} for message in example.messages],
+        "completion": [{"text": segment.text, "weight": segment.weight} for segment in example.completion],
+        "group": example.group,
+        "answer": example.answer,
+        "source": example.source,
+        "meta": json.dumps(dict(example.meta), ensure_ascii=False),
+    }
+
+
+def _from_row(row: dict[str, Any]) -> Example:
+    completion = tuple(Segment(segment["text"], segment["weight"]) for segment in row["completion"])
+    values = {**row, "messages": tuple(row["messages"]), "completion": completion, "meta": json.loads(row["meta"])}
+    return Example(**values)
+
+
+def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

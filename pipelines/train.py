@@ -1,0 +1,161 @@
+"""Training: from examples on disk to a student on disk, with Ray Train.
+
+    examples --tokens, checks--> tokens.parquet --TorchTrainer--> checkpoints/step_<n> --best--> student/
+
+The driver checks everything that can be checked and starts the workers; `train_loop` is what they run. The same
+call resumes an interrupted run and returns at once from a finished one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from actors.errors import TrainingError, UsageError
+from actors.segments import read_bytes, resolve, write_atomic
+from pipelines.checkpoints import FOLDER, Progress, name_of, recover
+from pipelines.config import Train
+from pipelines.example_store import examples_digest, read_examples, write_examples
+from pipelines.model_card import model_card
+from pipelines.records import Example
+from pipelines.tokens import Counts, load_tokenizer, stop_token_id, tokenise, write_tokens
+from pipelines.train_cluster import fit
+from pipelines.train_loop import Job
+
+# What may differ between the lives of a run: where and how fast it trains, not what is learned.
+RESOURCES = frozenset(
+    ("workers", "cpus_per_worker", "gpus_per_worker", "threads_per_worker", "resource_timeout_s", "strategy")
+    + ("micro_batch_tokens", "gradient_checkpointing")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training made; also in `result.json`. Folders are Hugging Face directories or PEFT adapters."""
+
+    student: str  # the weights of lowest validation loss (the last ones without validation), with a model card
+    best: str  # the same weights in their checkpoint
+    last: str  # the weights after the last step, in their checkpoint
+    steps: int
+    tokens: int  # seen in training, prompts included, padding not
+    tokens_per_s: float  # during optimiser steps
+    final_loss: float  # mean of the last ten steps
+    best_validation_loss: float | None
+    examples: int  # after dropping
+    dropped_too_long: int
+    wall_s: float  # of the call that finished, start-up included
+    history: dict[str, Any]  # {"loss": [one per step], "validation_loss": [[step, loss], ...]}
+
+
+def train(
+    examples: Iterable[Example] | str | os.PathLike[str],
+    config: Train,
+    output_dir: str,
+    *,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+) -> TrainResult:
+    """Fine-tune `config.student` on `examples` and leave the student in `output_dir`/student.
+
+    `examples` is a folder or file as `write_examples` makes it, or the examples themselves, which are then written
+    to `output_dir`/examples. Paths may be URIs of any pyarrow filesystem; with workers on several nodes they must
+    be. `on_progress` gets {step, steps, loss, validation_loss, tokens, tokens_per_s} about every second.
+
+    Raises TrainingError without examples, without room for the workers within `resource_timeout_s`, or when
+    training fails; UsageError for a student that cannot be loaded or an `output_dir` of another run.
+    """
+    started, output_dir = time.monotonic(), _absolute(output_dir)
+    if isinstance(examples, str | os.PathLike):
+        source = _absolute(os.fspath(examples))
+    else:
+        source = f"{output_dir}/examples"
+        write_examples(examples, source)
+    count, digest = examples_digest(source)
+    if not count:
+        raise TrainingError(f"no examples to train on in {source}")
+    _claim(output_dir, config, digest)
+    if finished := read_bytes(f"{output_dir}/result.json"):
+        return TrainResult(**json.loads(finished))
+
+    job, counts = _prepare(source, config, output_dir)
+    recover(output_dir)
+    outcome = fit(job, output_dir, on_progress)
+    if "error" in outcome:
+        raise TrainingError(outcome["error"])
+    return _finish(output_dir, config, counts, Progress(**outcome), started)
+
+
+def _absolute(path: str) -> str:
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)
+
+
+def _claim(output_dir: str, config: Train, digest: str) -> None:
+    """Write down what `output_dir` is for, or check that it is for this."""
+    settings = json.loads(config.model_dump_json(exclude=set(RESOURCES))) | {"examples": digest}
+    known = read_bytes(f"{output_dir}/run.json")
+    if known is None:
+        write_atomic(f"{output_dir}/run.json", json.dumps(settings, indent=2).encode())
+        return
+    before = json.loads(known)
+    changed = [name for name in {**before, **settings} if before.get(name) != settings.get(name)]
+    if changed:
+        told = ", ".join(f"{name} was {before.get(name)!r}, now {settings.get(name)!r}" for name in changed)
+        raise UsageError(f"{output_dir} holds another training run ({told}): train into another folder")
+
+
+def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts]:
+    """Tokenise and check all examples, before any worker starts."""
+    from pipelines.student import vocabulary_size
+
+    if os.path.isdir(config.student):
+        config = config.model_copy(update={"student": os.path.abspath(config.student)})
+    vocabulary = vocabulary_size(config.student, config.revision)
+    tokenizer = load_tokenizer(config.student, config.revision)
+    tokens = f"{output_dir}/tokens.parquet"
+    rows = tokenise(tokenizer, read_examples(source))
+    counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
+    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), _threads(config), None)
+    return job, counts
+
+
+def _threads(config: Train) -> int:
+    """Threads of one worker: as configured, else its CPUs rounded up, at least all cores for a lone CPU worker."""
+    if config.threads_per_worker:
+        return config.threads_per_worker
+    cpus = int(-(-config.cpus_per_worker // 1))
+    return max(cpus, os.cpu_count() or 1) if config.workers == 1 and not config.gpus_per_worker else cpus
+
+
+def _finish(output_dir: str, config: Train, counts: Counts, progress: Progress, started: float) -> TrainResult:
+    """Export the student and write `result.json`, which marks the run as finished."""
+    import pyarrow.fs
+
+    def weights(step: int) -> str:
+        return f"{output_dir}/{FOLDER}/{name_of(step)}/model"
+
+    last = progress.losses[-10:]
+    result = TrainResult(
+        student=f"{output_dir}/student",
+        best=weights(progress.student_step),
+        last=weights(progress.step),
+        steps=progress.step,
+        tokens=progress.tokens,
+        tokens_per_s=round(progress.tokens_per_s, 1),
+        final_loss=sum(last) / len(last),
+        best_validation_loss=progress.best_loss,
+        examples=counts.kept,
+        dropped_too_long=counts.too_long,
+        wall_s=round(time.monotonic() - started, 2),
+        history={"loss": progress.losses, "validation_loss": progress.validation},
+    )
+    filesystem, student = resolve(result.student)
+    filesystem.create_dir(student, recursive=True)
+    pyarrow.fs.copy_files(
+        resolve(result.best)[1], student, source_filesystem=filesystem, destination_filesystem=filesystem
+    )
+    write_atomic(f"{result.student}/README.md", model_card(config, counts, progress).encode())
+    write_atomic(f"{output_dir}/result.json", json.dumps(asdict(result), indent=2).encode())
+    return result

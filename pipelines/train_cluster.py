@@ -1,0 +1,141 @@
+"""Running the training loop on a Ray cluster: room for the workers, Ray Train's trainer, progress, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import RaydistillError, TrainingError
+from pipelines.checkpoints import FOLDER, keep_list
+from pipelines.config import Train
+from pipelines.train_log import MESSAGE_S, ProgressBoard
+from pipelines.train_loop import Job, train_loop
+
+if TYPE_CHECKING:
+    from ray.train import UserCallback
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
+
+MAX_FAILURES = 3  # lost workers or nodes, before training gives up
+START_FAILURES = 3  # times that a group of workers may fail to start
+
+
+def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
+    """Run `train_loop` on Ray Train's workers, resuming from `output_dir`; returns what worker 0 returns.
+
+    Raises TrainingError in one line if there is no room for the workers in time, or if they fail for good.
+    """
+    import ray
+    from ray.train import TrainingFailedError
+
+    config = job.config
+    workers = reserve(config)
+    board: Any = ray.remote(ProgressBoard).options(num_cpus=0).remote() if on_progress else None
+    trainer = make_trainer(replace(job, board=board), output_dir, workers)
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["value"] = trainer.fit().return_value  # type: ignore[attr-defined]
+        except BaseException as error:
+            outcome["error"] = error
+
+    # In a thread, because in the main thread Ray Train takes over Ctrl-C for good and turns it into exit code 0.
+    thread = threading.Thread(target=run, name="ray-train", daemon=True)
+    thread.start()
+    told: dict[str, Any] = {}
+    while thread.is_alive():
+        thread.join(MESSAGE_S)
+        if on_progress and (message := ray.get(board.get.remote())) != told:
+            on_progress(told := message)
+    error = outcome.get("error")
+    if isinstance(error, TrainingFailedError):
+        raise TrainingError(f"training failed: {_reason(error)}") from error
+    if error:
+        raise error
+    return outcome["value"]
+
+
+def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> TorchTrainer:
+    """The trainer of Ray Train; its checkpoints go to `output_dir`/checkpoints, from where it resumes."""
+    from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
+
+    config = job.config
+    # With a score, Ray Train keeps the best checkpoint and the latest; without one, the latest.
+    score = "validation_loss" if config.validation_fraction else None
+    return TorchTrainer(
+        train_loop,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=config.gpus_per_worker > 0, resources_per_worker=_needs(config)
+        ),
+        run_config=RunConfig(
+            name=FOLDER,
+            storage_path=output_dir,
+            failure_config=FailureConfig(max_failures=MAX_FAILURES, controller_failure_limit=START_FAILURES),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute=score, checkpoint_score_order="min"
+            ),
+            callbacks=[_keep_list_callback(output_dir)],
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+    )
+
+
+def reserve(config: Train) -> int | tuple[int, int]:
+    """Wait until the (fewest) workers fit on the cluster; returns the number of workers to ask Ray Train for.
+
+    Ray Train itself would wait forever for CPUs that an actor holds. Its elastic policy also counts those CPUs as
+    available, so the most is capped by what is free if anything is held; else it stays, for nodes yet to join.
+    Raises TrainingError after `resource_timeout_s`.
+    """
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    least, most = (config.workers, config.workers) if isinstance(config.workers, int) else config.workers
+    needs = _needs(config)
+    group = placement_group([dict(needs) for _ in range(least)], strategy="PACK")
+    total, free = ray.cluster_resources(), ray.available_resources()
+    fitted = group.wait(config.resource_timeout_s)
+    remove_placement_group(group)
+    if not fitted:
+        found = ", ".join(f"{free.get(name, 0):g} of {total.get(name, 0):g} {name} free" for name in needs)
+        wanted = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
+        raise TrainingError(
+            f"no room for {least} training worker(s) of {wanted} within {config.resource_timeout_s:g} s ({found}): "
+            "free resources, add nodes, or lower train.workers or train.cpus_per_worker"
+        )
+    if isinstance(config.workers, int):
+        return config.workers
+    if all(free.get(name, 0) >= total.get(name, 0) for name in needs):
+        return least, most
+    fitting = min(int(free.get(name, 0) // amount) for name, amount in needs.items())
+    return least, max(least, min(most, fitting))
+
+
+def _needs(config: Train) -> dict[str, float]:
+    gpus = {"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}
+    return {"CPU": config.cpus_per_worker, **gpus}
+
+
+def _keep_list_callback(output_dir: str) -> UserCallback:
+    from ray.train import UserCallback
+
+    class KeepList(UserCallback):
+        def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+            if checkpoint is not None:
+                keep_list(output_dir)
+
+    return KeepList()
+
+
+def _reason(error: Exception) -> str:
+    """One line that says why: the worker's own exception where there is one."""
+    failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
+    rank, cause = min(failures.items())
+    cause = getattr(cause, "_base_exc", cause)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    where = "" if isinstance(cause, RaydistillError) else f"worker {rank}: {type(cause).__name__}: "
+    return where + (lines[-1] if lines else "")
