@@ -19,7 +19,7 @@ from typing import Literal
 from pipelines.extract import final_reply, until_next_question
 
 Kind = Literal["numeric", "choice", "text"]
-Value = str | int | float | bool
+Value = str | int | float | bool | list | dict  # what a program returns; lists and dicts are answers of kind text
 KINDS: tuple[Kind, ...] = ("numeric", "choice", "text")
 
 # What rounding a printed result may cost: 66.6667 is right for 200/3. ToRA's labels use the same bound.
@@ -45,13 +45,13 @@ LETTER_IN_TEXT = re.compile(r"\(([A-Za-z])\)|\b([B-H]|A(?!\s+(?!because|since)[a
 MARKED = (
     re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL | re.IGNORECASE),
     re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}"),
-    re.compile(r"^\s*####(.+)$", re.MULTILINE),
+    re.compile(r"^[ \t]*####(.+)$", re.MULTILINE),
 )
 SPOKEN = (
     re.compile(r"^.*\banswer\s*(?:is|=)\s*:?\s*(.+)$", re.MULTILINE | re.IGNORECASE),
     re.compile(r"^.*\b(?:option|choice) is\s*:?\s*(.+)$", re.MULTILINE | re.IGNORECASE),
 )
-LABELLED = re.compile(r"^\s*(?:final answer|answer|a)\s*:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
+LABELLED = re.compile(r"^[ \t]*(?:(?:the )?(?:final )?answer|a)[ \t]*:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
 CONCLUSION = re.compile(r"\b(?:therefore|thus|hence|so)\b(.+)$", re.MULTILINE | re.IGNORECASE)
 SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bDr)(?<!\bSt)(?<!\bMrs)(?<!\b[A-Z])[.!?](?:\s|$)")
 
@@ -113,6 +113,14 @@ def compare(value: Value, gold: str, kind: Kind, choices: Mapping[str, str] | No
     return normalise(str(value)) == normalise(gold)
 
 
+def canonical(value: Value, kind: Kind, choices: Mapping[str, str] | None = None) -> str:
+    """One spelling for answers that are the same, so that they can be counted: 1080 for $1,080.00, B for (B)."""
+    if kind == "numeric":
+        number = to_number(value)
+        return str(value) if number is None else f"{number:.15g}"
+    return (to_letter(str(value), choices) or str(value)) if kind == "choice" else normalise(str(value))
+
+
 def infer_kind(golds: Iterable[str]) -> Kind:
     """The kind of gold answers: numeric if each is a number, choice if each is a letter, else text."""
     golds = list(golds)
@@ -128,7 +136,7 @@ def to_number(value: Value) -> float | None:
     if isinstance(value, str):
         found = BARE_NUMBER.fullmatch(_plain(value).strip())
         return _number(found["sign"], found["size"]) if found else None
-    return _finite(value)
+    return _finite(value) if isinstance(value, int | float) else None
 
 
 def to_letter(text: str, choices: Mapping[str, str] | None = None) -> str | None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pipelines.answers import compare, infer_kind, normalise, parse_answer, stated_answer, to_number
+from pipelines.answers import canonical, compare, infer_kind, normalise, parse_answer, stated_answer, to_number
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from pipelines.answers import compare, infer_kind, normalise, parse_answer, stat
         ("#### 72\n\nI hope this helps, 24/7!", "72"),
         ("Half is 9.\nA: 18", "18"),
         ("**Answer:** 18\nThat was step 3.", "18"),
+        ("The final answer: 18 eggs\nThat was step 3.", "18 eggs"),
         ("A: There are 15 trees. 21 - 15 = 6", "6"),
         ("A: There are 15.\nThe answer is 6.", "6"),
         ("She sells 9 eggs.\nShe makes 9 * 2 = 18 dollars.", "18"),
@@ -193,6 +194,20 @@ def test_texts_compare_without_case_articles_and_punctuation(value: object, gold
     assert compare(value, gold, "text") is equal
 
 
+@pytest.mark.parametrize(
+    ("values", "kind", "spelling"),
+    [
+        (["$1,080.00", 1080, 1080.0, "1080 eggs", "1.08e3"], "numeric", "1080"),
+        ([0.1 + 0.2, "3/10", ".3"], "numeric", "0.3"),
+        (["B", "(b)", "the desert"], "choice", "B"),
+        (["The Desert.", "desert"], "text", "desert"),
+        ([[1, 2]], "numeric", "[1, 2]"),
+    ],
+)
+def test_equal_answers_have_one_canonical_spelling(values: list, kind: str, spelling: str):
+    assert {canonical(value, kind, OPTIONS) for value in values} == {spelling}
+
+
 def test_normalised_text_is_stable():
     for text in ("The Desert.", "yes", "it&t", "(A) cat", "?"):
         assert normalise(normalise(text)) == normalise(text)
@@ -216,7 +231,8 @@ def test_kind_of_gold_answers(golds: list[str], kind: str):
 @pytest.mark.parametrize(
     "text",
     ["1" * 50_000, "a" * 50_000, "the answer is " * 5_000, "<answer>" * 5_000, "1 " * 20_000, "$" * 50_000,
-     "\\boxed{" * 5_000, "**" * 20_000, "1/" * 20_000, " " * 50_000, "1,111" * 10_000, "so " * 10_000],
+     "\\boxed{" * 5_000, "**" * 20_000, "1/" * 20_000, " " * 50_000, "1,111" * 10_000, "so " * 10_000,
+     "a" + "\n" * 50_000 + "b", "answer" + "\n" * 50_000 + "b", "answer is\n" * 5_000, "A:\n" * 5_000, "-" * 50_000],
 )  # fmt: skip
 def test_degenerate_texts_are_parsed_in_reasonable_time(text: str):
     start = time.perf_counter()

@@ -9,7 +9,7 @@ import pytest
 
 from actors.errors import UsageError
 from pipelines.config import Questions
-from pipelines.tasks import load_questions
+from pipelines.tasks import load_questions, reasoning_gym
 from pipelines.tasks.grade_file import grade_file
 
 ROWS = [{"question": "How many eggs?", "answer": 18.0}, {"question": "And bears?", "answer": "1,080"}]
@@ -110,12 +110,13 @@ def test_gsm8k_takes_the_label_and_keeps_the_rationale(tmp_path: Path):
     ("value", "status", "reason", "parsed"),
     [
         (72, "passed", "ok", "72"),
-        (72.0, "passed", "ok", "72.0"),
-        ("72 clips", "passed", "ok", "72 clips"),
+        (72.0, "passed", "ok", "72"),
+        ("72 clips", "passed", "ok", "72"),
         ("The answer is 72.", "passed", "ok", "72"),
         ("The answer is 71.", "failed", "wrong_answer", "71"),
         (True, "failed", "wrong_answer", "True"),
         (float("nan"), "failed", "wrong_answer", "nan"),
+        ([72], "failed", "wrong_answer", "[72]"),
         ("I do not know", "failed", "no_answer", ""),
         ("", "failed", "no_answer", ""),
         (None, "failed", "no_answer", ""),
@@ -188,17 +189,14 @@ def test_no_scorer_in_use_runs_or_accepts_hostile_text(monkeypatch):
 
     monkeypatch.delenv("RAYDISTILL_ESCAPED", raising=False)
     attack = "__import__('os').environ.setdefault('RAYDISTILL_ESCAPED', 'yes')"
-    judged = 0
-    for family in DATASETS:
-        try:
-            loaded = load_questions(questions(task=f"reasoning_gym:{family}", size=1))
-        except UsageError as error:
-            assert "evaluates the answer as Python" in str(error)
-            continue
+    names = [f"reasoning_gym:{family}" for family in DATASETS.keys() - reasoning_gym.REFUSED]
+    scored = [name for name in names if reasoning_gym.has_own_scorer(name)]
+    for name in scored:
+        task = reasoning_gym.ScoredTask(name, reasoning_gym.open_dataset(name, size=1))
+        entry = task.dataset[0]
         for text in (attack, f"[{attack}]", f"<answer>[[{attack}]]</answer>", f"{{'a': {attack}}}"):
-            assert loaded.task.grade(text, loaded.questions[0]).status == "failed", family
-        judged += 1
-    assert judged > 90
+            assert task.grade_entry(text, entry).status == "failed", name
+    assert len(scored) > 50
     assert "RAYDISTILL_ESCAPED" not in os.environ
 
 
@@ -284,7 +282,7 @@ def test_grade_file_gives_one_verdict_per_line_in_order(tmp_path: Path):
         {"id": "b", "gold": "18", "model": {"solution": "A: 17"}},
         {"gold": 18, "model": {"solution": None}},
         {"gold": "Work.\n#### 18", "model": {"solution": 18.0}},
-        {"gold": "18", "model": {"solution": {"value": 17}}},
+        {"gold": "18", "model": {"solution": {"value": 18}}},
     ]
     source = write_lines(tmp_path / "in.jsonl", rows)
     counts = grade_file(source, "gsm8k", "model.solution", "gold", tmp_path / "new" / "out.jsonl")

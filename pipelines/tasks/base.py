@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from actors.errors import UsageError
-from pipelines.answers import Kind, Value, compare, infer_kind, parse_answer, to_letter, to_number
+from pipelines.answers import Kind, Value, canonical, compare, infer_kind, parse_answer, to_letter, to_number
 from pipelines.records import Question
 
 
@@ -17,7 +17,7 @@ class Grade:
 
     status: Literal["passed", "failed"]
     reason: Literal["ok", "wrong_answer", "no_answer"]
-    parsed: str  # the answer that was judged; "" if there is none
+    parsed: str  # the answer that was judged, in its canonical spelling; "" if there is none
 
 
 class Task(Protocol):
@@ -62,9 +62,10 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Mapping[st
         stated = parse_answer(value, kind)
     if stated is None or stated == "":
         return Grade("failed", "no_answer", "")
+    parsed = canonical(stated, kind, choices)
     if compare(stated, gold, kind, choices):
-        return Grade("passed", "ok", str(stated))
-    return Grade("failed", "wrong_answer", str(stated))
+        return Grade("passed", "ok", parsed)
+    return Grade("failed", "wrong_answer", parsed)
 
 
 def as_text(value: Any) -> str:

@@ -39,8 +39,7 @@ def grade_file(
     judge = _judge(task, golds)
     records = []
     for row, gold in zip(rows, golds, strict=True):
-        value = row.field(answer_field)
-        grade = judge(row, json.dumps(value) if isinstance(value, dict | list) else value, gold)
+        grade = judge(row, row.field(answer_field), gold)
         verdict = {"status": grade.status, "reason": grade.reason, "parsed": grade.parsed, "gold": gold}
         records.append({"line": row.number, "id": row.data.get("id"), **verdict})
     _write_lines(Path(path_out), records)
