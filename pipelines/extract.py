@@ -20,6 +20,7 @@ REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 NEXT_QUESTION = re.compile(r"\n(?:\*\*|#+ )?(?:Question|Q)(?: \d+)?\s*:")
 
 SOLUTION = re.compile(r"^[ \t]*def solution\b", re.MULTILINE)
+DEFINITION = re.compile(r"^[ \t]*def \w+\(", re.MULTILINE)
 IMPORT = r"(?:import [\w., ]+|from [\w.]+ import [\w.,* ()]+)(?:#.*)?$"
 FIRST_CODE = re.compile(rf"^[ \t]*(?:{IMPORT}|(?:def|class) \w)", re.MULTILINE)
 # A line at the margin that can belong to a program; any other one is the prose that follows it.
@@ -70,18 +71,20 @@ def extract_program(completion: str) -> str | None:
     """Source of the program in `completion`, or None where there is none; nothing is run, nothing raised.
 
     In this order: the last fenced block that defines ``solution()`` (a Python one before others), unfenced
-    text from the first import or definition on, the last fenced Python block, the last untagged block.
+    code that does, the last fenced Python block, the last untagged one, unfenced code with any function.
+    Unfenced code begins at its first import or definition and ends where prose follows.
     """
     text = final_reply(completion)
-    solution = SOLUTION.search(text)
-    text = until_next_question(text, solution.end() if solution else 0)
+    definition = DEFINITION.search(text)
+    text = until_next_question(text, definition.end() if definition else 0)
     blocks = [block for block in _fenced_blocks(text) if block.source.strip()]
-    complete = [block for block in blocks if block.defines_solution]
-    if complete:
+    if complete := [block for block in blocks if block.defines_solution]:
         return _last_python(complete)
-    if solution:
-        return _unfenced_program(text, solution.start())
-    return _last_python([block for block in blocks if block.is_python or not block.tag])
+    if solution := SOLUTION.search(text):
+        return _unfenced_program(text, solution)
+    if python := [block for block in blocks if block.is_python or not block.tag]:
+        return _last_python(python)
+    return _unfenced_program(text, definition) if definition else None
 
 
 def _fenced_blocks(text: str) -> list[Block]:
@@ -102,21 +105,19 @@ def _fenced_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def _last_python(blocks: list[Block]) -> str | None:
-    if not blocks:
-        return None
+def _last_python(blocks: list[Block]) -> str:
     chosen = max(enumerate(blocks), key=lambda item: (item[1].is_python, item[0]))[1]
     return textwrap.dedent(chosen.source).strip("\n").rstrip()
 
 
-def _unfenced_program(text: str, solution: int) -> str:
-    """The program from the first import or definition on, if it reaches `solution`, else from there."""
+def _unfenced_program(text: str, definition: re.Match[str]) -> str:
+    """The code from the first import or definition on, if it reaches `definition`, else from there."""
     first = FIRST_CODE.search(text)
-    if first and first.start() < solution:
+    if first and first.start() < definition.start():
         program = _code_lines(text[first.start() :])
-        if SOLUTION.search(program):
+        if definition[0].strip() in program:
             return program
-    return _code_lines(text[solution:])
+    return _code_lines(text[definition.start() :])
 
 
 def _code_lines(text: str) -> str:

@@ -1,5 +1,9 @@
 """Programs out of completions of the kinds that models write."""
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 
 from pipelines.extract import extract_program, final_reply
@@ -58,6 +62,11 @@ def test_unfenced_program_ends_where_the_prose_begins(program: str, prose: str):
     assert extract_program("Let me solve it.\n\n" + program + prose) == program
 
 
+def test_a_program_by_another_name_is_for_the_executor_to_judge():
+    program = "from sympy import Rational\n\ndef total():\n    return Rational(2, 3)\n\nresult = total()\nprint(result)"
+    assert extract_program(f"So:\n{program}\nThis prints it.\n\nQuestion: Next?\n{OTHER}") == program
+
+
 def test_imports_apart_from_the_program_are_left_out():
     text = f"import duties are high.\nimport os\nThen I write:\n{PROGRAM}"
     assert extract_program(text) == PROGRAM
@@ -74,6 +83,7 @@ def test_imports_apart_from_the_program_are_left_out():
         ("```python\n```", None),
         ("<think>I would write def solution(): return 1", None),
         ("`def solution()` is what I would define.", None),
+        ("def solution", "def solution"),  # cut off
     ],
 )
 def test_without_solution_a_python_block_counts_and_prose_does_not(completion: str, program: str | None):
@@ -83,3 +93,21 @@ def test_without_solution_a_python_block_counts_and_prose_does_not(completion: s
 def test_final_reply_drops_reasoning_and_chat_tokens():
     assert final_reply("<think>a</think>b<|eot_id|>c") == "b"
     assert final_reply("a <think>never closed") == "a "
+
+
+@pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAYDISTILL_DATA is not set")
+@pytest.mark.parametrize("folder", ["pal_programs", "tora_programs"])
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "{}",
+        "Let me solve it.\n```python\n{}\n```\nIt returns the answer.",
+        "Let me solve it.\n{}\nIt returns the answer.",
+        "{}\nQuestion: Next?\nSolution:\ndef solution():\n    return 1",
+    ],
+    ids=["bare", "fenced", "in prose", "continued"],
+)
+def test_real_programs_survive_extraction(folder: str, completion: str):
+    lines = (Path(os.environ["RAYDISTILL_DATA"]) / folder / "part.jsonl").read_text().splitlines()
+    programs = [json.loads(line)["code"].strip("\n").rstrip() for line in lines]
+    assert [extract_program(completion.format(program)) for program in programs] == programs
