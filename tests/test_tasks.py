@@ -61,6 +61,17 @@ def test_table_reads_each_format_alike(tmp_path: Path, name: str, write):
     assert loaded.task.grade("It makes $18.", loaded.questions[0]).status == "passed"
 
 
+def test_a_dataset_is_loaded_by_its_id(tmp_path: Path, monkeypatch):
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    write_lines(tmp_path / "owner" / "name" / "test.jsonl", ROWS[1:])
+    monkeypatch.chdir(tmp_path)
+    options = {"cache_dir": str(tmp_path / "cache")}
+    loaded = load_questions(questions(task="table", path="owner/name", split="test", options=options))
+    assert [question.text for question in loaded.questions] == ["And bears?"]
+    with pytest.raises(UsageError, match="owner/name: neither a local file nor a hub dataset[^\n]+$"):
+        load_questions(questions(task="table", path="owner/name", split="train", options=options))
+
+
 def test_size_takes_the_first_rows_and_variables_in_the_path_are_expanded(tmp_path: Path, monkeypatch):
     write_lines(tmp_path / "rows.jsonl", ROWS)
     monkeypatch.setenv("HERE", str(tmp_path))
@@ -83,8 +94,9 @@ def test_repeated_rows_are_merged_and_reported(tmp_path: Path):
         ["ignore", "enforce"],
     ],
 )
-def test_choices_enter_the_question_and_the_grading(tmp_path: Path, choices):
-    row = {"question": {"stem": "Punish?", "choices": choices}, "answerKey": "B"}
+@pytest.mark.parametrize("gold", ["B", "enforce"])
+def test_choices_enter_the_question_and_the_grading(tmp_path: Path, choices, gold: str):
+    row = {"question": {"stem": "Punish?", "choices": choices}, "answerKey": gold}
     settings = {"question_column": "question.stem", "answer_column": "answerKey"}
     options = {"choices": "question.choices"}
     path = str(write_lines(tmp_path / "rows.jsonl", [row]))
@@ -283,7 +295,7 @@ def test_grade_file_gives_one_verdict_per_line_in_order(tmp_path: Path):
         {"id": "b", "gold": "18", "model": {"solution": "A: 17"}},
         {"gold": 18, "model": {"solution": None}},
         {"gold": "Work.\n#### 18", "model": {"solution": 18.0}},
-        {"gold": "18", "model": {"solution": {"value": 18}}},
+        {"gold": "18", "model": {"solution": {"\ud800": 18}}},
     ]
     source = write_lines(tmp_path / "in.jsonl", rows)
     counts = grade_file(source, "gsm8k", "model.solution", "gold", tmp_path / "new" / "out.jsonl")

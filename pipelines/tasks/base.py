@@ -80,15 +80,22 @@ def as_text(value: Any) -> str:
 
 
 def choose_kind(grader: Kind | Literal["auto"], questions: list[Question]) -> Kind:
-    """The kind that the configuration asks for, or with ``auto`` the one of the gold answers.
+    """The kind that the configuration asks for, or with ``auto`` the one of the gold answers and options.
 
     Raises UsageError where a gold answer is not of the kind asked for.
     """
     if grader == "auto":
+        if all(_names_option(question) for question in questions):
+            return "choice"
         return infer_kind(question.answer for question in questions)
     for question in questions:
         check_gold(question.answer, grader, f"row {question.meta['row']}", question.meta.get("choices"))
     return grader
+
+
+def _names_option(question: Question) -> bool:
+    choices = question.meta.get("choices")
+    return bool(choices) and to_letter(question.answer, choices) is not None
 
 
 def check_gold(gold: str, kind: Kind, where: str, choices: Mapping[str, str] | None = None) -> None:

@@ -43,9 +43,8 @@ def grade_file(
         verdict = {"status": grade.status, "reason": grade.reason, "parsed": grade.parsed, "gold": gold}
         records.append({"line": row.number, "id": row.data.get("id"), **verdict})
     _write_lines(Path(path_out), records)
-    passed = Counter(record["status"] for record in records)["passed"]
-    no_answer = Counter(record["reason"] for record in records)["no_answer"]
-    return {"rows": len(rows), "passed": passed, "failed": len(rows) - passed, "no_answer": no_answer}
+    counts = Counter(record[key] for record in records for key in ("status", "reason"))
+    return {"rows": len(rows)} | {name: counts[name] for name in ("passed", "failed", "no_answer")}
 
 
 def _gold(row: Row, gold_field: str, task: str) -> str:
@@ -90,7 +89,7 @@ def _write_lines(path: Path, records: list[dict[str, Any]]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+            lines.writelines(json.dumps(record) + "\n" for record in records)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
