@@ -203,7 +203,7 @@ def test_no_scorer_in_use_runs_or_accepts_hostile_text(monkeypatch):
     attack = "__import__('os').environ.setdefault('RAYDISTILL_ESCAPED', 'yes')"
     slow = {"arc_agi", "group_anagrams", "knight_swap", "quantum_lock"}  # up to a second for an entry
     names = [f"reasoning_gym:{family}" for family in DATASETS.keys() - reasoning_gym.REFUSED - slow]
-    scored = [name for name in names if reasoning_gym.has_own_scorer(name)]
+    scored = [name for name in names if reasoning_gym.grader_of(name) == "reasoning_gym"]
     for name in scored:
         task = reasoning_gym.ScoredTask(name, reasoning_gym.open_dataset(name, size=1))
         entry = task.dataset[0]

@@ -62,9 +62,10 @@ def _kind(task: str) -> Kind | None:
 def _judge(task: str, golds: list[str]) -> Judge:
     kind = _kind(task)
     if task.startswith(reasoning_gym.PREFIX):
-        if reasoning_gym.has_own_scorer(task):
+        grader = reasoning_gym.grader_of(task)
+        if grader == "reasoning_gym":
             return _scorer(reasoning_gym.ScoredTask(task, reasoning_gym.open_dataset(task)))
-        kind = infer_kind(golds)
+        kind = infer_kind(golds) if grader == "auto" else grader
     if kind is None:
         known = ", ".join(["gsm8k", *KINDS, f"{reasoning_gym.PREFIX}<name>"])
         raise UsageError(f"unknown task {task!r}; expected one of {known}")

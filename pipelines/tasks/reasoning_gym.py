@@ -17,10 +17,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from actors.errors import UsageError
-from pipelines.answers import Value, stated_answer
+from pipelines.answers import Kind, Value, stated_answer
 from pipelines.config import Questions
 from pipelines.extract import final_reply
 from pipelines.records import Question
@@ -39,16 +39,14 @@ GSM_SYMBOLIC = "gsm_symbolic"
 GSM_SYMBOLIC_SUFFIX = " Give the result as your final answer. Do not include units."
 FULL_MARKS = 0.99
 
-COMPARED = frozenset(
-    {
-        "binary_matrix",  # evaluates the text
-        "coin_flip",  # gives 0 full marks for 0.89
-        "game_of_life_halting",  # gives any text full marks
-        "gsm_symbolic",  # takes the first number of a text, and 1,080 for 1
-        "spiral_matrix",  # evaluates the text
-        "string_insertion",  # evaluates the text
-    }
-)
+COMPARED: dict[str, Kind] = {
+    "binary_matrix": "text",  # evaluates the text
+    "coin_flip": "numeric",  # gives 0 full marks for 0.89
+    "game_of_life_halting": "text",  # gives any text full marks
+    "gsm_symbolic": "numeric",  # takes the first number of a text, and 1,080 for 1
+    "spiral_matrix": "text",  # evaluates the text
+    "string_insertion": "text",  # evaluates the text
+}
 REFUSED = frozenset(
     {
         "composite",  # hands the text to any other family's scorer
@@ -95,12 +93,12 @@ def load(config: Questions) -> LoadedQuestions:
     `meta` carries the row (the index that the dataset generates it from) and, for gsm_symbolic, the `template`
     (e.g. ``gsm_symbolic/27``) and the worked solution as `rationale`.
     """
-    own_scorer = config.grader == "auto" and has_own_scorer(config.task)
+    grader = grader_of(config.task) if config.grader == "auto" else config.grader
     dataset = open_dataset(config.task, size=config.size, seed=config.seed, options=config.options)
     questions = [_question(config.task, dataset, row) for row in range(len(dataset))]
-    if own_scorer:
+    if grader == "reasoning_gym":
         return without_duplicates(ScoredTask(config.task, dataset), questions)
-    return without_duplicates(AnswerTask(config.task, choose_kind(config.grader, questions)), questions)
+    return without_duplicates(AnswerTask(config.task, choose_kind(grader, questions)), questions)
 
 
 def open_dataset(task: str, *, size: int | None = None, seed: int = 0, options: Mapping[str, Any] | None = None) -> Any:
@@ -115,8 +113,11 @@ def open_dataset(task: str, *, size: int | None = None, seed: int = 0, options: 
         raise UsageError(f"{task}: its options do not fit ({settings}): {error}") from None
 
 
-def has_own_scorer(task: str) -> bool:
-    """Whether the family is judged by its own scorer; UsageError where that would run a model's text."""
+def grader_of(task: str) -> Kind | Literal["reasoning_gym", "auto"]:
+    """Who judges the family: its own scorer, a fixed kind of comparison, or one told from the gold answers.
+
+    Raises UsageError where the scorer would run a model's text.
+    """
     from reasoning_gym.dataset import ProceduralDataset
     from reasoning_gym.factory import DATASETS
 
@@ -126,8 +127,10 @@ def has_own_scorer(task: str) -> bool:
             f"{task}: its scorer evaluates the answer as Python, outside the sandbox; "
             "choose another family, or compare with the one gold answer by grader text"
         )
+    if family in COMPARED:
+        return COMPARED[family]
     own = DATASETS[family][0].score_answer is not ProceduralDataset.score_answer
-    return own and family not in COMPARED
+    return "reasoning_gym" if own else "auto"
 
 
 def _family(task: str) -> str:
