@@ -107,12 +107,13 @@ def share(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[tuple[int
 
 def collate(table: TokenTable, rows: np.ndarray) -> Batch:
     """The rows of one micro-batch as padded tensors; padding is token 0 at weight 0."""
+    import numpy as np
     import torch
 
     pieces = [table[row] for row in rows]
     shape = max(len(pieces), 1), max((len(ids) for ids, _ in pieces), default=2)
-    batch = Batch(torch.zeros(shape, dtype=torch.int64), torch.zeros(shape))
+    padded_ids, padded_weights = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     for place, (ids, weights) in enumerate(pieces):
-        batch.ids[place, : len(ids)] = torch.from_numpy(ids)
-        batch.weights[place, : len(ids)] = torch.from_numpy(weights)
-    return batch
+        padded_ids[place, : len(ids)] = ids
+        padded_weights[place, : len(ids)] = weights
+    return Batch(torch.from_numpy(padded_ids), torch.from_numpy(padded_weights))

@@ -1,0 +1,73 @@
+"""Examples survive a round trip, and other tools open what is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from actors.errors import UsageError
+from pipelines.example_store import examples_digest, export_chat, read_examples, write_examples
+from pipelines.records import Example, Segment
+from tests.training_examples import sums
+
+FULL = Example(
+    "e1",
+    "q1",
+    ({"role": "system", "content": "Sei knapp."}, {"role": "user", "content": "Wie viele?\n"}),
+    (Segment("zwölf", 0.1), Segment("", 1.5)),
+    group="g",
+    answer="12",
+    source="gold",
+    meta={"row": 4, "tags": ["a", None]},
+)
+
+
+def test_round_trip(tmp_path):
+    assert write_examples([FULL, *sums(3)], str(tmp_path)) == 4
+    assert list(read_examples(str(tmp_path))) == [FULL, *sums(3)]
+    assert list(read_examples(f"file://{tmp_path}/examples.parquet")) == [FULL, *sums(3)]
+
+
+def test_datasets_and_pyarrow_see_plain_values(tmp_path):
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    write_examples([FULL], str(tmp_path))
+    row = pq.read_table(tmp_path / "examples.parquet").to_pylist()[0]
+    assert row == Dataset.from_parquet(str(tmp_path / "examples.parquet"), cache_dir=str(tmp_path / "cache"))[0]
+    assert row["messages"][1] == {"role": "user", "content": "Wie viele?\n"}
+    assert row["completion"][1] == {"text": "", "weight": 1.5}
+
+
+def test_no_examples_are_a_file_all_the_same(tmp_path):
+    assert write_examples([], str(tmp_path)) == 0
+    assert examples_digest(str(tmp_path))[0] == 0
+
+
+def test_digest_is_of_the_content(tmp_path):
+    write_examples(sums(4), str(tmp_path / "one"))
+    write_examples(iter(sums(4)), str(tmp_path / "same"))
+    write_examples(sums(4)[::-1], str(tmp_path / "other"))
+    one, same, other = (examples_digest(str(tmp_path / name)) for name in ("one", "same", "other"))
+    assert one == same
+    assert one[0] == other[0] == 4
+    assert one != other
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 no Parquet"])
+def test_what_is_no_examples_is_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "examples.parquet").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        list(read_examples(str(tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_chat_export_names_its_columns(tmp_path):
+    assert export_chat([FULL], str(tmp_path)) == 1
+    row = json.loads((tmp_path / "examples.jsonl").read_text())
+    assert row["messages"][-1] == {"role": "assistant", "content": "zwölf"}
+    info = json.loads((tmp_path / "dataset_info.json").read_text())["raydistill"]
+    assert info["columns"]["messages"] in row
+    assert (tmp_path / info["file_name"]).exists()

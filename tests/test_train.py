@@ -1,0 +1,184 @@
+"""Training for real: Ray Train on a local Ray, a tiny Llama, float32."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from actors.errors import TrainingError, UsageError
+from pipelines.config import Lora, Train
+from pipelines.train import train
+from tests.training_examples import sums
+
+
+def settings(student: str, **changes) -> Train:
+    """Two epochs of twelve steps, in which every step has several micro-batches."""
+    values = {
+        "student": student,
+        "learning_rate": 3e-3,
+        "epochs": 2,
+        "batch_tokens": 640,
+        "micro_batch_tokens": 160,
+        "validation_fraction": 0.1,
+        "eval_steps": 9,
+        "save_steps": 6,
+        "cpus_per_worker": 0.5,
+        "threads_per_worker": 1,
+        "resource_timeout_s": 60,
+    }
+    return Train.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_controller():
+    """Ray Train looks after its workers every 2 s, and a checkpoint waits for the look before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, tiny_model, tmp_path_factory):
+    """A run with one worker: its folder, its result, and the progress messages."""
+    folder, messages = tmp_path_factory.mktemp("undisturbed"), []
+    result = train(sums(150), settings(tiny_model), str(folder), on_progress=messages.append)
+    return folder, result, messages
+
+
+def test_the_task_is_learned(undisturbed):
+    _, result, messages = undisturbed
+    losses = result.history["loss"]
+    assert len(losses) == result.steps == messages[-1]["step"] == messages[-1]["steps"]
+    assert losses[0] > 4
+    assert losses[-1] < losses[0] / 2
+    assert result.final_loss == pytest.approx(np.mean(losses[-10:]))
+    assert result.dropped_too_long == 0
+    assert result.examples == 150
+    assert result.tokens_per_s > 0
+
+
+def test_best_and_last_are_kept_and_exported(undisturbed):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, result, _ = undisturbed
+    assert len(list((folder / "checkpoints").glob("step_*"))) <= 2
+    assert result.best_validation_loss == min(loss for _, loss in result.history["validation_loss"])
+    for path in (result.student, result.best, result.last):
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+        assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+        assert tokenizer.chat_template
+    card = (folder / "student" / "README.md").read_text()
+    assert f"| Steps | {result.steps} in at most 2 epochs" in card
+    assert f"{result.best_validation_loss:.4f}" in card
+
+
+def test_exported_weights_have_the_validation_loss_that_is_reported(undisturbed):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from pipelines.batches import collate, split_by_question
+    from pipelines.losses import batch_loss
+    from pipelines.tokens import TokenTable
+
+    folder, result, _ = undisturbed
+    table = TokenTable(f"{folder}/tokens.parquet")
+    held_out = np.asarray(split_by_question(table.question_ids, 0.1, 42)[1])
+    model = AutoModelForCausalLM.from_pretrained(result.student)
+    with torch.no_grad():
+        loss = batch_loss(model, model.lm_head, collate(table, held_out)).item() / table.trained[held_out].sum()
+    assert loss == pytest.approx(result.best_validation_loss, rel=1e-5)
+
+
+def test_event_files_hold_every_step(undisturbed):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, result, _ = undisturbed
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    tags = {"train/loss", "train/learning_rate", "train/grad_norm", "train/tokens_per_s", "validation/loss"}
+    assert tags <= set(events.Tags()["scalars"])
+    assert [event.value for event in events.Scalars("train/loss")] == pytest.approx(result.history["loss"], rel=1e-5)
+
+
+def test_the_same_call_again_returns_at_once(undisturbed, tiny_model):
+    folder, result, _ = undisturbed
+    before = (folder / "student" / "model.safetensors").stat().st_mtime_ns
+    again = train(f"{folder}/examples", settings(tiny_model, workers=2), str(folder))
+    assert json.dumps(again.history) == json.dumps(result.history)
+    assert again.student == result.student
+    assert (folder / "student" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_run_in_the_same_folder_is_refused(undisturbed, tiny_model):
+    folder, _, _ = undisturbed
+    with pytest.raises(UsageError, match="holds another training run .learning_rate was 0.003, now 0.001."):
+        train(f"{folder}/examples", settings(tiny_model, learning_rate=1e-3), str(folder))
+    with pytest.raises(UsageError, match="examples was"):
+        train(sums(149), settings(tiny_model), str(folder))
+
+
+def test_two_workers_one_of_them_killed_follow_the_same_trajectory(undisturbed, cluster, tiny_model, tmp_path):
+    """Two workers see the same batches as one, and so do those that go on from a checkpoint after a kill."""
+    _, result, _ = undisturbed
+    thread = threading.Thread(target=kill_a_worker, args=(tmp_path,))
+    thread.start()
+    resumed = train(sums(150), settings(tiny_model, workers=2), str(tmp_path))
+    thread.join()
+    lives = list((tmp_path / "tensorboard").glob("events*"))
+    assert len(lives) == 2
+    np.testing.assert_allclose(resumed.history["loss"], result.history["loss"], rtol=1e-5)
+
+
+def kill_a_worker(folder: Path) -> None:
+    """Kill a training worker of this session's Ray once the first checkpoint is on Ray Train's list."""
+    while not (folder / "checkpoints" / "checkpoint_manager_snapshot.json.copy").exists():
+        time.sleep(0.02)
+    workers = [
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if any("RayTrainWorker" in part for part in process.cmdline())
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+
+
+def test_adapter_is_exported_for_peft(cluster, tiny_model, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    config = settings(tiny_model, lora=Lora(rank=4, dropout=0.1), epochs=1, validation_fraction=0, learning_rate=1e-2)
+    result = train(sums(150), config, str(tmp_path))
+    assert result.best_validation_loss is None
+    assert result.best == result.last
+    adapter = json.loads(Path(result.student, "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == tiny_model
+    assert not Path(result.student, "model.safetensors").exists()
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), result.student)
+    assert any(weight.abs().max() > 0 for name, weight in model.named_parameters() if "lora_B" in name)
+    assert result.history["loss"][-1] < result.history["loss"][0]
+
+
+def test_no_examples(tiny_model, tmp_path):
+    with pytest.raises(TrainingError, match="no examples to train on") as caught:
+        train([], settings(tiny_model), str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_student(tmp_path):
+    with pytest.raises(UsageError, match="not a model that can be loaded") as caught:
+        train(sums(4), settings(str(tmp_path)), str(tmp_path / "out"))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_room_for_the_workers(cluster, tiny_model, tmp_path):
+    config = settings(tiny_model, workers=3, cpus_per_worker=2, resource_timeout_s=1)
+    with pytest.raises(TrainingError, match=r"no room for 3 training worker\(s\) of 2 CPU within 1 s") as caught:
+        train(sums(4), config, str(tmp_path))
+    assert "\n" not in str(caught.value)
