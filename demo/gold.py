@@ -1,0 +1,91 @@
+"""Gold programs and rationales for ``gsm_symbolic``, and the three rules that a gold program has to meet.
+
+The tables of hand-written programs hold one text per template; an instance's numbers fill it in:
+
+    template 43 --> second_amount = {first_amount} - {difference}   --> second_amount = 13 - 3
+                    return {first_amount} + second_amount               return 13 + second_amount
+
+A gold program counts only if it returns the answer (``returns_answer``), every number in it stands in the
+question or is a unit constant (``numbers_stand_in_question``), and the same text with another
+instance's numbers gives that instance's answer, which holds by construction; the tests check all three.
+"""
+
+import re
+from fractions import Fraction
+from typing import Any
+
+from demo import worked
+from demo.copying import numbers_in
+from demo.gold_programs_00_49 import PROGRAMS_00_49
+from demo.gold_programs_50_99 import PROGRAMS_50_99
+from demo.gsm import Instance
+from demo.prompts import ANSWER_SENTENCE
+
+PROGRAMS = PROGRAMS_00_49 | PROGRAMS_50_99
+TEMPLATES = sorted(PROGRAMS)
+RELATIVE_TOLERANCE = 1e-6
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")  # a number of a program; not the digit of a name
+
+NUMBER_WORDS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "half": 2, "twice": 2, "double": 2, "twins": 2, "third": 3, "triple": 3, "triplets": 3,
+    "quarter": 4, "dozen": 12, "dozens": 12, "week": 7, "month": 30,
+}  # fmt: skip
+"""Words that stand for a number in a question; "half" and "quarter" as divisors."""
+
+UNIT_CONSTANTS = {7, 12, 24, 30, 52, 60, 100}
+"""Days a week, months a year, hours, days a month, weeks a year, minutes or seconds, percent or cents."""
+
+
+def program(instance: Instance) -> str:
+    """The gold program of an instance, e.g. ``def solution():\\n    boys = 9 * 4\\n ...``."""
+    values = {name: _as_written(value) for name, value in instance.variables.items()}
+    body = PROGRAMS[instance.template].strip().format(**values, q=numbers_in(instance.question))
+    return "def solution():\n" + "".join(f"    {line}\n" for line in body.split("\n"))
+
+
+def _as_written(value: Any) -> Any:
+    """A variable as a question writes it: number words become their number, fractions become ``1/3``."""
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    return NUMBER_WORDS.get(value, value) if isinstance(value, str) else value
+
+
+def rationale(instance: Instance) -> str:
+    """The gold rationale: the program's steps in words, each worked out, and the answer sentence."""
+    steps, value = worked.steps(program(instance))
+    return "\n".join([*steps, ANSWER_SENTENCE.format(answer=value)])
+
+
+def returns_answer(source: str, answer: str) -> bool:
+    """Whether a gold program (our own text, trusted) returns the answer."""
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)  # gold programs are this package's own text, never a model's
+    return same_number(namespace["solution"](), answer)
+
+
+def same_number(value: Any, answer: str) -> bool:
+    """Whether a value equals an answer within ``RELATIVE_TOLERANCE``."""
+    try:
+        number, gold = float(value), float(answer)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return abs(number - gold) <= RELATIVE_TOLERANCE * max(1.0, abs(gold))
+
+
+def unexplained_numbers(source: str, question: str) -> set[float]:
+    """Numbers of a program that neither stand in the question nor are unit constants."""
+    stated = {float(number) for number in numbers_in(question)}
+    words = set(re.findall(r"[a-z]+", question.lower()))
+    stated |= {float(number) for word, number in NUMBER_WORDS.items() if word in words}
+    used = {float(number) for number in NUMBER.findall(source)}
+    return used - stated - UNIT_CONSTANTS
+
+
+def without_numbers(source: str) -> str:
+    """A program's text with ``#`` for each number: the same for every instance of a template."""
+    return NUMBER.sub("#", source)
+
+
+# Templates whose programs are straight-line arithmetic, which can be worked out step by step.
+RATIONALE_TEMPLATES = [template for template in TEMPLATES if worked.is_straight_line(PROGRAMS[template])]
