@@ -51,6 +51,7 @@ OUTCOMES: tuple[tuple[type[BaseException], bytes], ...] = (
     (MemoryError, wire.MEMORY),
     (RecursionError, wire.RECURSION),
 )
+OUTCOMES_WITH_MESSAGE = (wire.SYNTAX, wire.MEMORY, wire.RECURSION)
 
 
 class CappedText(io.TextIOBase):
@@ -193,8 +194,8 @@ def _is_instance(value: Any, module: str, name: str) -> bool:
 def _describe(error: BaseException) -> tuple[bytes, str, str]:
     for kind, outcome in OUTCOMES:
         if isinstance(error, kind):
-            named = outcome == wire.BAD_TYPE
-            return outcome, str(error) if named else "", "" if named else _last_line(error)
+            label = str(error) if outcome == wire.BAD_TYPE else ""
+            return outcome, label, _last_line(error) if outcome in OUTCOMES_WITH_MESSAGE else ""
     return wire.EXCEPTION, type(error).__name__, _last_line(error)
 
 

@@ -10,6 +10,7 @@ else's.
 import queue
 import random
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,7 @@ ATTEMPTS = 3
 BATCH_PROGRAMS = 256
 JOB_BYTES = 1 << 20
 AUDITED_SHARE = 0.01
+START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zygote
 
 
 @dataclass(slots=True)
@@ -38,14 +40,24 @@ class Seat:
     jails: dict[str, Jail] = field(default_factory=dict)
 
     def jail(self, profile: str, fresh: bool) -> Jail:
-        """A running zygote with this profile, newly started if it was lost, is worn or `fresh` is asked for."""
+        """A running zygote with this profile, started anew if it was lost, is worn, or `fresh` is asked for."""
         jail = self.jails.setdefault(profile, Jail(replace(self.options, profile=profile)))
         if fresh or jail.process is None or jail.is_worn():
-            report = jail.start()
-            if self.layers and report["layers"] != self.layers:
-                jail.stop()
-                raise SandboxError(f"a new zygote has other layers than the one probed: {report['layers']}")
+            self._start(jail)
         return jail
+
+    def _start(self, jail: Jail) -> None:
+        for pause in START_PAUSES_S:
+            try:
+                report = jail.start()
+                break
+            except SandboxError:
+                time.sleep(pause)
+        else:
+            report = jail.start()
+        if report["layers"] != self.layers:
+            jail.stop()
+            raise SandboxError(f"a new zygote has other layers than the one that was probed: {report['layers']}")
 
     def start_probed(self, probe: dict[str, Any]) -> dict[str, Any]:
         """Start the first lean zygote and let it try every forbidden act."""
@@ -117,21 +129,39 @@ class Dispatcher:
         if job.lane == "batch" and not self.batch_lane:  # switched off since this job was planned
             round_.add_isolated(job.profile, job.indices)
             return
-        verdicts: list[Verdict] = []
         try:
             jail = seat.jail(job.profile, fresh=job.attempt > 0)
+        except SandboxError as error:
+            self._give_up(round_, job, str(error))
+            return
+        verdicts: list[Verdict] = []
+        try:
             for verdict in self._verdicts(round_, job, jail):
                 verdicts.append(verdict)
             if any(verdict.reason == "protocol" for verdict in verdicts):
                 jail.stop()  # whoever writes rubbish may have corrupted more: the next job gets a fresh zygote
-        except (ZygoteLost, SandboxError) as error:
-            seat.jails[job.profile].stop()
+        except ZygoteLost as error:
+            jail.stop()
             self._count("zygotes_lost", 1)
-            for index in job.indices[len(verdicts) :]:
-                verdict = lost(round_.programs[index].id, str(error), lane=job.lane, grade=self.grade)
-                self._again(round_, job, index, verdict)
+            self._after_loss(round_, job, job.indices[len(verdicts) :], str(error))
         self._count("batched" if job.lane == "batch" else "isolated", len(verdicts))
         self._settle(round_, job, verdicts)
+
+    def _after_loss(self, round_: Round, job: Job, unfinished: tuple[int, ...], why: str) -> None:
+        """Run the unfinished again; in isolation only the first of them can have had to do with the loss."""
+        if job.lane == "batch":
+            round_.add_isolated(job.profile, unfinished)
+            return
+        suspect, rest = unfinished[0], unfinished[1:]
+        self._again(round_, job, suspect, lost(round_.programs[suspect].id, why, self.grade))
+        if rest:
+            round_.add(replace(job, indices=rest))
+
+    def _give_up(self, round_: Round, job: Job, why: str) -> None:
+        """No zygote can be started, which says nothing about any program."""
+        for index in job.indices:
+            if not job.audits:
+                round_.verdicts[index] = lost(round_.programs[index].id, why, self.grade)
 
     def _verdicts(self, round_: Round, job: Job, jail: Jail) -> Iterator[Verdict]:
         """In the order of the job's programs, as they arrive."""

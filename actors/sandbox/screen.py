@@ -55,6 +55,7 @@ SAFE_TYPES = (
     *(type(iter([])), type({}.items()), datetime.date, datetime.datetime, datetime.timedelta, datetime.time),
     *(fractions.Fraction, collections.Counter, collections.deque),
 )
+IMPLICIT_IMPORTS = ("time", "_strptime")  # by the C code behind strftime and strptime; programs may not name them
 UNSAFE_METHODS = {"format_map", "now", "today", "utcnow"}  # the last three read the clock: flagged by deferring
 
 FORBIDDEN_OPERATIONS = """
@@ -125,7 +126,7 @@ def _imports_are_safe(code: CodeType) -> bool:
 def _import_safe_module(
     name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
 ) -> ModuleType:
-    if name in SAFE_MODULE_NAMES and level == 0:
+    if level == 0 and (name in SAFE_MODULE_NAMES or name in IMPLICIT_IMPORTS):
         return builtins.__import__(name, None, None, fromlist, 0)
     raise ImportError(f"not available in a shared process: {str(name)[:60]}")
 

@@ -22,6 +22,7 @@ from . import wire
 from .wire import Record
 
 START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 5.0
 SILENCE_S = 30.0  # the zygote says something every second
 RECYCLE_PROGRAMS = 20_000
 RECYCLE_S = 600.0
@@ -116,8 +117,12 @@ class Jail:
         process, self.process = self.process, None
         process.stdin.close()
         process.stdout.close()
-        process.kill()
-        process.wait()
+        process.terminate()  # the waiting outer process kills the zygote, reaps it and ends
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def _handshake(self, config: bytes) -> dict[str, Any]:
         received = bytearray()

@@ -25,7 +25,7 @@ class NotPlain(TypeError):
 
 
 class TooLarge(ValueError):
-    """An integer beyond MAX_INTEGER_BITS, or nesting beyond MAX_DEPTH."""
+    """An integer beyond MAX_INTEGER_BITS, or text beyond the caller's cap."""
 
 
 def encode(value: Any, depth: int = 0) -> bytes:
@@ -49,7 +49,7 @@ def encode(value: Any, depth: int = 0) -> bytes:
         return b"y" + _LENGTH.pack(len(value)) + value
     if kind in _CONTAINERS:
         if depth >= MAX_DEPTH:
-            raise TooLarge("nested too deeply")
+            raise NotPlain("nested too deeply")
         items = [item for pair in value.items() for item in pair] if kind is dict else value
         return _CONTAINERS[kind] + _LENGTH.pack(len(items)) + b"".join([encode(item, depth + 1) for item in items])
     raise NotPlain(kind.__qualname__)

@@ -125,9 +125,9 @@ def judge(program_id: str, record: Record, *, mode: int, lane: str, grade: str, 
     )
 
 
-def lost(program_id: str, why: str, *, lane: str, grade: str) -> Verdict:
+def lost(program_id: str, why: str, grade: str) -> Verdict:
     """The verdict on a program whose zygote was lost each time it was tried."""
-    return Verdict(program_id, UNKNOWN, "infra", message=why, grade=grade, lane=lane)
+    return Verdict(program_id, UNKNOWN, "infra", message=why, grade=grade)
 
 
 def is_provisional(verdict: Verdict) -> bool:

@@ -32,7 +32,7 @@ from .child import RANDOM_SEED, Runner
 from .kernel import ALL_DESCRIPTORS, PR_SET_PDEATHSIG, Kernel
 from .layers import Layers
 from .probes import probe
-from .profiles import HIDDEN_MODULES, PROFILES, Profile
+from .profiles import PROFILES, Profile
 from .screen import Screen
 from .wire import JobHeader, Record, Task
 
@@ -66,7 +66,7 @@ def _prepare(config: dict[str, Any], requests: int, replies: int) -> tuple["Zygo
     area = mmap.mmap(-1, wire.AREA_BYTES)
     inbox = mmap.mmap(-1, INBOX_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     layers = Layers(Kernel(), frozenset(config["without"]))
-    layers.confine(before_seccomp=lambda: _forget_the_outside(config["extra_modules"]))
+    layers.confine(before_seccomp=_forget_the_outside)
     zygote = Zygote(layers, runner, requests, replies, area, inbox)
     report = {"layers": layers.state, "missing": missing, "screen": screen is not None}
     report |= {"python": sys.version.split()[0], "executable": sys.executable, "machine": layers.kernel.machine}
@@ -107,11 +107,10 @@ def _warm_up(runner: Runner, profile: Profile) -> None:
         sys.modules["numpy"].random.seed(RANDOM_SEED)
 
 
-def _forget_the_outside(keep: list[str]) -> None:
+def _forget_the_outside() -> None:
     """Last steps in Python's own world: nothing further is importable, the environment is empty, memory is still."""
-    own = [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]
-    for name in [*own, *(name for name in HIDDEN_MODULES if name not in keep)]:
-        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]]:
+        del sys.modules[name]
     sys.path[:] = []
     sys.path_hooks[:] = []
     sys.path_importer_cache.clear()
