@@ -145,7 +145,7 @@ class Engine:
         try:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as error:
-            raise EngineError(f"{settings.model}: vLLM cannot load this model: {_last_line(error)}") from error
+            raise EngineError(f"{settings.model}: vLLM cannot load this model: {_reason(error)}") from error
         self._tokenizer = self._engine.get_tokenizer()
         self._reasoning_parser = self._make_reasoning_parser()
 
@@ -184,14 +184,14 @@ class Engine:
         except EngineDeadError:
             os._exit(DEAD_ENGINE_EXIT_CODE)
         except Exception as error:  # whatever vLLM refuses about this request concerns this request alone
-            return [self._failure(request, index, _last_line(error)) for index in sorted(set(request.indices))]
+            return [self._failure(request, index, _reason(error)) for index in sorted(set(request.indices))]
         return sorted((c for batch in batches for c in batch), key=lambda completion: completion.index)
 
     async def _sample(self, request: Request, first: int, count: int) -> list[Completion]:
         """Samples `first` .. `first + count - 1` of a request; the prompt is computed once for all of them."""
         outputs: dict[int, _Output] = {}
         attempts = [self._note_start(request, first + i) for i in range(count)]
-        result = None
+        result, prompt_logprobs = None, None
         try:
             async for result in self._engine.generate(
                 self._render(request),
@@ -199,6 +199,7 @@ class Engine:
                 request_id=f"{request.id}/{first}-{uuid.uuid4().hex[:8]}",
                 lora_request=self._lora(request.adapter),
             ):
+                prompt_logprobs = prompt_logprobs or result.prompt_logprobs  # comes once
                 for piece in result.outputs:
                     output = outputs.setdefault(piece.index, _Output())
                     output.add(piece)
@@ -209,7 +210,8 @@ class Engine:
                 if attempt:
                     attempt.finish()
         assert result is not None
-        return [self._completion(request, first + i, outputs[i], result) for i in range(count)]
+        prompt = _Prompt(len(result.prompt_token_ids), prompt_logprobs)
+        return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
 
     def _render(self, request: Request) -> str | dict[str, Any]:
         if isinstance(request.prompt, str):
@@ -250,7 +252,7 @@ class Engine:
             raise UsageError(f"adapter {path}: the engine was started without max_lora_rank")
         return LoRARequest(path, self._adapters.setdefault(path, len(self._adapters) + 1), path)
 
-    def _completion(self, request: Request, index: int, output: _Output, result: Any) -> Completion:
+    def _completion(self, request: Request, index: int, output: _Output, prompt: _Prompt) -> Completion:
         reasoning, text = self._split_reasoning("".join(output.texts))
         return Completion(
             request_id=request.id,
@@ -258,7 +260,7 @@ class Engine:
             text=text,
             reasoning=reasoning,
             finish_reason=output.finish_reason or "error",
-            prompt_tokens=len(result.prompt_token_ids),
+            prompt_tokens=prompt.tokens,
             completion_tokens=len(output.token_ids),
             seed=request.seed + index,
             engine=self.name,
@@ -266,7 +268,7 @@ class Engine:
             logprobs=None if request.sampling.logprobs is None else tuple(map(_plain, output.logprobs)),
             prompt_logprobs=None
             if request.sampling.prompt_logprobs is None
-            else tuple(entry and _plain(entry) for entry in result.prompt_logprobs),
+            else tuple(entry and _plain(entry) for entry in prompt.logprobs or ()),
         )
 
     def _split_reasoning(self, text: str) -> tuple[str, str]:
@@ -310,6 +312,14 @@ def _platform_arguments() -> dict[str, Any]:
     return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What vLLM says of the prompt."""
+
+    tokens: int
+    logprobs: Sequence[Any] | None
+
+
 @dataclass(slots=True)
 class _Output:
     """What has arrived of one sample so far."""
@@ -330,6 +340,7 @@ def _plain(entry: Mapping[int, Any]) -> dict[int, float]:
     return {token: logprob.logprob for token, logprob in entry.items()}
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """An error's message on one line, without pointers to web pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "https://" not in line]
+    return " ".join(lines)[-400:] or type(error).__name__

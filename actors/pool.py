@@ -84,7 +84,7 @@ class Pool:
 
         if self.running and config == self._config:
             return
-        serve.start(http_options={"location": "NoServer"})
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         deployment = serve.deployment(Member).options(**self._deployment_options(config))
         # Serve restarts all replicas unless code version and settings are those of the running ones
         # (Ray 2.60 has no public way to say so for `serve.run`).
@@ -157,8 +157,13 @@ class PoolClient:
         from ray import serve
         from ray.exceptions import RayActorError, RayTaskError
         from ray.serve.exceptions import ReplicaUnavailableError
-        from tenacity import AsyncRetrying, RetryError, retry_if_exception_type
-        from tenacity import stop_after_attempt, wait_random_exponential
+        from tenacity import (
+            AsyncRetrying,
+            RetryError,
+            retry_if_exception_type,
+            stop_after_attempt,
+            wait_random_exponential,
+        )
 
         handle = serve.get_deployment_handle(MEMBER, self.name)
         retrying = AsyncRetrying(

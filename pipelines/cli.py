@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from actors.errors import RaydistillError, UsageError
+from pipelines.progress import infrastructure_log
 
 app = typer.Typer(
     name="raydistill",
@@ -45,7 +46,9 @@ def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, qui
     """The whole run: synthesise, verify, train, evaluate, report."""
     from pipelines.run import run as run_all
 
-    run_all(_load(config, overrides, run_dir), _console(quiet))
+    loaded = _load(config, overrides, run_dir)
+    with infrastructure_log(loaded.run_dir):
+        run_all(loaded, _console(quiet))
 
 
 @app.command()
@@ -76,11 +79,12 @@ def _stages(
     from pipelines.run import Runner
 
     runner = Runner(_load(config, overrides, run_dir), _console(quiet))
-    try:
-        work(runner, runner.start())
-        runner.finish()
-    finally:
-        runner.close()
+    with infrastructure_log(runner.config.run_dir):
+        try:
+            work(runner, runner.start())
+            runner.finish()
+        finally:
+            runner.close()
 
 
 @app.command("exec")

@@ -26,6 +26,7 @@ def connect(cpus: int | None = None) -> None:
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -34,10 +35,9 @@ def connect(cpus: int | None = None) -> None:
     else:
         count = cpus or max(4, os.cpu_count() or 1)
         ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for name in ("ray.data", "ray.serve", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def check_model(path: str, setting: str) -> None:
@@ -88,7 +88,7 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
 def _engine_environment(config: settings.Engine) -> dict[str, str]:
     """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
     environment = {
-        "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb:g}",
+        "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb}",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
         "VLLM_NO_USAGE_STATS": "1",

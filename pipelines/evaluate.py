@@ -35,7 +35,7 @@ class Score:
 Outcomes = Iterable[tuple[Sequence[str], Sequence[str]]]  # per question: statuses and values of its samples
 
 
-def score(greedy: Outcomes, sampled: Outcomes, *, samples: int, temperature: float, grader: str) -> Score:
+def score(greedy: Outcomes, sampled: Outcomes = (), *, samples: int, temperature: float, grader: str) -> Score:
     """Summarise greedy outcomes and (if samples > 1) sampled ones."""
     greedy, sampled = list(greedy), list(sampled)
     firsts = [statuses[0] for statuses, _ in greedy if statuses[0] != "unknown"]

@@ -1,7 +1,12 @@
-"""Progress of long work: live bars on a terminal, a plain line every few seconds elsewhere, nothing when quiet."""
+"""Progress of long work: live bars on a terminal, a plain line every few seconds elsewhere, nothing when quiet.
+
+What Ray, vLLM and torch have to say meanwhile goes to a file.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,3 +51,23 @@ def bar(console: Console | None, title: str, total: int | None = None) -> Iterat
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def infrastructure_log(run_dir: str) -> Iterator[None]:
+    """Send what this process writes to stderr to `run_dir`/logs/infrastructure.log (local runs only)."""
+    if "://" in run_dir:
+        yield
+        return
+    folder = os.path.join(run_dir, "logs")
+    os.makedirs(folder, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.path.join(folder, "infrastructure.log"), "ab") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -73,13 +73,12 @@ class Runner:
             self.console.print(text)
 
     def start(self) -> LoadedQuestions:
-        """Load the questions, write down configuration and environment, connect to Ray."""
+        """Load the questions, write down configuration and environment."""
         loaded = load_questions(self.config.questions)
         duplicates = f", {len(loaded.duplicates):,} duplicates merged" if loaded.duplicates else ""
         self.say(f"{len(loaded.questions):,} questions of {loaded.task.name}{duplicates}")
         report.write_json(f"{self.root}/environment.json", report.environment())
         report.write_config(f"{self.root}/config.yaml", self.config)
-        cluster.connect(self.config.cpus)
         return loaded
 
     def close(self) -> None:
@@ -141,6 +140,7 @@ class Runner:
         self, title: str, plan: Pass, questions: Sequence[Question], model: Engine, *, keep_outcomes: bool = False
     ) -> PassResult:
         """Run a pass with the engines it needs: none when every completion is stored."""
+        cluster.connect(self.config.cpus)
         if missing_samples(plan, questions):
             if not self.engines.runs(model):
                 self.say(f"{title}: starting engine for {model.model} ...")
@@ -224,6 +224,7 @@ class Runner:
 
     def _make_room(self) -> None:
         """Let the pools give their resources back if training does not fit beside them."""
+        cluster.connect(self.config.cpus)
         config = self.config.train
         assert config is not None
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
@@ -238,6 +239,7 @@ class Runner:
 
         filesystem, target = resolve(f"{self.root}/student")
         remove(f"{self.root}/student")
+        filesystem.create_dir(target, recursive=True)
         pyarrow.fs.copy_files(
             resolve(result.student)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem
         )
@@ -259,21 +261,32 @@ class Runner:
             self.report["evaluation"][name] = self._score(name, loaded).to_json()
 
     def _score(self, name: str, loaded: LoadedQuestions) -> Score:
-        config = self.config.evaluation
+        """The score of a model, measured now or by an earlier run of the same evaluation."""
+        config, model = self.config.evaluation, self._model(name)
         assert config is not None
-        model = self._model(name)
-        passes = [SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)]
+        draws = [SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)]
         if config.n > 1:
-            passes.append(SamplingConfig(n=config.n, temperature=config.temperature, max_tokens=config.max_tokens))
-        outcomes: list[list[Any]] = [[], []]
-        for index, sampling in enumerate(passes):
-            plan, _ = self._plan(model, loaded, sampling.n, sampling, student=True)
-            title = f"evaluating {name}" + (f" (n={sampling.n}, T={sampling.temperature:g})" if index else " (greedy)")
-            result = self._pass(title, plan, loaded.questions, model, keep_outcomes=True)
-            outcomes[index] = list(result.outcomes.values())
-        samples, temperature = (config.n, config.temperature) if config.n > 1 else (1, 0.0)
-        grader = f"{loaded.task.name} ({loaded.task.grader})"
-        return score(*outcomes, samples=samples, temperature=temperature, grader=grader)
+            draws.append(SamplingConfig(n=config.n, temperature=config.temperature, max_tokens=config.max_tokens))
+        plans = [self._plan(model, loaded, sampling.n, sampling, student=True) for sampling in draws]
+        ids = content_hash(*sorted(question.id for question in loaded.questions))
+        uri = f"{self.root}/evaluation/{content_hash([key for _, key in plans], config.n, ids)}.json"
+        if done := read_bytes(uri):
+            return Score(**json.loads(done))
+        outcomes = [self._outcomes(name, plan, loaded, model) for plan, _ in plans]
+        measured = score(
+            *outcomes,
+            samples=config.n,
+            temperature=config.temperature if config.n > 1 else 0.0,
+            grader=f"{loaded.task.name} ({loaded.task.grader})",
+        )
+        if not measured.unknown:
+            report.write_json(uri, measured.to_json())
+        return measured
+
+    def _outcomes(self, name: str, plan: Pass, loaded: LoadedQuestions, model: Engine) -> list[Any]:
+        drawn = "greedy" if plan.asking.n == 1 else f"n={plan.asking.n}, T={plan.asking.sampling.temperature:g}"
+        result = self._pass(f"evaluating {name} ({drawn})", plan, loaded.questions, model, keep_outcomes=True)
+        return list(result.outcomes.values())
 
     def _model(self, name: str) -> Engine:
         """The engine settings for the base, the student or the teacher; the teacher's with another model."""

@@ -209,7 +209,7 @@ class Verify:
             if run.status != "passed":
                 return row
         grade = self._task.grade(run.value if run is not None else output, question)
-        value = row["value"] or grade.parsed
+        value = grade.parsed or row["value"]  # `parsed` spells equal answers alike, which votes are counted by
         return row | {"status": grade.status, "reason": grade.reason, "value": value}
 
 

@@ -118,17 +118,12 @@ def run_pass(
     per_question = max(1, len(plan.asking.sample_ids(questions[0])))
     batch = max(1, math.ceil(plan.samples_in_flight / per_question / 4))
     flow = _source(plan, questions, batch)
-    one = {"batch_format": "pyarrow", "compute": ActorPoolStrategy(size=1), "num_cpus": 0}
-    flow = flow.map_batches(
-        Generate,
-        fn_constructor_args=(plan.asking, engines, plan.completions),
-        batch_size=batch,
-        max_concurrency=2,
-        **one,
-    )
-    verify = (plan.asking.recipe, plan.task, executors, plan.verdicts)
-    flow = flow.map_batches(Verify, fn_constructor_args=verify, batch_size=None, max_concurrency=2, **one)
-    flow = flow.map_batches(Select, fn_constructor_args=(plan.asking.recipe, plan.examples), batch_size=None, **one)
+    recipe, actor = plan.asking.recipe, {"compute": ActorPoolStrategy(size=1), "num_cpus": 0, "batch_format": "pyarrow"}
+    two_tasks = {"ray_remote_args_fn": lambda: {"max_concurrency": 2}}  # the next block starts before one is done
+    generate, verify = (plan.asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
+    flow = flow.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, **actor, **two_tasks)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, **actor, **two_tasks)
+    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples), **actor)
     result, seen = PassResult(), Counter[str]()
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         for outcome in table.to_pylist():

@@ -1,0 +1,51 @@
+"""What tests share: one small model made on the fly, one Ray, one pool of real engines over that model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Llama of random weights with a tokenizer and chat template of its own, in Hugging Face format."""
+    from tests.tiny import write_tiny_model
+
+    return str(write_tiny_model(tmp_path_factory.mktemp("tiny") / "model", seed=0))
+
+
+@pytest.fixture(scope="session")
+def other_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same architecture and tokenizer as `tiny_model`, with other weights."""
+    from tests.tiny import write_tiny_model
+
+    return str(write_tiny_model(tmp_path_factory.mktemp("tiny") / "other", seed=1))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """A local Ray with 4 logical CPUs."""
+    import ray
+
+    from pipelines.cluster import connect
+
+    connect(4)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def questions_file(tmp_path: Path) -> Path:
+    """Twelve questions with answers as JSONL."""
+    import json
+
+    path = tmp_path / "questions.jsonl"
+    rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
