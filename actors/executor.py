@@ -91,6 +91,10 @@ class Executor:
             **self._dispatcher.counts,
         }
 
+    def zygote_pids(self) -> list[int]:
+        """The process of each running zygote that programs' children hang from, as this machine numbers it."""
+        return [pid for seat in self._seats for jail in seat.jails.values() for pid in jail.zygote_pids()]
+
     def close(self) -> None:
         """End the zygotes; this executor runs nothing afterwards."""
         self._helpers.shutdown(wait=True)

@@ -20,7 +20,6 @@ from .wire import Task
 MESSAGE_CHARACTERS = 300
 LABEL_CHARACTERS = 64
 FILE_NAME = "<program>"
-RANDOM_SEED = 0
 EXPRESSION_RESULT = "<value>"  # no program can spell this name
 
 

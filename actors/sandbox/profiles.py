@@ -135,7 +135,8 @@ def solution():
     lambdify(x, x ** 2)(3)
     N(pi, 20)
     Rational(1, 3).evalf()
-    Poly(x ** 2 + 1, x).roots
+    roots(x ** 3 - x, x)
+    Poly(x ** 2 + 1, x).degree()
     return s[0]
 ---
 from sympy import symbols, Function, dsolve, Eq, reduce_inequalities, linsolve, nonlinsolve

@@ -110,6 +110,15 @@ class Jail:
         """Whether it is due for recycling: a fresh heap and a fresh address layout."""
         return self.programs > RECYCLE_PROGRAMS or time.monotonic() - self.started_at > RECYCLE_S
 
+    def zygote_pids(self) -> list[int]:
+        """The zygote's process: the inner one of its pid namespace where it has one, else the spawned one."""
+        if self.process is None:
+            return []
+        if self.report["layers"]["namespaces"] != "on":
+            return [self.process.pid]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
     def stop(self) -> None:
         """Kill the zygote and everything in it."""
         if self.process is None:

@@ -10,6 +10,7 @@ is retried, never scored.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ SIMPLE_OUTCOMES = {
     wire.DEFER: "defer",
 }
 REPR_CHARACTERS = 2000
+ADDRESS = re.compile("0x[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ def is_provisional(verdict: Verdict) -> bool:
 
 
 def agree(one: Verdict, other: Verdict) -> bool:
-    """Whether two runs of a program came out the same: the claim and the reason, not the cost."""
-    return (one.reason, one.kind, repr(one.value)) == (other.reason, other.kind, repr(other.value))
+    """Whether two runs came out the same: the claim and the reason, not the cost, and not where an object lay."""
+    values = [ADDRESS.sub("0x", repr(verdict.value)) for verdict in (one, other)]
+    return (one.reason, one.kind, values[0]) == (other.reason, other.kind, values[1])
 
 
 def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:

@@ -28,12 +28,12 @@ from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any, NoReturn
 
 from . import wire
-from .child import RANDOM_SEED, Runner
+from .child import Runner
 from .kernel import ALL_DESCRIPTORS, PR_SET_PDEATHSIG, Kernel
 from .layers import Layers
 from .probes import probe
 from .profiles import PROFILES, Profile
-from .screen import Screen
+from .screen import RANDOM_SEED, Screen
 from .wire import JobHeader, Record, Task
 
 INBOX_BYTES = 2 << 20
@@ -102,9 +102,6 @@ def _warm_up(runner: Runner, profile: Profile) -> None:
         for screened in (False, True) if runner.screen else (False,):
             runner.run(Task(source), 1 << 16, 1 << 13, screened)
     sys.stdin, sys.stdout, sys.stderr = standard
-    random.seed(RANDOM_SEED)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(RANDOM_SEED)
 
 
 def _forget_the_outside() -> None:
@@ -118,6 +115,9 @@ def _forget_the_outside() -> None:
     sys.argv[:] = ["program"]
     sys.orig_argv[:] = ["python"]
     os.environ.clear()
+    random.seed(RANDOM_SEED)  # after the last os.fork, which reseeds; every child starts from this state
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(RANDOM_SEED)
     gc.collect()
     gc.disable()
     gc.freeze()
