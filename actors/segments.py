@@ -79,6 +79,15 @@ def read_segments(folder: str, columns: Sequence[str] | None = None) -> Iterator
         yield pq.read_table(path, filesystem=filesystem, columns=list(columns) if columns else None)
 
 
+def remove(uri: str) -> None:
+    """Remove a folder and what is in it, if it is there."""
+    from pyarrow.fs import FileType
+
+    filesystem, path = resolve(uri)
+    if filesystem.get_file_info(path).type == FileType.Directory:
+        filesystem.delete_dir(path)
+
+
 class SegmentWriter:
     """Appends rows to a folder of segments; thread-safe. One writer per process and folder.
 

@@ -95,7 +95,7 @@ def execute(
     field: Annotated[str, typer.Option(help="field that holds the program; dots for nested ones")] = "program",
     out: Annotated[Path | None, typer.Option(help="JSONL file for the verdicts, one per line, in order")] = None,
     mode: Annotated[str, typer.Option(help="what the result is: solution, expression or stdout")] = "solution",
-    cpu_s: Annotated[float, typer.Option(help="CPU seconds per program")] = 2,
+    cpu_s: Annotated[int, typer.Option(help="CPU seconds per program")] = 2,
     wall_s: Annotated[float, typer.Option(help="wall-clock seconds per program")] = 8,
     memory_mb: Annotated[int, typer.Option(help="memory per program")] = 256,
     self_test: Annotated[

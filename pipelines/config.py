@@ -82,8 +82,8 @@ class Execution(Strict):
 
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) executors")
     cpus: float = Field(1, gt=0, description="CPUs reserved per executor")
-    cpu_s: float = Field(2, gt=0)
-    wall_s: float = Field(8, gt=0)
+    cpu_s: int = Field(2, ge=1, description="CPU seconds of one program")
+    wall_s: float = Field(8, gt=0, description="wall-clock seconds; a backstop, so that a busy machine fails nobody")
     memory_mb: int = Field(256, ge=16)
     minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
 

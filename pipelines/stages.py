@@ -99,7 +99,7 @@ class Generate:
 
     def __init__(self, asking: Asking, engines: PoolClient, folder: str) -> None:
         self._asking, self._engines = asking, engines
-        self._writer = SegmentWriter(folder, completion_schema())
+        self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows()
 
     async def __call__(self, batch: pa.Table) -> pa.Table:

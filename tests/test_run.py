@@ -82,21 +82,21 @@ def test_the_same_command_pays_for_nothing_twice(
 ) -> None:
     synthesise(make_config())
     again, _ = synthesise(make_config())
-    assert again.report["teacher"]["new_samples"] == 0
+    assert again.report["resumed"]["new_samples"] == 0
     limits, _ = synthesise(make_config(execution={"cpu_s": 1}))
-    assert limits.report["teacher"]["new_samples"] == 0
-    assert limits.report["resumed"] == {"samples": 72, "verdicts": 0}
+    assert limits.report["resumed"]["new_samples"] == 0
+    assert limits.report["resumed"]["new_verdicts"] == 72
     fewer, _ = synthesise(make_config(recipe={"max_programs": 1}))
-    assert fewer.report["resumed"] == {"samples": 72, "verdicts": 72}
+    assert fewer.report["resumed"] == {"new_samples": 0, "new_verdicts": 0, "samples": 72, "verdicts": 72}
     warmer, _ = synthesise(make_config(teacher={"temperature": 0.5}))
-    assert warmer.report["teacher"]["new_samples"] == 72
+    assert warmer.report["resumed"]["new_samples"] == 72
     assert len(list((tmp_path / "run" / "completions").iterdir())) == 2
 
 
 def test_more_samples_add_to_those_there_are(cluster: None, make_config: Callable[..., Run], tmp_path: Path) -> None:
     synthesise(make_config(teacher={"n": 2}))
     more, _ = synthesise(make_config(teacher={"n": 6}))
-    assert more.report["teacher"]["new_samples"] == 48
+    assert more.report["resumed"]["new_samples"] == 48
     ids = [row["sample_id"] for row in read(tmp_path / "run" / "completions")]
     assert len(ids) == len(set(ids)) == 72
 

@@ -1,0 +1,106 @@
+"""Where a run happens: its folders, its pools, and the passes that bring questions to them.
+
+Folders are keyed by a hash of exactly what they depend on: completions by model, prompts and sampling; verdicts by
+those and by limits and task. Pools start when a pass needs them, and give their resources away when training does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from actors.engine import Sampling
+from pipelines import cluster
+from pipelines.config import Engine, Run, SamplingConfig, Train
+from pipelines.engines import Engines, model_identity
+from pipelines.progress import bar
+from pipelines.recipes import make_recipe
+from pipelines.records import Question, content_hash
+from pipelines.stages import Asking
+from pipelines.synthesis import Pass, PassResult, missing_samples, run_pass
+from pipelines.tasks import LoadedQuestions
+
+
+class Workplace:
+    """The folders and pools of one run; `console` None keeps quiet."""
+
+    def __init__(self, config: Run, console: Console | None) -> None:
+        self.config, self.console = config, console
+        self.root = config.run_dir.rstrip("/") if "://" in config.run_dir else str(Path(config.run_dir).resolve())
+        self.ledger = f"{self.root}/ledger"
+        self.recipe = make_recipe(config.recipe)
+        name = f"raydistill-{content_hash(self.root, length=8)}"
+        self.engines = Engines(f"{name}-engines", self.ledger)
+        self.executors = cluster.executor_pool(f"{name}-executors", config.execution)
+
+    def say(self, text: str) -> None:
+        if self.console:
+            self.console.print(text)
+
+    def plan(
+        self, model: Engine, loaded: LoadedQuestions, sampling: SamplingConfig, *, student: bool = False
+    ) -> tuple[Pass, str]:
+        """The pass that asks `model`, and the key of its verdicts."""
+        probe = Question("", "{question}", "")
+        prompts = [self.recipe.student_prompt(probe)] if student else self.recipe.prompts(probe)
+        drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
+        identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
+        key = content_hash(identity, model.dtype, [list(prompt.messages) for prompt in prompts], drawn)
+        limits = self.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
+        verdicts = content_hash(key, self.recipe.executes and limits, loaded.task.name, loaded.task.grader)
+        asking = Asking(
+            recipe=self.recipe,
+            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
+            n=sampling.n,
+            seed=sampling.seed,
+            purpose=key,
+            adapter=model.adapter,
+            student=student,
+        )
+        in_flight = 2 * model.max_num_seqs * model.replicas[1]
+        folders = (f"{self.root}/completions/{key}", f"{self.root}/verdicts/{verdicts}")
+        return Pass(asking, loaded.task, *folders, samples_in_flight=in_flight), verdicts
+
+    def run(
+        self, title: str, plan: Pass, questions: Sequence[Question], model: Engine, *, keep_outcomes: bool = False
+    ) -> PassResult:
+        """Run a pass with the engines it needs: none when every completion is stored."""
+        cluster.connect(self.config.cpus)
+        if missing_samples(plan, questions):
+            if not self.engines.runs(model):
+                self.say(f"{title}: starting engine for {model.model} ...")
+            engines = self.engines.use(model)
+        else:
+            engines = self.engines.client
+        if self.recipe.executes:
+            self.executors.start()
+        with bar(self.console, title, len(questions)) as shown:
+            return run_pass(
+                plan,
+                questions,
+                engines,
+                self.executors.client,
+                keep_outcomes=keep_outcomes,
+                on_progress=lambda result: shown.update(result.questions, _tally(result)),
+            )
+
+    def make_room(self, config: Train) -> None:
+        """Let the pools give their resources back if training does not fit beside them."""
+        cluster.connect(self.config.cpus)
+        workers = config.workers if isinstance(config.workers, int) else config.workers[1]
+        free = cluster.free_resources()
+        if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
+            self.say("training: the pools hand their resources over")
+            self.close()
+
+    def close(self) -> None:
+        """Stop all pools."""
+        self.engines.release()
+        self.executors.release()
+
+
+def _tally(result: PassResult) -> str:
+    counts = result.statuses
+    return f"{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"
