@@ -40,6 +40,14 @@ def connect(cpus: int | None = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def check_teacher(config: settings.Teacher) -> None:
+    """Raise UsageError unless there is something to start the teacher's engines with."""
+    if config.engine == "vllm":
+        check_model(config.model, "teacher.model")
+    elif "://" not in config.model and not Path(expand(config.model)).is_file():
+        raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
+
+
 def check_model(path: str, setting: str) -> None:
     """Raise UsageError unless `path` is a model directory or may be a hub id."""
     folder = Path(path)

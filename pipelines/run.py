@@ -24,7 +24,7 @@ from actors.errors import TrainingError, UsageError
 from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
-from pipelines.cluster import check_model
+from pipelines.cluster import check_model, check_teacher
 from pipelines.config import Engine, Run, SamplingConfig, Train
 from pipelines.engines import model_identity
 from pipelines.evaluate import Score, score
@@ -41,8 +41,7 @@ class Runner:
     """Runs the stages of one configuration; `console` None keeps quiet."""
 
     def __init__(self, config: Run, console: Console | None = None) -> None:
-        if config.teacher.engine == "vllm":
-            check_model(config.teacher.model, "teacher.model")
+        check_teacher(config.teacher)
         if config.train:
             check_model(config.train.student, "train.student")
         self.config = config
