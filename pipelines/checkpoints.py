@@ -37,7 +37,7 @@ class Progress:
     tokens: int = 0  # seen so far, prompts included, padding not
     train_s: float = 0.0  # seconds spent in optimiser steps
     losses: list[float] = field(default_factory=list)  # per step: mean weighted cross-entropy of a trained token
-    validation: list[tuple[int, float]] = field(default_factory=list)  # (step, loss) of the held-out questions
+    validation: list[list[float]] = field(default_factory=list)  # [step, loss] of the held-out questions
     best_step: int = 0
     best_loss: float | None = None
     stale: int = 0  # evaluations since the best one
@@ -63,7 +63,7 @@ class Progress:
 
         An equal loss counts as better, as in Ray Train's ranking of checkpoints, which must agree with this one.
         """
-        self.validation.append((self.step, loss))
+        self.validation.append([self.step, loss])
         if self.best_loss is not None and loss > self.best_loss:
             self.stale += 1
             return False

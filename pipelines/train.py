@@ -117,16 +117,8 @@ def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts]:
     tokens = f"{output_dir}/tokens.parquet"
     rows = tokenise(tokenizer, read_examples(source))
     counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
-    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), _threads(config), None)
+    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer))
     return job, counts
-
-
-def _threads(config: Train) -> int:
-    """Threads of one worker: as configured, else its CPUs rounded up, at least all cores for a lone CPU worker."""
-    if config.threads_per_worker:
-        return config.threads_per_worker
-    cpus = int(-(-config.cpus_per_worker // 1))
-    return max(cpus, os.cpu_count() or 1) if config.workers == 1 and not config.gpus_per_worker else cpus
 
 
 def _finish(output_dir: str, config: Train, counts: Counts, progress: Progress, started: float) -> TrainResult:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import RaydistillError, TrainingError
 from pipelines.checkpoints import FOLDER, keep_list
+from pipelines.cluster import connect
 from pipelines.config import Train
 from pipelines.train_log import MESSAGE_S, ProgressBoard
 from pipelines.train_loop import Job, train_loop
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 3  # lost workers or nodes, before training gives up
 START_FAILURES = 3  # times that a group of workers may fail to start
+RESIZE_CHECK_S = 60.0  # seconds between two looks for room for more elastic workers
 
 
 def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
@@ -29,8 +31,8 @@ def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None]
     import ray
     from ray.train import TrainingFailedError
 
-    config = job.config
-    workers = reserve(config)
+    connect()
+    workers = reserve(job.config)
     board: Any = ray.remote(ProgressBoard).options(num_cpus=0).remote() if on_progress else None
     trainer = make_trainer(replace(job, board=board), output_dir, workers)
     outcome: dict[str, Any] = {}
@@ -69,7 +71,10 @@ def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> T
         train_loop,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=config.gpus_per_worker > 0, resources_per_worker=_needs(config)
+            num_workers=workers,
+            use_gpu=config.gpus_per_worker > 0,
+            resources_per_worker=_needs(config),
+            elastic_resize_monitor_interval_s=RESIZE_CHECK_S,
         ),
         run_config=RunConfig(
             name=FOLDER,
@@ -96,8 +101,8 @@ def reserve(config: Train) -> int | tuple[int, int]:
 
     least, most = (config.workers, config.workers) if isinstance(config.workers, int) else config.workers
     needs = _needs(config)
-    group = placement_group([dict(needs) for _ in range(least)], strategy="PACK")
     total, free = ray.cluster_resources(), ray.available_resources()
+    group = placement_group([dict(needs) for _ in range(least)], strategy="PACK")
     fitted = group.wait(config.resource_timeout_s)
     remove_placement_group(group)
     if not fitted:

@@ -59,8 +59,7 @@ class TrainLog:
 
     def validation(self, progress: Progress) -> None:
         """Record the validation loss just measured."""
-        step, loss = progress.validation[-1]
-        self._writer.add_scalar("validation/loss", loss, step)
+        self._writer.add_scalar("validation/loss", progress.latest_validation, progress.step)
 
     def send(self, progress: Progress) -> None:
         """Send a progress message now: {step, steps, loss, validation_loss, tokens, tokens_per_s}."""

@@ -7,6 +7,7 @@ several rows (consistency between rationales) belongs in `losses.batch_loss`, wh
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from contextlib import nullcontext
@@ -38,8 +39,7 @@ class Job:
     tokens: str  # the Parquet file of weighted tokens
     tensorboard: str  # folder of the event files
     stop_id: int
-    threads: int
-    board: Any  # handle of a `train_log.ProgressBoard` actor, or None
+    board: Any = None  # handle of a `train_log.ProgressBoard` actor, if anybody watches
 
 
 def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     job: Job = settings["job"]
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(threads(job.config))
 
     # [1] Ray: which worker am I, and what did this run, an earlier life of it or another size of it, leave?
     context = ray.train.get_context()
@@ -87,6 +87,14 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
     # [4] Ray: what worker 0 returns is the result of `TorchTrainer.fit` in the driver
     return asdict(progress)
+
+
+def threads(config: Train) -> int:
+    """Threads of this worker: as configured, else its CPUs rounded up, at least all cores for a lone CPU worker."""
+    if config.threads_per_worker:
+        return config.threads_per_worker
+    lone = config.workers == 1 and not config.gpus_per_worker
+    return max(math.ceil(config.cpus_per_worker), (os.cpu_count() or 1) if lone else 1)
 
 
 def make_optimizer(model: nn.Module, config: Train) -> Optimizer:

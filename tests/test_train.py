@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -137,10 +139,14 @@ def test_two_workers_one_of_them_killed_follow_the_same_trajectory(undisturbed, 
     np.testing.assert_allclose(resumed.history["loss"], result.history["loss"], rtol=1e-5)
 
 
-def kill_a_worker(folder: Path) -> None:
-    """Kill a training worker of this session's Ray once the first checkpoint is on Ray Train's list."""
+def wait_for_checkpoint(folder: Path) -> None:
     while not (folder / "checkpoints" / "checkpoint_manager_snapshot.json.copy").exists():
         time.sleep(0.02)
+
+
+def kill_a_worker(folder: Path) -> None:
+    """Kill a training worker of this session's Ray once the first checkpoint is on Ray Train's list."""
+    wait_for_checkpoint(folder)
     workers = [
         process.pid
         for process in psutil.Process().children(recursive=True)
@@ -182,3 +188,45 @@ def test_no_room_for_the_workers(cluster, tiny_model, tmp_path):
     with pytest.raises(TrainingError, match=r"no room for 3 training worker\(s\) of 2 CPU within 1 s") as caught:
         train(sums(4), config, str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": True, "lora": Lora(rank=4)}])
+def test_sharded_workers_follow_the_same_trajectory(changes, undisturbed, cluster, tiny_model, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    _, result, _ = undisturbed
+    sharded = train(sums(150), settings(tiny_model, workers=2, strategy="fsdp", **changes), str(tmp_path))
+    if not changes:
+        np.testing.assert_allclose(sharded.history["loss"], result.history["loss"], rtol=1e-5)
+        AutoModelForCausalLM.from_pretrained(sharded.student)
+    assert sharded.history["loss"][-1] < sharded.history["loss"][0]
+
+
+@pytest.mark.slow
+def test_killed_driver_is_resumed_by_the_same_call(undisturbed, cluster, tiny_model, tmp_path):
+    _, result, _ = undisturbed
+    driver = subprocess.Popen([sys.executable, "-m", "tests.train_driver", str(tmp_path), tiny_model])
+    wait_for_checkpoint(tmp_path)
+    driver.kill()
+    driver.wait()
+    assert not (tmp_path / "result.json").exists()
+    resumed = train(sums(150), settings(tiny_model), str(tmp_path))
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 2
+    np.testing.assert_allclose(resumed.history["loss"], result.history["loss"], rtol=1e-6)
+
+
+def elastic_settings(student: str, workers: int | tuple[int, int]) -> Train:
+    """Long enough for a second worker to arrive."""
+    return settings(student, workers=workers, cpus_per_worker=1, epochs=40, save_steps=50, eval_steps=1000)
+
+
+@pytest.mark.slow
+def test_elastic_training_takes_a_second_worker_and_keeps_its_trajectory(cluster, tiny_model, tmp_path):
+    elastic, fixed = str(tmp_path / "elastic"), str(tmp_path / "fixed")
+    subprocess.run([sys.executable, "-m", "tests.train_driver", elastic, tiny_model, "elastic"], check=True)
+    assert len(list(Path(elastic, "tensorboard").glob("events*"))) == 2
+    one = train(sums(150), elastic_settings(tiny_model, 1), fixed)
+    two = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
+    assert two.steps == one.steps
+    np.testing.assert_allclose(two.history["loss"][:100], one.history["loss"][:100], rtol=1e-4)
