@@ -1,0 +1,133 @@
+"""`raydistill serve`: a finished student behind HTTP, until Ctrl-C.
+
+    student --deploy--> executors, engine, ingress --first healthy answer--> ready --Ctrl-C, SIGTERM--> removed
+
+A Ray that this started ends with it; of a cluster that it joined only its own applications are removed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+
+from rich.console import Console
+
+from actors.errors import EngineError, UsageError
+from pipelines.cluster import connect
+from serve.deployment import Service
+from serve.student import find_student
+
+FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
+EXAMPLE = "Ann has 3 apples and buys 4 more. How many apples does she have?"
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+
+
+def serve_student(
+    student_or_run: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    replicas: int = 1,
+    console: Console | None = None,
+) -> None:
+    """Serve a run's student, or a student directory, until SIGINT or SIGTERM; then take everything down.
+
+    Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where `student_or_run` is neither or
+    the port is taken, EngineError where the model cannot be served.
+    """
+    student = find_student(student_or_run)
+    _check_port(host, port)
+    say = partial(console.print, markup=False, highlight=False) if console else lambda _: None
+    say(f"starting {student.name} ({student.adapter or student.model}) ...")
+    started = time.monotonic()
+    service = Service(student, replicas)
+    joined = bool(os.environ.get("RAY_ADDRESS"))
+    try:
+        _start_http(host, port)
+        service.deploy()
+        url = f"http://{EVERYWHERE.get(host, host)}:{port}"
+        _await_health(url)
+        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student.name)}")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        say("stopping ...")
+    finally:
+        _stop(service, joined)
+    say("stopped")
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise UsageError unless this machine can listen on host and port."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; --port takes another one") from None
+
+
+def _start_http(host: str, port: int) -> None:
+    """Connect to Ray and start Serve's proxy. From here on SIGTERM does what Ctrl-C does."""
+    connect()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from ray import serve
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    serve.start(http_options={"host": host, "port": port})
+    try:
+        socket.create_connection((EVERYWHERE.get(host, host), port), timeout=5).close()
+    except OSError:
+        raise EngineError(
+            f"nothing listens on {host}:{port}: this cluster runs Ray Serve with other HTTP options; "
+            "shut it down (serve shutdown) or use its address"
+        ) from None
+
+
+def _await_health(url: str) -> None:
+    """Wait for the first healthy answer. Raises EngineError with what /healthz says if there is none."""
+    deadline = time.monotonic() + FIRST_ANSWER_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=FIRST_ANSWER_S).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                reason = error.read().decode() if isinstance(error, urllib.error.HTTPError) else error
+                raise EngineError(f"{url}/healthz: no healthy answer in {FIRST_ANSWER_S:g} s: {reason}") from None
+        time.sleep(1)
+
+
+def _stop(service: Service, joined: bool) -> None:
+    import ray
+    from ray import serve
+
+    if not ray.is_initialized():
+        return
+    service.remove()
+    if joined and not serve.status().applications:
+        serve.shutdown()
+    ray.shutdown()
+
+
+def _welcome(url: str, name: str) -> str:
+    """The addresses, and two commands to copy."""
+    question = json.dumps({"question": EXAMPLE})
+    return f"""\
+  {url}/v1/solve              executed answers
+  {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models
+  {url}/healthz               {url}/docs
+
+curl -s {url}/v1/solve -H 'Content-Type: application/json' -d '{question}'
+
+python -c "from openai import OpenAI; \\
+client = OpenAI(base_url='{url}/v1', api_key='none'); \\
+messages = [dict(role='user', content='{EXAMPLE}')]; \\
+print(client.chat.completions.create(model='{name}', messages=messages).choices[0].message.content)"
+"""

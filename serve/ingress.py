@@ -1,0 +1,192 @@
+"""The HTTP routes of the service: those of Ray's OpenAI ingress, and beside them /v1/solve and /healthz.
+
+    client --HTTP--> ingress --handle--> LLMServer (vLLM, 1..replicas)      chat, completions, models
+                        '----handle----> LLMServer, then executor pool      solve
+
+A bad question is answered with 422, a model or sandbox that cannot answer now with 503: neither is a wrong answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import EngineError, RaydistillError, UsageError
+from actors.executor import Program, Verdict
+from actors.pool import PoolClient
+from serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
+from serve.solver import Replies, Reply, Solver
+from serve.student import Student
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+    from ray.serve.handle import DeploymentHandle
+
+SOLVE = "/v1/solve"
+SOLVE_TIMEOUT_S = 300.0
+HEALTH_TIMEOUT_S = 20.0
+
+
+class Model:
+    """The student's engines, called by handle."""
+
+    def __init__(self, name: str, handle: DeploymentHandle) -> None:
+        self._name, self._handle = name, handle.options(stream=True)
+
+    async def ask(self, messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
+        """Sample the chat `messages` as `request` says. Raises UsageError where the context has no room for them."""
+        sampling = {
+            "model": self._name,
+            "messages": list(messages),
+            "n": request.n,
+            "temperature": request.effective_temperature,
+            "seed": request.seed,
+        }
+        try:
+            response = await self._chat(sampling | {"max_tokens": request.max_tokens})
+        except UsageError:  # the context has less room than that, or none
+            response = await self._chat(sampling)
+        replies = [Reply(choice.message.content or "", choice.finish_reason) for choice in response.choices]
+        return Replies(replies, response.usage.prompt_tokens, response.usage.completion_tokens)
+
+    async def _chat(self, sampling: dict[str, Any]) -> Any:
+        from ray.serve.llm.openai_api_models import ChatCompletionRequest
+
+        return await self._call("chat", ChatCompletionRequest.model_validate(sampling))
+
+    async def check(self) -> None:
+        """Generate one token. Raises EngineError when that fails."""
+        from ray.serve.llm.openai_api_models import CompletionRequest
+
+        body = {"model": self._name, "prompt": "1", "max_tokens": 1}
+        await self._call("completions", CompletionRequest.model_validate(body))
+
+    async def _call(self, method: str, body: Any) -> Any:
+        """The one response to a request that does not stream. UsageError where vLLM refuses the request."""
+        from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+
+        (response,) = [part async for part in getattr(self._handle, method).remote(body)]
+        if isinstance(response, ErrorResponse):
+            refused = response.error.code in (400, 422)
+            raise (UsageError if refused else EngineError)(response.error.message)
+        return response
+
+
+class Sandbox:
+    """The pool of executors, called by handle."""
+
+    def __init__(self, pool: PoolClient) -> None:
+        self._pool = pool
+
+    async def execute(self, programs: Sequence[Program]) -> list[Verdict]:
+        return await self._pool.call("run", programs)
+
+    async def grade(self) -> str:
+        return (await self._pool.call("status"))["grade"]
+
+
+def make_ingress(student: Student, executors: PoolClient | None) -> Callable[..., Any]:
+    """The class of the ingress deployment; without `executors` answers are read, not executed."""
+    from ray.serve.llm.ingress import OpenAiIngress, make_fastapi_ingress
+
+    class StudentIngress(OpenAiIngress):
+        def __init__(self, llm_deployments: dict[str, DeploymentHandle], model_cards: dict[str, Any]) -> None:
+            super().__init__(llm_deployments, model_cards)
+            self._model = Model(student.name, llm_deployments[student.name])
+            self._sandbox = Sandbox(executors) if executors else None
+            self._solver = Solver(student, self._model.ask, self._sandbox.execute if self._sandbox else None)
+
+        async def solve(self, body: SolveRequest) -> SolveAnswer:
+            """Ask the student, run the programs that it writes, and return what most of them return."""
+            from ray.exceptions import RayError
+            from ray.serve.exceptions import RayServeException
+
+            try:
+                async with asyncio.timeout(SOLVE_TIMEOUT_S):
+                    return await self._solver.solve(body)
+            except TimeoutError:
+                raise EngineError(f"no answer within {SOLVE_TIMEOUT_S:g} s: overloaded, or restarting") from None
+            except (RayError, RayServeException) as error:
+                raise EngineError(f"model or sandbox unavailable: {_last_line(error)}") from error
+
+        async def healthz(self) -> JSONResponse:
+            """Whether model and sandbox answer, tried now."""
+            from fastapi.responses import JSONResponse
+
+            health = await self._health()
+            return JSONResponse(health.model_dump(), 200 if health.status == "ok" else 503)
+
+        async def _health(self) -> Health:
+            tried = "model"
+            try:
+                async with asyncio.timeout(HEALTH_TIMEOUT_S):
+                    await self._model.check()
+                    tried = "sandbox"
+                    grade = await self._sandbox.grade() if self._sandbox else None
+            except Exception as error:  # whatever it is, it keeps the service from answering
+                reason = f"{tried}: {_last_line(error)}"
+                return Health(status="unavailable", model=student.name, sandbox=None, reason=reason)
+            return Health(status="ok", model=student.name, sandbox=grade)
+
+    return make_fastapi_ingress(StudentIngress, endpoint_map=_routes())
+
+
+def _routes() -> dict[str, Callable[[FastAPI], Any]]:
+    """Which method of the ingress answers which route: of Ray's table what a student can do, and ours."""
+    from ray.serve.llm.openai_api_models import ChatCompletionResponse, CompletionResponse
+
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": ProblemReport} for code in (422, 503)}
+
+    def solve(app: FastAPI) -> Any:
+        app.title, app.description = "raydistill", "A distilled student: OpenAI's routes, and executed answers."
+        _report_problems(app)
+        return app.post(SOLVE, response_model=SolveAnswer, responses=failures)
+
+    return {
+        "models": lambda app: app.get("/v1/models"),
+        "model_data": lambda app: app.get("/v1/models/{model:path}"),
+        "chat": lambda app: app.post("/v1/chat/completions", response_model=ChatCompletionResponse),
+        "completions": lambda app: app.post("/v1/completions", response_model=CompletionResponse),
+        "solve": solve,
+        "healthz": lambda app: app.get("/healthz", response_model=Health, responses={503: {"model": Health}}),
+    }
+
+
+def _report_problems(app: FastAPI) -> None:
+    """Give every failure the body that OpenAI clients read, with one line that says what is wrong."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    async def ours(_: Request, error: Any) -> JSONResponse:
+        return _problem(422 if isinstance(error, UsageError) else 503, type(error).__name__, str(error))
+
+    async def bad_body(request: Request, error: Any) -> JSONResponse:
+        code = 422 if request.url.path == SOLVE else 400  # OpenAI's routes answer as OpenAI does
+        return _problem(code, "invalid_request_error", "; ".join(map(_describe, error.errors())))
+
+    async def refused(_: Request, error: Any) -> JSONResponse:
+        return _problem(error.status_code, "invalid_request_error", str(error.detail))
+
+    app.add_exception_handler(RaydistillError, ours)
+    app.add_exception_handler(RequestValidationError, bad_body)
+    app.add_exception_handler(HTTPException, refused)
+
+
+def _problem(code: int, kind: str, message: str) -> JSONResponse:
+    from fastapi.responses import JSONResponse
+
+    problem = Problem(message=" ".join(message.split()), type=kind, code=code)
+    return JSONResponse(ProblemReport(error=problem).model_dump(), code)
+
+
+def _describe(error: dict[str, Any]) -> str:
+    """``question: Field required``, from pydantic's account of one mistake."""
+    where = ".".join(map(str, error["loc"][1:])) if error["type"] != "json_invalid" else ""
+    return f"{where or 'body'}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _last_line(error: Exception) -> str:
+    """What an error says in the end: those of Ray begin with the stack of another process."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,0 +1,81 @@
+"""What goes over the wire beside OpenAI's own formats; the descriptions make the page at /docs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+VOTING_TEMPERATURE = 0.7  # samples that vote must differ
+
+
+class SolveRequest(BaseModel):
+    """A question to solve."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"question": "Ann has 3 apples and buys 4 more. How many has she?", "n": 5}},
+    )
+
+    question: str = Field(min_length=1, description="in plain words; the student's own prompt is put around it")
+    n: int = Field(1, ge=1, le=64, description="samples; the answer that most of them give wins, ties go to the first")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description=f"0 is greedy; default: 0 for one sample, {VOTING_TEMPERATURE} for several"
+    )
+    max_tokens: int = Field(512, ge=1, description="tokens per sample; fewer where the student's context has less room")
+    seed: int = Field(0, ge=0, description="of the first sample; the same request has the same answer on a CPU")
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> SolveRequest:
+        if self.n > 1 and self.temperature == 0:
+            raise ValueError("n > 1 needs a temperature above 0: greedy samples are all the same")
+        return self
+
+    @property
+    def effective_temperature(self) -> float:
+        if self.temperature is not None:
+            return self.temperature
+        return VOTING_TEMPERATURE if self.n > 1 else 0.0
+
+
+class SolveAnswer(BaseModel):
+    """An executed answer, or an honest failure. Program, output and completion are those of the winning sample."""
+
+    question: str
+    model: str = Field(description="the student that was asked")
+    status: Literal["passed", "failed"] = Field(
+        description="passed: there is an answer; failed: no sample has one (a sandbox in trouble is HTTP 503 instead)"
+    )
+    reason: str = Field(description="ok, or why there is no answer: no_program, length, syntax, exception:<Type>, ...")
+    answer: str | None = Field(description="what the program returned, or what the rationale states; null without one")
+    program: str | None = Field(description="the program that was run; null without one, and for rationales")
+    output: str = Field(description="what the program printed (its last 2 KB)")
+    message: str = Field(description="the interpreter's last line where the program failed")
+    completion: str = Field(description="what the student wrote")
+    n: int = Field(description="samples that were drawn")
+    votes: dict[str, int] = Field(description="how many samples gave which answer")
+    prompt_tokens: int
+    completion_tokens: int = Field(description="of all samples together")
+
+
+class Health(BaseModel):
+    """Whether the service can answer: the model has generated a token and the sandbox has reported."""
+
+    status: Literal["ok", "unavailable"]
+    model: str
+    sandbox: str | None = Field(description="grade of the confinement (A to D); null where answers are not executed")
+    reason: str = Field("", description="what is unavailable, and why")
+
+
+class Problem(BaseModel):
+    """What is wrong, in one line."""
+
+    message: str
+    type: str
+    code: int
+
+
+class ProblemReport(BaseModel):
+    """The body of every answer that is no success, in the shape that OpenAI clients expect."""
+
+    error: Problem

@@ -1,0 +1,140 @@
+"""Solving one question: ask the student, run its programs, let their values vote.
+
+    question --student_prompt--> n completions --extract--> programs --execute--> attempts --elect--> answer
+
+Nothing here knows of HTTP or Ray: the model and the sandbox are two functions that are handed in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actors.errors import SandboxError
+from actors.executor import Program, Verdict
+from pipelines.answers import canonical, parse_answer
+from pipelines.recipe import Recipe
+from pipelines.recipes import make_recipe
+from pipelines.records import Question
+from pipelines.tasks.base import as_text
+from serve.schema import SolveAnswer, SolveRequest
+from serve.student import Student
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One completion of the student; ``Reply("def solution(): ...", "stop")``."""
+
+    text: str
+    finish_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """All completions of one prompt, with what they cost."""
+
+    replies: Sequence[Reply]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+Ask = Callable[[Sequence[dict[str, Any]], SolveRequest], Awaitable[Replies]]
+Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One completion and what became of it. `vote` is what answers that are the same have in common."""
+
+    reply: Reply
+    status: str  # passed | failed | unknown
+    reason: str
+    answer: str | None = None
+    vote: str | None = None
+    program: str | None = None
+    output: str = ""
+    message: str = ""
+
+
+class Solver:
+    """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run."""
+
+    def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
+        self._student, self._ask, self._execute = student, ask, execute
+        self._recipe: Recipe = make_recipe(student.recipe)
+
+    async def solve(self, request: SolveRequest) -> SolveAnswer:
+        """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
+        prompt = self._recipe.student_prompt(Question("", request.question, ""))
+        drawn = await self._ask(prompt.messages, request)
+        attempts = await self._judge(drawn.replies)
+        elected = elect(attempts)
+        if elected.status == "unknown":
+            raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
+        return SolveAnswer(
+            question=request.question,
+            model=self._student.name,
+            status="failed" if elected.answer is None else "passed",
+            reason=elected.reason,
+            answer=elected.answer,
+            program=elected.program,
+            output=elected.output,
+            message=elected.message,
+            completion=elected.reply.text,
+            n=len(attempts),
+            votes=count_votes(attempts),
+            prompt_tokens=drawn.prompt_tokens,
+            completion_tokens=drawn.completion_tokens,
+        )
+
+    async def _judge(self, replies: Sequence[Reply]) -> list[Attempt]:
+        outputs = [self._recipe.extract(reply.text) for reply in replies]
+        if self._execute is None:
+            return [self._read(reply, output) for reply, output in zip(replies, outputs, strict=True)]
+        programs = [Program(str(i), output) for i, output in enumerate(outputs) if output is not None]
+        verdicts = {verdict.id: verdict for verdict in await self._execute(programs)} if programs else {}
+        return [
+            _without_program(reply) if output is None else _executed(reply, output, verdicts[str(i)])
+            for i, (reply, output) in enumerate(zip(replies, outputs, strict=True))
+        ]
+
+    def _read(self, reply: Reply, rationale: str | None) -> Attempt:
+        """The answer that a rationale states."""
+        answer = parse_answer(rationale, self._student.kind) if rationale else None
+        if answer is None:
+            return Attempt(reply, "failed", "no_answer")
+        return Attempt(reply, "passed", "ok", answer, canonical(answer, self._student.kind))
+
+
+def _without_program(reply: Reply) -> Attempt:
+    return Attempt(reply, "failed", "length" if reply.finish_reason == "length" else "no_program")
+
+
+def _executed(reply: Reply, program: str, verdict: Verdict) -> Attempt:
+    value = verdict.value if verdict.status == "passed" else None
+    return Attempt(
+        reply,
+        verdict.status,
+        verdict.reason,
+        answer=None if value is None else as_text(value),
+        vote=None if value is None else canonical(value, "numeric"),
+        program=program,
+        output=verdict.stdout,
+        message=verdict.message,
+    )
+
+
+def count_votes(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """How many attempts gave which answer, the most frequent first, ties in the order of the attempts."""
+    return dict(Counter(attempt.vote for attempt in attempts if attempt.vote is not None).most_common())
+
+
+def elect(attempts: Sequence[Attempt]) -> Attempt:
+    """The first attempt with the most frequent answer; without any answer an unknown one, else the first."""
+    votes = count_votes(attempts)
+    if votes:
+        winner = next(iter(votes))
+        return next(attempt for attempt in attempts if attempt.vote == winner)
+    return next((attempt for attempt in attempts if attempt.status == "unknown"), attempts[0])

@@ -1,0 +1,72 @@
+"""What is served: the student of a run or any student folder, with the recipe that says how to ask it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from actors.errors import UsageError
+from pipelines.answers import Kind
+from pipelines.cluster import check_model
+from pipelines.config import PaD, Questions, Run
+
+EXPECTED = "expected a run directory (with student/ in it) or a student directory (a model, or a PEFT adapter)"
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A model to serve; ``Student("student", "/runs/demo/student", "/runs/demo/student")``."""
+
+    name: str  # what clients call it
+    model: str  # directory or hub id of the weights
+    tokenizer: str  # the same, of the tokenizer and its chat template
+    revision: str | None = None
+    adapter: str | None = None  # directory of a PEFT adapter
+    adapter_rank: int = 0
+    recipe: Any = field(default_factory=PaD)  # the recipe's configuration
+    kind: Kind = "text"  # how an answer that a rationale states is read
+
+
+def find_student(path: str) -> Student:
+    """The student in a run directory, or in its own. Raises UsageError if `path` is neither."""
+    given = Path(path).expanduser().resolve()
+    if not given.is_dir():
+        raise UsageError(f"{path}: no such directory; {EXPECTED}")
+    folder = given / "student" if (given / "student").is_dir() else given
+    recipe, kind = _asked_how(folder / "raydistill.json")
+    name = folder.name.replace(":", "-")  # Ray Serve LLM takes a colon for the name of an adapter
+    if (folder / "adapter_config.json").is_file():
+        adapter = _read(folder / "adapter_config.json")
+        model = str(adapter["base_model_name_or_path"])
+        check_model(model, f"{folder}/adapter_config.json: base_model_name_or_path")
+        model = str(Path(model).resolve()) if Path(model).is_dir() else model
+        tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else model
+        revision = adapter.get("revision")
+        return Student(name, model, tokenizer, revision, str(folder), adapter["r"], recipe=recipe, kind=kind)
+    if (folder / "config.json").is_file():
+        return Student(name, str(folder), str(folder), recipe=recipe, kind=kind)
+    raise UsageError(f"{path}: neither config.json nor adapter_config.json in {folder}; {EXPECTED}")
+
+
+def _asked_how(path: Path) -> tuple[Any, Kind]:
+    """The recipe and the kind of answers that a run has noted in `path`, beside its student; else PaD's programs."""
+    if not path.is_file():
+        return PaD(), "text"
+    noted = _read(path)
+    try:
+        recipe = TypeAdapter(Run.model_fields["recipe"].rebuild_annotation()).validate_python(noted["recipe"])
+        questions = Questions.model_validate(noted["questions"])
+    except (KeyError, ValidationError) as error:
+        raise UsageError(f"{path}: not the recipe and questions of a run: {error}") from None
+    return recipe, "text" if questions.grader == "auto" else questions.grader
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: not valid JSON: {error}") from None
