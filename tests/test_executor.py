@@ -192,7 +192,7 @@ def test_an_audit_that_finds_a_difference_switches_the_batch_lane_off(monkeypatc
 
     honest = dispatch.judge
     monkeypatch.setattr(dispatch, "judge", contaminated)
-    monkeypatch.setattr(dispatch, "AUDITED_SHARE", 1.0)
+    monkeypatch.setattr(dispatch, "AUDITED_PER_BATCH", 100)
     executor = Executor()
     assert values_of(executor.run(counting(20))) == [n * 3 for n in range(20)]
     status = executor.status()
@@ -202,7 +202,7 @@ def test_an_audit_that_finds_a_difference_switches_the_batch_lane_off(monkeypatc
 
 
 def test_a_program_without_a_fixed_answer_raises_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "AUDITED_SHARE", 1.0)
+    monkeypatch.setattr(dispatch, "AUDITED_PER_BATCH", 100)
     executor = Executor()
     executor.run([returning("str(lambda: 0)"), returning("repr(iter([]))")] * 10)
     assert not executor.status()["alarm"]
@@ -210,7 +210,7 @@ def test_a_program_without_a_fixed_answer_raises_no_alarm(monkeypatch: pytest.Mo
 
 
 def test_a_worn_zygote_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "RECYCLE_PROGRAMS", 10)
+    monkeypatch.setattr(supervisor, "RECYCLE_FORKS", 10)
     executor = Executor(batch_lane=False)
     first = executor.zygote_pids()
     assert values_of(executor.run(counting(40))) == [n * 3 for n in range(40)]

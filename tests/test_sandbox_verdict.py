@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -53,15 +54,15 @@ def test_a_good_end_and_a_value_pass() -> None:
     ],
 )
 def test_observed_facts_outweigh_a_claimed_value(facts: dict, reason: str, status: str) -> None:
-    result = verdict(replace(GOOD, **facts))
+    result = verdict(GOOD._replace(**facts))
     assert (result.reason, result.status, result.value) == (reason, status, None)
 
 
 def test_the_wall_limit_tells_sleepers_from_the_starved() -> None:
-    killed = replace(GOOD, flags=wire.KILLED_WALL, signal=9, wall_us=8_000_000, claim=b"")
-    assert verdict(replace(killed, cpu_us=3_000, waits=1)).reason == "timeout"
-    assert verdict(replace(killed, cpu_us=900_000, waits=800)).reason == "timeout"
-    assert verdict(replace(killed, cpu_us=900_000, waits=2)).reason == "infra"
+    killed = GOOD._replace(flags=wire.KILLED_WALL, signal=9, wall_us=8_000_000, claim=b"")
+    assert verdict(killed._replace(cpu_us=3_000, waits=1)).reason == "timeout"
+    assert verdict(killed._replace(cpu_us=900_000, waits=800)).reason == "timeout"
+    assert verdict(killed._replace(cpu_us=900_000, waits=2)).reason == "infra"
 
 
 @pytest.mark.parametrize(
@@ -91,15 +92,16 @@ def test_the_wall_limit_tells_sleepers_from_the_starved() -> None:
         (claim() + b"x", "protocol", "none"),
         (b"short", "protocol", "none"),
     ],
+    ids=itertools.count(),
 )
 def test_claims(data: bytes, reason: str, kind: str) -> None:
-    result = verdict(replace(GOOD, claim=data))
+    result = verdict(GOOD._replace(claim=data))
     assert (result.reason, result.kind) == (reason, kind)
     assert result.status == ("passed" if reason == "ok" else "failed")
 
 
 def test_a_list_is_an_answer_only_for_calls() -> None:
-    calls = verdict(replace(GOOD, claim=claim(value=[1, "a"])), wire.CALLS)
+    calls = verdict(GOOD._replace(claim=claim(value=[1, "a"])), wire.CALLS)
     assert (calls.status, calls.value, calls.kind) == ("passed", "[1, 'a']", "other")
 
 

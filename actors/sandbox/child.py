@@ -12,6 +12,7 @@ import io
 import sys
 import time
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from . import values, wire
@@ -53,10 +54,14 @@ OUTCOMES: tuple[tuple[type[BaseException], bytes], ...] = (
 OUTCOMES_WITH_MESSAGE = (wire.SYNTAX, wire.MEMORY, wire.RECURSION)
 
 
-class CappedText(io.TextIOBase):
-    """In-memory text output that refuses to grow beyond `cap` characters."""
+class CappedText:
+    """In-memory text output that refuses to grow beyond `cap` characters.
 
-    encoding = "utf-8"
+    No subclass of io.TextIOBase: making one for each program costs as much as running a short one.
+    """
+
+    __slots__ = ("cap", "parts", "total")
+    encoding, errors, newlines, closed, mode, name = "utf-8", "strict", None, False, "w", "<output>"
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
@@ -72,8 +77,27 @@ class CappedText(io.TextIOBase):
         self.parts.append(text)
         return len(text)
 
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def reconfigure(self, **options: Any) -> None: ...
+
+    def isatty(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return False
+
     def writable(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
 
 class Runner:

@@ -26,7 +26,7 @@ from .verdict import FAILED, UNKNOWN, Verdict, agree, is_provisional, judge, los
 ATTEMPTS = 3
 BATCH_PROGRAMS = 256
 JOB_BYTES = 1 << 20
-AUDITED_SHARE = 0.01
+AUDITED_PER_BATCH = 1  # of every shared process one program is run again; at 256 programs a tenth of its cost
 START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zygote
 
 
@@ -190,7 +190,7 @@ class Dispatcher:
         round_.add_isolated(job.profile, isolate)
         if job.lane == "batch":
             kept = [index for index in job.indices if round_.verdicts[index] is not None]
-            audited = [index for index in kept if self._random.random() < AUDITED_SHARE]
+            audited = self._random.sample(kept, min(len(kept), AUDITED_PER_BATCH))
             self._count("audited", len(audited))
             round_.add_isolated(job.profile, audited, audits=tuple(kept))
 
@@ -203,16 +203,15 @@ class Dispatcher:
             round_.verdicts[index] = verdict
 
     def _compare(self, round_: Round, job: Job, index: int, isolated: Verdict) -> None:
-        """Put an audited program's isolated verdict in place of the batch's; a proven difference raises the
-        alarm.
+        """Hold an audited program's isolated verdict against the batch's; a proven difference raises the alarm.
 
-        A difference is proven when a second isolated run confirms the first: else the program is not
-        deterministic.
+        A difference is proven when a second isolated run confirms the first: else the program is not deterministic.
         """
-        earlier, round_.verdicts[index] = round_.verdicts[index], isolated
+        earlier = round_.verdicts[index]
         assert earlier is not None
         same = agree(earlier, isolated)
         if not job.confirms and not same:
+            round_.verdicts[index] = isolated
             round_.add(replace(job, indices=(index,), attempt=0, confirms=True))
         elif job.confirms and same:
             self.batch_lane = False

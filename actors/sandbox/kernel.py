@@ -6,9 +6,11 @@ which makes a raw `clone` safe in this single-threaded process; there is no othe
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import struct
+from collections.abc import Callable
 
 from .syscalls import TABLES
 
@@ -42,16 +44,19 @@ class Kernel:
 
     def call(self, name: str, *arguments: int | bytes | None) -> int:
         """Make the call `name`; bytes are passed as a pointer to them, None as a null pointer."""
-        number = self.numbers.get(name)
-        if number is None:
-            raise OSError(errno.ENOSYS, f"no number known for {name} on {self.machine}")
         kept = [ctypes.create_string_buffer(a, len(a) + 1) if isinstance(a, bytes) else a for a in arguments]
-        words = [ctypes.addressof(a) if isinstance(a, ctypes.Array) else a or 0 for a in kept]
-        result = self._syscall(number, *words, *[0] * (6 - len(words)))
+        result = self.prepared(name, *(ctypes.addressof(a) if isinstance(a, ctypes.Array) else a or 0 for a in kept))()
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"{name}: {os.strerror(code)}")
         return result
+
+    def prepared(self, name: str, *arguments: int) -> Callable[[], int]:
+        """The call, ready to be made: in a fresh child every Python object touched costs a page fault."""
+        number = self.numbers.get(name)
+        if number is None:
+            raise OSError(errno.ENOSYS, f"no number known for {name} on {self.machine}")
+        return functools.partial(self._syscall, number, *arguments, *[0] * (6 - len(arguments)))
 
     def prctl(self, option: int, argument: int = 0) -> int:
         return self.call("prctl", option, argument)

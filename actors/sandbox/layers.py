@@ -198,10 +198,12 @@ def _continue_as_first_process() -> None:
     """Fork: the caller stays outside and only waits, so that its end and the inner process's end are one."""
     pid = os.fork()
     if pid:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
-        os.closerange(3, 64)
-        os.waitpid(pid, 0)
-        os._exit(0)
+        try:
+            signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))
+            os.closerange(3, 64)
+            os.waitpid(pid, 0)
+        finally:
+            os._exit(0)  # whatever happens here, the outer process never goes on to serve
     os.setsid()
 
 

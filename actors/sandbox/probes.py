@@ -64,7 +64,8 @@ def _create_file(kernel: Kernel, targets: Targets) -> object:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except OSError:
             continue
-        return os.unlink(path)
+        os.unlink(path)
+        return path
     return _refused(errno.EACCES)
 
 
@@ -121,9 +122,10 @@ def _start_thread(kernel: Kernel, targets: Targets) -> object:
 
 def _raise_memory_limit(kernel: Kernel, targets: Targets) -> object:
     try:
-        return resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except ValueError:
-        return _refused(errno.EPERM)
+        _refused(errno.EPERM)
+    return None
 
 
 def _executable_memory(kernel: Kernel, targets: Targets) -> object:
@@ -170,7 +172,17 @@ ACTS = (
 def probe(fork: Fork, targets: Targets) -> dict[str, str]:
     """In the zygote: try each act in a child of its own; gives "open" or what refused it."""
     kernel = Kernel()
-    return {act.name: _try(fork, act, kernel, targets) for act in ACTS}
+    outcomes = {act.name: _try(fork, act, kernel, targets) for act in ACTS}
+    while _reap_one():  # where forking was open, the children's children are ours by now
+        continue
+    return outcomes
+
+
+def _reap_one() -> bool:
+    try:
+        return os.waitpid(-1, 0)[0] > 0
+    except ChildProcessError:
+        return False
 
 
 def _try(fork: Fork, act: Act, kernel: Kernel, targets: Targets) -> str:

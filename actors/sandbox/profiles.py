@@ -8,7 +8,6 @@ The warm programs run once before the first fork. They touch the interpreter's h
 these pages instead of faulting them in (the largest single gain in speed), and load what sympy imports late.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ RICH_MODULES = """
     sympy.physics.units sympy.integrals.manualintegrate sympy.integrals.meijerint sympy.integrals.heurisch
     sympy.integrals.risch sympy.series.gruntz sympy.simplify.hyperexpand sympy.polys.numberfields
 """
-RICH_WORD = re.compile(r"\b(?:numpy|sympy|mpmath|scipy)\b")
+RICH_WORDS = ("numpy", "sympy", "mpmath", "scipy")
 
 LEAN_WARM_PROGRAMS = """\
 def solution():
@@ -174,4 +173,4 @@ PROFILES = {profile.name: profile for profile in (LEAN, RICH)}
 
 def profile_for(source: str) -> Profile:
     """By the words in the text, not by parsing it: hostile source is parsed only inside the jail."""
-    return RICH if RICH_WORD.search(source) else LEAN
+    return RICH if any(word in source for word in RICH_WORDS) else LEAN

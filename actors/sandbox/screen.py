@@ -50,7 +50,7 @@ SAFE_MODULE_NAMES = {  # None: every public name of the module
     "re": "findall search match fullmatch sub split finditer group groups start end span",
     "random": "random randint choice shuffle uniform sample seed randrange",
 }
-SAFE_TYPES = (
+SAFE_TYPES: tuple[type, ...] = (
     *(int, float, bool, complex, str, bytes, list, tuple, dict, set, frozenset, range, slice),
     *(type(iter([])), type({}.items()), datetime.date, datetime.datetime, datetime.timedelta, datetime.time),
     *(fractions.Fraction, collections.Counter, collections.deque),

@@ -24,7 +24,7 @@ from .wire import Record
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 SILENCE_S = 30.0  # the zygote says something every second
-RECYCLE_PROGRAMS = 20_000
+RECYCLE_FORKS = 20_000
 RECYCLE_S = 600.0
 READ_BYTES = 1 << 16
 # Built from nothing: no variable of the host gets in. `-I` would do that too, but would also ignore PYTHONHASHSEED.
@@ -58,39 +58,51 @@ class Jail:
 
     def __init__(self, options: JailOptions) -> None:
         self.options = options
-        self.starts = 0
-        self.programs = 0
+        self.forks = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.report: dict[str, Any] = {}
 
     def start(self, probe: dict[str, Any] | None = None) -> dict[str, Any]:
         """Start (or restart) the zygote; returns its report, with the outcome of each probe if asked for."""
         self.stop()
-        command = [self.options.python, "-s", "-B", str(Path(__file__).parent)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        try:
-            self.process = subprocess.Popen(
-                command, **pipes, bufsize=0, env=ENVIRONMENT, cwd="/", start_new_session=True
-            )
-        except OSError as error:
-            raise SandboxError(f"the sandbox interpreter does not start: {error}") from error
-        self.starts += 1
-        self.programs = 0
-        self.started_at = time.monotonic()
-        self._inbox = bytearray()
-        self._requests, self._replies = self.process.stdin.fileno(), self.process.stdout.fileno()
-        os.set_blocking(self._requests, False)
+        self._spawn()
         config = {"profile": self.options.profile, "screen": self.options.screen, "probe": probe}
         config |= {"extra_modules": self.options.extra_modules, "without": self.options.without}
         body = json.dumps(config).encode()
         self.report = self._handshake(wire.LENGTH.pack(len(body)) + body)
         return self.report
 
+    def _spawn(self) -> None:
+        command = [self.options.python, "-s", "-B", str(Path(__file__).parent)]
+        request_end, self._requests = os.pipe()
+        self._replies, reply_end = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=request_end,
+                stdout=reply_end,
+                stderr=subprocess.DEVNULL,
+                env=ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(self._requests)
+            os.close(self._replies)
+            raise SandboxError(f"the sandbox interpreter does not start: {error}") from error
+        finally:
+            os.close(request_end)
+            os.close(reply_end)
+        os.set_blocking(self._requests, False)
+        self._inbox = bytearray()
+        self.forks = 0
+        self.started_at = time.monotonic()
+
     def run(self, jobs: Sequence[bytes], count: int) -> Iterator[Record]:
         """Send packed jobs and yield the `count` records they produce, as they come. ZygoteLost on any trouble."""
         if self.process is None:
             raise ZygoteLost("not running")
-        self.programs += count
+        self.forks += len(jobs)
         for data in self._exchange(b"".join(jobs)):
             self._inbox += data
             at = 0
@@ -108,7 +120,7 @@ class Jail:
 
     def is_worn(self) -> bool:
         """Whether it is due for recycling: a fresh heap and a fresh address layout."""
-        return self.programs > RECYCLE_PROGRAMS or time.monotonic() - self.started_at > RECYCLE_S
+        return self.forks > RECYCLE_FORKS or time.monotonic() - self.started_at > RECYCLE_S
 
     def zygote_pids(self) -> list[int]:
         """The zygote's process: the inner one of its pid namespace where it has one, else the spawned one."""
@@ -124,8 +136,8 @@ class Jail:
         if self.process is None:
             return
         process, self.process = self.process, None
-        process.stdin.close()
-        process.stdout.close()
+        os.close(self._requests)
+        os.close(self._replies)
         process.terminate()  # the waiting outer process kills the zygote, reaps it and ends
         try:
             process.wait(STOP_TIMEOUT_S)

@@ -16,7 +16,7 @@ MAX_DEPTH = 20
 
 _LENGTH = struct.Struct("<I")
 _DOUBLE = struct.Struct("<d")
-_CONTAINERS = {list: b"l", tuple: b"t", set: b"e", frozenset: b"z", dict: b"d"}
+_CONTAINERS: dict[type, bytes] = {list: b"l", tuple: b"t", set: b"e", frozenset: b"z", dict: b"d"}
 _BUILDERS: dict[bytes, Any] = {b"l": list, b"t": tuple, b"e": set, b"z": frozenset}
 
 

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import values, wire
 from .wire import Record
@@ -39,6 +39,7 @@ SIMPLE_OUTCOMES = {
     wire.TOO_LARGE: "too_large",
     wire.DEFER: "defer",
 }
+KNOWN_OUTCOMES = frozenset((*SIMPLE_OUTCOMES, wire.VALUE, wire.EXCEPTION))
 REPR_CHARACTERS = 2000
 ADDRESS = re.compile("0x[0-9a-f]+")
 
@@ -70,8 +71,7 @@ class Verdict:
     """facts from the kernel, apart from all claims: signal, exit code, maxrss, ..."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a program says about itself."""
 
     outcome: bytes
@@ -87,17 +87,21 @@ def read_claim(data: bytes) -> Claim:
     """ValueError on anything that is not exactly one well-formed claim."""
     if len(data) < wire.CLAIM.size:
         raise ValueError("claim cut short")
-    outcome, *lengths, _total, cpu_ns, wall_ns = wire.CLAIM.unpack_from(data)
-    parts = []
-    at = wire.CLAIM.size
-    for length in lengths:
-        parts.append(data[at : at + length])
-        at += length
-    if at != len(data) or (outcome not in SIMPLE_OUTCOMES and outcome not in (wire.VALUE, wire.EXCEPTION)):
+    outcome, value, label, message, stdout, _total, cpu_ns, wall_ns = wire.CLAIM.unpack_from(data)
+    value += wire.CLAIM.size
+    label += value
+    message += label
+    if message + stdout != len(data) or outcome not in KNOWN_OUTCOMES:
         raise ValueError("malformed claim")
-    value = values.decode(parts[0]) if outcome == wire.VALUE else None
-    label, message, stdout = (part.decode("utf-8", "replace") for part in parts[1:])
-    return Claim(outcome, value, label, message, stdout, cpu_ns / 1e9, wall_ns / 1e9)
+    return Claim(
+        outcome,
+        values.decode(data[wire.CLAIM.size : value]) if outcome == wire.VALUE else None,
+        data[value:label].decode("utf-8", "replace"),
+        data[label:message].decode("utf-8", "replace"),
+        data[message:].decode("utf-8", "replace"),
+        cpu_ns / 1e9,
+        wall_ns / 1e9,
+    )
 
 
 def judge(program_id: str, record: Record, *, mode: int, lane: str, grade: str, limits: tuple[int, ...]) -> Verdict:

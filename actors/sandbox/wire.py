@@ -11,7 +11,7 @@ the supervisor (`verdict.py`), which treats each as what one program says about 
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import values
 
@@ -39,8 +39,7 @@ STDOUT_TAIL = 2048
 EXIT_AREA_FULL = 113  # the child's own word for "continue with a fresh child"; counts only with frames present
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One program on its way in: everything the child needs, and no gold answer."""
 
     source: str
@@ -50,11 +49,12 @@ class Task:
     calls: tuple = ()
 
 
-@dataclass(frozen=True, slots=True)
-class JobHeader:
+class JobHeader(NamedTuple):
+    """What a job begins with, in the order of JOB."""
+
     size: int
     lane: int
-    count: int
+    programs: int
     cpu_s: int
     wall_ms: int
     memory_mb: int
@@ -62,20 +62,19 @@ class JobHeader:
     value_cap: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What the zygote saw of one program, and the claim that program left, if any."""
 
     type: int
-    index: int
-    signal: int
-    code: int
-    cpu_us: int
-    wall_us: int
-    maxrss_kb: int
-    waits: int  # times it gave up the processor of its own accord
-    preemptions: int
-    flags: int
+    program: int = 0  # its index in the job
+    signal: int = 0
+    code: int = 0
+    cpu_us: int = 0
+    wall_us: int = 0
+    maxrss_kb: int = 0
+    waits: int = 0  # times it gave up the processor of its own accord
+    preemptions: int = 0
+    flags: int = 0
     claim: bytes = b""
 
 
@@ -99,29 +98,31 @@ def unpack_tasks(body: bytes, count: int) -> list[Task]:
     tasks = []
     at = 0
     for _ in range(count):
-        mode, *lengths = TASK.unpack_from(body, at)
+        mode, source, stdin, entry, calls = TASK.unpack_from(body, at)
         at += TASK.size
-        parts = []
-        for length in lengths:
-            parts.append(bytes(body[at : at + length]))
-            at += length
-        source, stdin, entry = (part.decode("utf-8", "surrogatepass") for part in parts[:3])
-        tasks.append(Task(source, mode, stdin, entry, values.decode(parts[3]) if parts[3] else ()))
+        ends = (at + source, at + source + stdin, at + source + stdin + entry)
+        arguments = values.decode(body[ends[2] : ends[2] + calls]) if calls else ()
+        texts = (body[at : ends[0]], body[ends[0] : ends[1]], body[ends[1] : ends[2]])
+        tasks.append(Task(_text(texts[0]), mode, _text(texts[1]), _text(texts[2]), arguments))
+        at = ends[2] + calls
     return tasks
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
 def pack_record(record: Record) -> bytes:
-    r = record
-    head = (r.type, r.index, r.signal, r.code, r.cpu_us, r.wall_us, r.maxrss_kb, r.waits, r.preemptions, r.flags)
-    return RECORD.pack(*head, len(r.claim)) + r.claim
+    return RECORD.pack(*record[:-1], len(record.claim)) + record.claim
 
 
 def unpack_record(buffer: bytes | bytearray, at: int) -> tuple[Record, int] | None:
     """The record at `at` and where the next begins, or None while it has not arrived in full."""
     if len(buffer) - at < RECORD.size:
         return None
-    *head, length = RECORD.unpack_from(buffer, at)
-    end = at + RECORD.size + length
+    head = RECORD.unpack_from(buffer, at)
+    start = at + RECORD.size
+    end = start + head[-1]
     if len(buffer) < end:
         return None
-    return Record(*head, bytes(buffer[at + RECORD.size : end])), end
+    return Record._make((*head[:-1], bytes(buffer[start:end]))), end

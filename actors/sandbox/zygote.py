@@ -11,6 +11,7 @@ traced by a child; if the supervisor goes away, it notices at once (its request 
 every child with it.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -19,7 +20,6 @@ import os
 import random
 import resource
 import select
-import signal
 import sys
 import time
 import warnings
@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from . import wire
 from .child import Runner
-from .kernel import ALL_DESCRIPTORS, PR_SET_PDEATHSIG, Kernel
+from .kernel import ALL_DESCRIPTORS, PR_SET_PDEATHSIG, SECCOMP_SET_MODE_FILTER, SIGKILL, Kernel
 from .layers import Layers
 from .probes import probe
 from .profiles import PROFILES, Profile
@@ -41,7 +41,11 @@ TICK_MS = 20  # how often a batch child's progress and processor time are looked
 HEARTBEAT_S = 1.0
 BATCH_CPU_MARGIN_S = 10  # a batch child is metered per program; its own limit is only a backstop
 EXIT_NOT_STARTED, EXIT_BROKEN = 112, 111
+FILLER_BYTES = 64 << 10  # per size class of Python's small-object allocator
+ALIGNMENT, LARGEST_SMALL_OBJECT, BYTES_OVERHEAD = 16, 512, 33
 PROCESS_CLOCK = 2  # CPUCLOCK_SCHED, the whole process: see clock_getcpuclockid(3)
+
+_fillers: list[list[bytes]] = []
 
 
 def main() -> None:
@@ -98,7 +102,7 @@ def _preload(profile: Profile, extra_modules: list[str]) -> list[str]:
 def _warm_up(runner: Runner, profile: Profile) -> None:
     warnings.simplefilter("ignore")
     standard = sys.stdin, sys.stdout, sys.stderr
-    for source in profile.warm_programs:
+    for source in list(profile.warm_programs) * 5:
         for screened in (False, True) if runner.screen else (False,):
             runner.run(Task(source), 1 << 16, 1 << 13, screened)
     sys.stdin, sys.stdout, sys.stderr = standard
@@ -120,7 +124,17 @@ def _forget_the_outside() -> None:
         sys.modules["numpy"].random.seed(RANDOM_SEED)
     gc.collect()
     gc.disable()
+    _fill_holes()
     gc.freeze()
+
+
+def _fill_holes() -> None:
+    """Use up the free places that start-up left scattered over the heap.
+
+    What a child allocates then lies close together, on few pages, and each page it touches costs it a page fault.
+    """
+    for size in range(BYTES_OVERHEAD + 1, LARGEST_SMALL_OBJECT + 1, ALIGNMENT):
+        _fillers.append([bytes(size - BYTES_OVERHEAD) for _ in range(FILLER_BYTES // size)])
 
 
 class Zygote:
@@ -138,6 +152,7 @@ class Zygote:
         self.area = area
         self.inbox = inbox
         self.pid = os.getpid()
+        self._confinements: dict[tuple[int, int], _Confinement] = {}
         self.last_word = time.monotonic()
 
     def serve(self) -> NoReturn:
@@ -149,34 +164,26 @@ class Zygote:
                 os._exit(EXIT_BROKEN)
             self._receive(memoryview(self.inbox)[: job.size])
             first = 0
-            while first < job.count:
+            while first < job.programs:
                 first = self._run_child(job, first)
             self.inbox.madvise(mmap.MADV_DONTNEED)  # the next child finds no trace of this job's text
 
     def fork(self, work: Callable[[], int], cpu_s: int, memory_mb: int) -> tuple[int, int]:
         """A child, confined like every program's, that exits with what `work` returns; gives its pid and pidfd."""
+        limits = (cpu_s, memory_mb)
+        if limits not in self._confinements:
+            self._confinements[limits] = _Confinement(self, *limits)
+        confine = self._confinements[limits]
         pid, pidfd = self.kernel.clone_child()
         if pid:
             return pid, pidfd
         code = EXIT_NOT_STARTED
         try:
-            self._confine_child(cpu_s, memory_mb)
+            confine()
             code = EXIT_BROKEN
             code = work()
         finally:
             os._exit(code)
-
-    def _confine_child(self, cpu_s: int, memory_mb: int) -> None:
-        self.kernel.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != self.pid:
-            os._exit(EXIT_NOT_STARTED)  # the zygote died between the fork and the line above
-        self.kernel.call("close_range", 3, ALL_DESCRIPTORS, 0)
-        memory = self.address_space + (memory_mb << 20)
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-        if self.child_program:
-            self.kernel.install_filter(self.child_program)
 
     def _run_child(self, job: JobHeader, first: int) -> int:
         """Run the programs from `first` on in one child; returns the first index it did not account for."""
@@ -186,7 +193,7 @@ class Zygote:
         try:
             pid, pidfd = self.fork(lambda: self._run_programs(job, first), cpu_s, job.memory_mb)
         except OSError:
-            self._send([Record(wire.FACTS, first, 0, 0, 0, 0, 0, 0, 0, wire.NO_CHILD)])
+            self._send([wire.pack_record(Record(wire.FACTS, first, flags=wire.NO_CHILD))])
             return first + 1
         flags = self._watch(pid, pidfd, job)
         _, status, usage = os.wait4(pid, 0)
@@ -194,7 +201,7 @@ class Zygote:
         wall_us = int((time.perf_counter() - started) * 1e6)
         if _has_children():
             flags |= wire.LEAKED_PROCESS
-        started_programs, claims, broken = self._claims(first, job.count)
+        started_programs, claims, broken = self._claims(first, job.programs)
         if broken:
             flags |= wire.BROKEN_AREA
         if not started_programs and os.waitstatus_to_exitcode(status) == EXIT_NOT_STARTED:
@@ -206,10 +213,10 @@ class Zygote:
         area, batch = self.area, job.lane == wire.BATCH
         at = wire.AREA.size
         wire.AREA.pack_into(area, 0, 1, 0, 0)
-        tasks = wire.unpack_tasks(self.inbox[: job.size], job.count)
+        tasks = wire.unpack_tasks(self.inbox[: job.size], job.programs)
         if not batch:
             gc.enable()
-        for index in range(first, job.count):
+        for index in range(first, job.programs):
             claim = self.runner.run(tasks[index], job.stdout_cap, job.value_cap, batch)
             end = at + wire.FRAME.size + len(claim)
             if end > len(area):
@@ -252,7 +259,7 @@ class Zygote:
         started, frames, end = wire.AREA.unpack_from(self.area, 0)
         if frames > count - first or end > len(self.area):
             return bool(started), [], True
-        claims = []
+        claims: list[bytes] = []
         at = wire.AREA.size
         for index in range(first, first + frames):
             if at + wire.FRAME.size > end:
@@ -267,27 +274,28 @@ class Zygote:
 
     def _report(self, job: JobHeader, first: int, claims: list[bytes], ending: "_Ending") -> int:
         """Send a record per claim; the way the child ended goes with the program that it ended in."""
-        has = wire.HAS_CLAIM
-        records = [Record(wire.FACTS, first + i, 0, 0, 0, 0, 0, 0, 0, has, claim) for i, claim in enumerate(claims)]
         following = first + len(claims)
-        continues = bool(claims) and following < job.count and ending.is_exit(wire.EXIT_AREA_FULL)
-        if following < job.count and not continues:
-            records.append(ending.record(following, b""))
+        unfinished = following < job.programs
+        if unfinished and claims and ending.is_exit(wire.EXIT_AREA_FULL):
+            self._send(_mates(first, claims))
+        elif unfinished:
+            self._send([*_mates(first, claims), ending.record(following, b"")])
             following += 1
-        elif records and not continues and (job.lane == wire.ISOLATED or not ending.is_exit(0)):
-            records[-1] = ending.record(following - 1, claims[-1])
-        self._send(records)
+        elif job.lane == wire.ISOLATED or not ending.is_exit(0):
+            self._send([*_mates(first, claims[:-1]), ending.record(following - 1, claims[-1])])
+        else:
+            self._send(_mates(first, claims))
         return following
 
-    def _send(self, records: list[Record]) -> None:
+    def _send(self, records: list[bytes]) -> None:
         self.last_word = time.monotonic()
-        data = memoryview(b"".join(map(wire.pack_record, records)))
+        data = memoryview(b"".join(records))
         while data:
             data = data[os.write(self.replies, data) :]
 
     def _beat(self) -> None:
         if time.monotonic() - self.last_word >= HEARTBEAT_S:
-            self._send([Record(wire.HEARTBEAT, 0, 0, 0, 0, 0, 0, 0, 0, 0)])
+            self._send([wire.pack_record(Record(wire.HEARTBEAT))])
 
     def _receive(self, target: memoryview) -> None:
         while target:
@@ -295,6 +303,32 @@ class Zygote:
             if not count:
                 os._exit(0)
             target = target[count:]
+
+
+class _Confinement:
+    """What each child does to itself first, prepared as a row of system calls."""
+
+    def __init__(self, zygote: Zygote, cpu_s: int, memory_mb: int) -> None:
+        prepared = zygote.kernel.prepared
+        memory = zygote.address_space + (memory_mb << 20)
+        rows = (
+            (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+            (resource.RLIMIT_AS, memory, memory),
+            (resource.RLIMIT_NPROC, 0, 0),
+        )
+        self._limits = [(limit, (ctypes.c_uint64 * 2)(soft, hard)) for limit, soft, hard in rows]
+        self._steps = [prepared("prctl", PR_SET_PDEATHSIG, SIGKILL), prepared("close_range", 3, ALL_DESCRIPTORS)]
+        self._steps += [prepared("prlimit64", 0, limit, ctypes.addressof(pair)) for limit, pair in self._limits]
+        if zygote.child_program:
+            self._steps.append(prepared("seccomp", SECCOMP_SET_MODE_FILTER, 0, zygote.child_program.address))
+        self._zygote_pid = zygote.pid
+
+    def __call__(self) -> None:
+        for step in self._steps:
+            if step() < 0:
+                os._exit(EXIT_NOT_STARTED)
+        if os.getppid() != self._zygote_pid:  # it died between the fork and the first step: nobody would stop us
+            os._exit(EXIT_NOT_STARTED)
 
 
 class _Ending:
@@ -310,13 +344,22 @@ class _Ending:
     def is_exit(self, code: int) -> bool:
         return not self.signal and not self.flags and self.code == code
 
-    def record(self, index: int, claim: bytes) -> Record:
+    def record(self, index: int, claim: bytes) -> bytes:
         usage = self.usage
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
         flags = self.flags | (wire.HAS_CLAIM if claim else 0)
         waits, preemptions = usage.ru_nvcsw, usage.ru_nivcsw
         observed = (self.signal, self.code, cpu_us, self.wall_us, usage.ru_maxrss, waits, preemptions, flags)
-        return Record(wire.FACTS, index, *observed, claim)
+        return wire.pack_record(Record(wire.FACTS, index, *observed, claim))
+
+
+def _mates(first: int, claims: list[bytes]) -> list[bytes]:
+    """Records of programs after which the child went on in good order."""
+    facts = (0,) * 7
+    return [
+        wire.RECORD.pack(wire.FACTS, first + at, *facts, wire.HAS_CLAIM, len(claim)) + claim
+        for at, claim in enumerate(claims)
+    ]
 
 
 def _has_children() -> bool:

@@ -1,0 +1,299 @@
+"""How fast the executor is, side by side with other ways to run a model's programs. Prints one JSON line.
+
+    python benchmarks/executor.py [--seconds 4] [--rounds 3]     rates, ratios, latency; a few minutes
+    python benchmarks/executor.py --soak 100000                  memory, descriptors, agreement of the lanes
+
+Every arm runs the same programs on the same core, in turns, so that ratios survive a machine whose speed wanders:
+
+    in_process     compile and exec in one interpreter: no isolation, the physical limit
+    process        a Manager and a Process per program, as HumanEval's execution.py does: no isolation either
+    subprocess     `python -I -c` per program
+    isolated, bare one forked child per program, with all layers and with none
+    batch, mixed   screened programs share children; mixed: one program in fifty is deferred
+    sympy          symbolic programs in the rich zygote
+
+The programs are real ones where RAYDISTILL_DATA is set (tora_programs), generated ones otherwise.
+"""
+
+import argparse
+import contextlib
+import io
+import itertools
+import json
+import multiprocessing
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from actors.executor import Executor, Program
+from actors.sandbox.layers import NAMES
+from actors.sandbox.supervisor import JailOptions
+from actors.sandbox.verdict import agree
+
+BATCH = 256
+LATENCY_CALLS = 300
+HEAP_BYTES = 500 << 20
+DEFERRED = "class Price:\n    amount = 3\ndef solution():\n    return Price().amount * 14\n"
+SYMBOLIC = """
+from sympy import symbols, Eq, solve
+def solution():
+    x = symbols('x')
+    return solve(Eq({a} * x + {b}, {c}), x)[0]
+"""
+GENERATED = """
+def solution():
+    price = {a}
+    number = {b}
+    total = price * number
+    return total - total * 0.1 + {c}
+---
+def solution():
+    total = 0
+    for day in range({b}):
+        total += {a} if day % 7 else {c}
+    return total
+---
+import math
+def solution():
+    return math.ceil({a} / {b}) * {c}
+---
+def solution():
+    ages = [{a}, {b}, {c}]
+    print(sorted(ages))
+    return sum(ages) / len(ages)
+"""
+# name: (ours, other, the least quotient of their rates)
+REACH = {
+    "isolated lane vs process per program": ("isolated", "process", 7.0),
+    "screened batch vs process per program": ("batch", "process", 120.0),
+    "screened batch vs plain in-process execution": ("batch", "in_process", 0.5),
+    "isolated lane with all layers vs without any": ("isolated", "bare", 1 / 1.10),
+    "isolated lane, two zygotes on two cores vs one": ("isolated_two", "isolated", 1.6),
+    "batch lane, two zygotes on two cores vs one": ("batch_two", "batch", 1.4),
+    "isolated lane beside a heap of 500 MB vs without": ("isolated_heap", "isolated", 0.95),
+}
+LATENCY_P50_MS = 2.5
+
+
+def load_programs() -> tuple[list[str], list[str], str]:
+    """(plain programs, symbolic programs, where they come from)."""
+    generator = random.Random(0)
+    numbers = [{name: generator.randint(2, 90) for name in "abc"} for _ in range(400)]
+    symbolic = [SYMBOLIC.format(**each) for each in numbers[:20]]
+    if "RAYDISTILL_DATA" not in os.environ:
+        return (
+            [template.format(**each) for each in numbers for template in GENERATED.split("---")],
+            symbolic,
+            "generated",
+        )
+    path = Path(os.environ["RAYDISTILL_DATA"]) / "tora_programs" / "part.jsonl"
+    sources = [json.loads(line)["code"] for line in path.open()]
+    plain = [source for source in sources if "sympy" not in source and "numpy" not in source]
+    return plain, [source for source in sources if "sympy" in source] or symbolic, "tora_programs"
+
+
+def run_in_process(sources: list[str]) -> None:
+    for source in sources:
+        namespace: dict[str, Any] = {}
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            exec(compile(source, "<program>", "exec"), namespace)
+            namespace["solution"]()
+
+
+def _process_target(source: str, result: Any) -> None:
+    try:
+        namespace: dict[str, Any] = {}
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(source, namespace)
+            namespace["solution"]()
+        result.append("passed")
+    except BaseException as error:
+        result.append(f"failed: {error}")
+
+
+def run_processes(sources: list[str]) -> None:
+    for source in sources:
+        with multiprocessing.Manager() as manager:
+            result = manager.list()
+            process = multiprocessing.Process(target=_process_target, args=(source, result))
+            process.start()
+            process.join(timeout=4)
+            if process.is_alive():
+                process.kill()
+
+
+def run_subprocesses(sources: list[str]) -> None:
+    for source in sources:
+        subprocess.run([sys.executable, "-I", "-c", f"{source}\nsolution()"], capture_output=True, timeout=30)
+
+
+def running(executor: Executor) -> Callable[[list[str]], None]:
+    def run(sources: list[str]) -> None:
+        executor.run([Program(str(number), source) for number, source in enumerate(sources)])
+
+    return run
+
+
+def rate(run: Callable[[list[str]], None], sources: Iterator[str], group: int, seconds: float) -> float:
+    """Programs per second over at least `seconds`, `group` at a time."""
+    done, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        run(list(itertools.islice(sources, group)))
+        done += group
+    return done / elapsed
+
+
+def latency_ms(executor: Executor, sources: Iterator[str]) -> dict[str, float]:
+    times = []
+    for source in itertools.islice(sources, LATENCY_CALLS):
+        started = time.perf_counter()
+        executor.run([Program("p", source)])
+        times.append((time.perf_counter() - started) * 1e3)
+    cuts = statistics.quantiles(times, n=100)
+    return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3)}
+
+
+def measure(seconds: float, rounds: int) -> dict[str, Any]:
+    plain, symbolic, origin = load_programs()
+    cores = sorted(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as stack:
+
+        def start(on: list[int], **options: Any) -> Executor:
+            os.sched_setaffinity(0, on)
+            executor = Executor(minimum_grade="D", **options)
+            stack.callback(executor.close)
+            return executor
+
+        bare = JailOptions(python=sys.executable, without=NAMES)
+        one, two = cores[:1], cores[:2]
+        isolated, batch = start(one, batch_lane=False), start(one)
+        plain_programs, symbolic_programs = itertools.cycle(plain), itertools.cycle(symbolic)
+        mixed = itertools.cycle([*plain[:49], DEFERRED])
+        arms: dict[str, tuple[list[int], Callable[[list[str]], None], Iterator[str], int]] = {
+            "in_process": (one, run_in_process, plain_programs, 64),
+            "process": (one, run_processes, plain_programs, 8),
+            "subprocess": (one, run_subprocesses, plain_programs, 8),
+            "isolated": (one, running(isolated), plain_programs, 64),
+            "bare": (one, running(start(one, batch_lane=False, options=bare)), plain_programs, 64),
+            "batch": (one, running(batch), plain_programs, BATCH),
+            "mixed": (one, running(batch), mixed, BATCH),
+            "sympy": (one, running(isolated), symbolic_programs, 8),
+        }
+        if len(two) == 2:
+            arms["isolated_two"] = (two, running(start(two, zygotes=2, batch_lane=False)), plain_programs, 128)
+            arms["batch_two"] = (two, running(start(two, zygotes=2)), plain_programs, 2 * BATCH)
+        rates: dict[str, list[float]] = {name: [] for name in (*arms, "isolated_heap")}
+        for _ in range(rounds):
+            for name, (on, run, sources, group) in arms.items():
+                os.sched_setaffinity(0, on)
+                rates[name].append(rate(run, sources, group, seconds))
+            os.sched_setaffinity(0, one)
+            heap = bytearray(os.urandom(1 << 20)) * (HEAP_BYTES >> 20)
+            rates["isolated_heap"].append(rate(running(isolated), plain_programs, 64, seconds))
+            del heap
+        latency = latency_ms(isolated, plain_programs)
+        grade = isolated.grade
+    return {"programs": origin, "grade": grade, "rates": rates, "latency_ms": latency}
+
+
+def claims(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, (ours, other, reach) in REACH.items():
+        if ours not in measured["rates"]:
+            continue
+        pairs = list(zip(measured["rates"][ours], measured["rates"][other], strict=True))
+        ratios = [mine / theirs for mine, theirs in pairs]
+        ratio = statistics.median(ratios)
+        found.append(
+            {
+                "name": name,
+                "ours": round(statistics.median(mine for mine, _ in pairs), 1),
+                "other": round(statistics.median(theirs for _, theirs in pairs), 1),
+                "ratio": round(ratio, 3),
+                "reach": round(reach, 3),
+                "reached": ratio >= reach,
+                "n": len(ratios),
+                "spread": round(max(ratios) - min(ratios), 3),
+            }
+        )
+    p50 = measured["latency_ms"]["p50"]
+    latency = {"name": "p50 of one isolated call, ms", "ours": p50, "reach": LATENCY_P50_MS}
+    return [*found, {**latency, "reached": p50 <= LATENCY_P50_MS, "n": LATENCY_CALLS}]
+
+
+def footprint(executor: Executor) -> dict[str, int]:
+    """Resident kB, open descriptors and zombies of this process and its zygotes."""
+    pids = [os.getpid(), *executor.zygote_pids()]
+    kilobytes = descriptors = 0
+    for pid in pids:
+        kilobytes += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
+        descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+    states = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+    zombies = sum(state[0] == "Z" and int(state[1]) in pids for state in states)
+    return {"kilobytes": kilobytes, "descriptors": descriptors, "zombies": zombies}
+
+
+def soak(number: int) -> dict[str, Any]:
+    """`number` programs through one executor, each verdict compared with the program's isolated one."""
+    plain, _, origin = load_programs()
+    executor = Executor()
+    expected = [executor.run([Program(str(i), source)])[0] for i, source in enumerate(plain)]
+    programs = [Program(str(i), source) for i, source in enumerate(plain)]
+    differing = done = 0
+    before, started = footprint(executor), time.perf_counter()
+    while done < number:
+        for verdict, isolated in zip(executor.run(programs), expected, strict=True):
+            differing += not agree(verdict, isolated)
+        done += len(programs)
+    seconds = time.perf_counter() - started
+    after = footprint(executor)
+    status = executor.status()
+    executor.close()
+    kept = {name: status[name] for name in ("batched", "isolated", "audited", "retried", "zygotes_lost", "alarm")}
+    return {
+        "programs": origin,
+        "runs": done,
+        "differing": differing,
+        "per_second": round(done / seconds, 1),
+        "before": before,
+        "after": after,
+        **kept,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the executor.")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per arm and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--soak", type=int, metavar="N", help="instead: N programs through one executor")
+    arguments = parser.parse_args()
+    started = time.time()
+    if arguments.soak:
+        result = soak(arguments.soak)
+    else:
+        measured = measure(arguments.seconds, arguments.rounds)
+        result = {**measured, "claims": claims(measured)}
+        result["rates"] = {name: [round(r, 1) for r in rates] for name, rates in measured["rates"].items()}
+    result |= {
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        "versions": {"python": platform.python_version()},
+        "load": os.getloadavg()[0],
+        "command": " ".join(["python", *sys.argv]),
+        "seconds": round(time.time() - started, 1),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
