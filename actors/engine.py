@@ -141,7 +141,7 @@ class Engine:
         }
         if settings.max_lora_rank:
             arguments |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
-        arguments |= _platform_arguments() | settings.options
+        arguments |= {**_platform_arguments(), **settings.options}
         try:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as error:

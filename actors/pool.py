@@ -85,7 +85,7 @@ class Pool:
         if self.running and config == self._config:
             return
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
-        deployment = serve.deployment(Member).options(**self._deployment_options(config))
+        deployment = serve.deployment(**self._deployment_options(config))(Member)
         # Serve restarts all replicas unless code version and settings are those of the running ones
         # (Ray 2.60 has no public way to say so for `serve.run`).
         deployment._version = "1"

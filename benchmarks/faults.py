@@ -1,4 +1,4 @@
-"""How many teacher tokens a crash costs: kill -9 of the driver or of the engine in mid-synthesis, then the same command.
+"""How many teacher tokens a crash costs: kill -9 of driver or engine in mid-synthesis, then the same command.
 
     python benchmarks/faults.py --kill driver --questions 1000 --samples 5
     python benchmarks/faults.py --kill engine

@@ -111,7 +111,9 @@ class Train(Strict):
     batch_tokens: int = Field(8192, ge=1, description="tokens of one optimiser step, over all workers")
     micro_batch_tokens: int = Field(4096, ge=1, description="tokens of one forward pass of one worker")
     max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of matrix products; auto: bfloat16 where the hardware has it, else float32"
+    )
     gradient_checkpointing: bool = False
     strategy: Literal["ddp", "fsdp"] = "ddp"
     workers: int | tuple[int, int] = Field(1, description="number of workers, or (min, max) for elastic training")

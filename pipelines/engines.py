@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from actors.pool import Pool, PoolClient
 from pipelines.cluster import engine_pool
@@ -43,13 +44,18 @@ def architecture(model: str) -> str | None:
     return content_hash(kept, tokenizer.read_text(encoding="utf-8"))
 
 
+def _settings(config: Engine) -> dict[str, Any]:
+    """What an engine is started with, without what a subclass adds about sampling."""
+    return config.model_dump(include=set(Engine.model_fields))
+
+
 class Engines:
     """Keeps one pool of engines running, for whichever model is asked next."""
 
     def __init__(self, name: str, ledger: str) -> None:
         self._name, self._ledger = name, ledger
         self._pool: Pool | None = None
-        self._config: Engine | None = None
+        self._config: dict[str, Any] | None = None
 
     def use(self, config: Engine) -> PoolClient:
         """A client of running engines with the model of `config`.
@@ -58,7 +64,7 @@ class Engines:
         """
         if self._pool is None or not self._exchangeable(config):
             self.release()
-            self._pool, self._config = engine_pool(self._name, config, self._ledger), config
+            self._pool, self._config = engine_pool(self._name, config, self._ledger), _settings(config)
         self._pool.start(weights=str(Path(config.model).resolve()) if Path(config.model).is_dir() else config.model)
         return self.client
 
@@ -73,10 +79,11 @@ class Engines:
 
     def _exchangeable(self, config: Engine) -> bool:
         assert self._config is not None
-        if config.model_copy(update={"model": self._config.model}) != self._config:
+        if _settings(config) | {"model": ""} != self._config | {"model": ""}:
             return False
         known = architecture(config.model)
-        return config.model == self._config.model or (known is not None and known == architecture(self._config.model))
+        running = self._config["model"]
+        return config.model == running or (known is not None and known == architecture(running))
 
     def release(self) -> None:
         """Stop the engines and give their resources back."""

@@ -77,7 +77,7 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
                 save_state(Path(scratch), model, optimizer, progress, write=rank == 0)
                 # [3] Ray: all workers meet here; one uploads, the controller keeps the latest and the best
                 ray.train.report(
-                    {"step": progress.step, "validation_loss": progress.latest_validation},
+                    {"step": progress.step, "score": progress.score},
                     checkpoint=ray.train.Checkpoint.from_directory(scratch) if rank == 0 else None,
                     checkpoint_dir_name=name_of(progress.step),
                 )
@@ -105,6 +105,18 @@ def make_optimizer(model: nn.Module, config: Train) -> Optimizer:
     return torch.optim.AdamW(
         trainable, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16; `auto` does where the hardware has instructions for it."""
+    import torch
+
+    if precision == "auto" and device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "auto":
+        cpuinfo = Path("/proc/cpuinfo")
+        return cpuinfo.exists() and "avx512_bf16" in cpuinfo.read_text()
+    return precision == "bfloat16"
 
 
 def learning_rate(config: Train, step: int, steps: int) -> float:
@@ -187,7 +199,7 @@ class Trainer:
         import torch
 
         batch = collate(self.table, piece).to(self.device)
-        low = self.config.precision == "bfloat16"
+        low = uses_bfloat16(self.config.precision, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             return batch_loss(self.model, self.output_layer, batch)
 
