@@ -22,11 +22,13 @@ from rich.console import Console
 
 from actors.errors import EngineError, UsageError
 from pipelines.cluster import connect
+from pipelines.recipes import make_recipe
+from pipelines.records import Question
 from serve.deployment import Service
-from serve.student import find_student
+from serve.student import Student, find_student
 
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
-EXAMPLE = "Ann has 3 apples and buys 4 more. How many apples does she have?"
+EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. How many pencils do they have together?"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -55,7 +57,7 @@ def serve_student(
         service.deploy()
         url = f"http://{EVERYWHERE.get(host, host)}:{port}"
         _await_health(url)
-        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student.name)}")
+        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student)}")
         threading.Event().wait()
     except KeyboardInterrupt:
         say("stopping ...")
@@ -116,9 +118,10 @@ def _stop(service: Service, joined: bool) -> None:
     ray.shutdown()
 
 
-def _welcome(url: str, name: str) -> str:
+def _welcome(url: str, student: Student) -> str:
     """The addresses, and two commands to copy."""
     question = json.dumps({"question": EXAMPLE})
+    messages = list(make_recipe(student.recipe).student_prompt(Question("", EXAMPLE, "")).messages)
     return f"""\
   {url}/v1/solve              executed answers
   {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models
@@ -128,6 +131,7 @@ curl -s {url}/v1/solve -H 'Content-Type: application/json' -d '{question}'
 
 python -c "from openai import OpenAI; \\
 client = OpenAI(base_url='{url}/v1', api_key='none'); \\
-messages = [dict(role='user', content='{EXAMPLE}')]; \\
-print(client.chat.completions.create(model='{name}', messages=messages).choices[0].message.content)"
+messages = {messages}; \\
+reply = client.chat.completions.create(model='{student.name}', messages=messages, temperature=0); \\
+print(reply.choices[0].message.content)"
 """

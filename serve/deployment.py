@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ray.serve.llm import LLMConfig
 
 INGRESS_CPUS = 0.5
+REASON_CHARACTERS = 500
 REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
 SEQUENCES_PER_ENGINE = 64
 KV_CACHE_GB = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", 1))  # vLLM takes it whole at start, where there is no GPU
@@ -72,8 +73,9 @@ class Service:
 
         application = serve.status().applications.get(self._name)
         notes = "\n".join(status.message for status in application.deployments.values()) if application else ""
-        errors = [line.strip() for line in notes.splitlines() if "Error" in line]
-        return errors[-1] if errors else fallback
+        before, error, after = notes.rpartition("Error: ")
+        kind = before.rpartition("\n")[2].strip()
+        return f"{kind}{error}{after}".strip()[:REASON_CHARACTERS] if error else fallback
 
     def remove(self) -> None:
         """Take down what `deploy` has started."""

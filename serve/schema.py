@@ -14,7 +14,7 @@ class SolveRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"question": "Ann has 3 apples and buys 4 more. How many has she?", "n": 5}},
+        json_schema_extra={"example": {"question": "A loaf costs $9 and a bun $3. What do 5 loaves cost?", "n": 5}},
     )
 
     question: str = Field(min_length=1, description="in plain words; the student's own prompt is put around it")

@@ -49,7 +49,7 @@ class Service:
         self.printed = ""
         for line in self.process.stdout:
             self.printed += line
-            if line.startswith("python -c"):
+            if line.startswith("print(reply"):
                 return
         raise RuntimeError(f"the service ended with exit code {self.process.wait()}: {self.printed}")
 
@@ -112,6 +112,12 @@ def test_openai_client_chats_and_completes(client: Any, student: str) -> None:
     chunks = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**chat, stream=True)]
     assert len(chunks) > 1
     assert client.completions.create(model=name, prompt="def", max_tokens=4).usage.completion_tokens == 4
+
+
+def test_the_printed_command_works(service: Service) -> None:
+    command = service.printed[service.printed.index("python -c") :].replace("python", sys.executable, 1)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_openai_client_is_told_what_is_wrong(client: Any) -> None:
