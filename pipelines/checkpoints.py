@@ -49,6 +49,11 @@ class Progress:
         return self.step if self.best_loss is None else self.best_step
 
     @property
+    def score(self) -> float:
+        """By which Ray Train ranks checkpoints, lowest first: validation loss, without validation the latest step."""
+        return -self.step if self.latest_validation is None else self.latest_validation
+
+    @property
     def tokens_per_s(self) -> float:
         """Tokens per second of optimiser steps."""
         return self.tokens / self.train_s if self.train_s else 0.0

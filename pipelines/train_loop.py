@@ -140,6 +140,7 @@ class Trainer:
         self.lengths, self.trained = table.lengths, table.trained
         self.output_layer = unwrap(model).get_output_embeddings()
         self.device = self.output_layer.weight.device
+        self.bfloat16 = uses_bfloat16(config.precision, self.device)
         rows, self.held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
         self.plan = plan(self.lengths, rows, epochs=config.epochs, batch_tokens=config.batch_tokens, seed=config.seed)
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
@@ -199,8 +200,7 @@ class Trainer:
         import torch
 
         batch = collate(self.table, piece).to(self.device)
-        low = uses_bfloat16(self.config.precision, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return batch_loss(self.model, self.output_layer, batch)
 
     def update(self, rate: float) -> float:

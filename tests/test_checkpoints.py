@@ -66,9 +66,9 @@ def test_a_new_run_has_nothing_to_recover(tmp_path):
 
 def test_progress_knows_the_best_step():
     progress = Progress(step=10)
-    assert progress.student_step == 10
+    assert (progress.student_step, progress.score) == (10, -10)
     assert [progress.add_validation(loss) for loss in (2.0, 2.5)] == [True, False]
     progress.step = 20
     assert (progress.student_step, progress.stale) == (10, 1)
     assert progress.add_validation(2.0)
-    assert (progress.student_step, progress.best_loss, progress.stale) == (20, 2.0, 0)
+    assert (progress.student_step, progress.best_loss, progress.score, progress.stale) == (20, 2.0, 2.0, 0)

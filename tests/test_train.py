@@ -26,6 +26,7 @@ def settings(student: str, **changes) -> Train:
     values = {
         "student": student,
         "learning_rate": 3e-3,
+        "precision": "float32",
         "epochs": 2,
         "batch_tokens": 640,
         "micro_batch_tokens": 160,

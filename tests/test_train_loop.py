@@ -6,9 +6,13 @@ import os
 
 import pytest
 
+from actors.errors import TrainingError
+from pipelines.checkpoints import Progress
 from pipelines.config import Lora, Train
 from pipelines.student import load_student, vocabulary_size
-from pipelines.train_loop import learning_rate, threads
+from pipelines.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
+from pipelines.train_loop import Trainer, learning_rate, make_optimizer, threads
+from tests.training_examples import sums
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,61 @@ def test_vocabulary(tiny_model):
     from transformers import AutoTokenizer
 
     assert vocabulary_size(tiny_model, None) == len(AutoTokenizer.from_pretrained(tiny_model))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On cores that others use as well, two threads wait for each other most of the time."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def table(tiny_model, tmp_path_factory) -> TokenTable:
+    path = str(tmp_path_factory.mktemp("tokens") / "tokens.parquet")
+    write_tokens(tokenise(load_tokenizer(tiny_model, None), sums(60)), path, max_length=256, vocabulary=400)
+    return TokenTable(path)
+
+
+def make_trainer(student: str, table: TokenTable, **changes) -> Trainer:
+    """A lone worker without Ray."""
+    values = {"student": student, "precision": "float32", "batch_tokens": 600, "validation_fraction": 0.1}
+    config = Train.model_validate(values | changes)
+    model = load_student(config, None, stop_id=2)
+    return Trainer(config, model, make_optimizer(model, config), table, rank=0, world=1)
+
+
+def test_accumulation_does_not_change_the_trajectory(tiny_model, table):
+    losses = []
+    for budget in (600, 120):
+        trainer, progress = make_trainer(tiny_model, table, micro_batch_tokens=budget), Progress()
+        norms = [trainer.step(progress, 1e-3) for _ in range(6)]
+        losses.append([*progress.losses, *norms])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_every_new_best_is_saved_and_patience_ends_training(tiny_model, table, monkeypatch):
+    trainer = make_trainer(tiny_model, table, eval_steps=1, save_steps=100, early_stopping_patience=2)
+    scripted = iter([3.0, 2.0, 2.5, 2.6])
+    monkeypatch.setattr(trainer, "validate", lambda: next(scripted))
+    progress = Progress()
+    assert [trainer.advance(progress, None) for _ in range(4)] == [True, True, False, True]
+    assert progress.finished
+    assert progress.student_step == 2
+    assert progress.validation == [[1, 3.0], [2, 2.0], [3, 2.5], [4, 2.6]]
+
+
+def test_a_loss_that_is_no_number_ends_training_in_one_line(tiny_model, table):
+    trainer = make_trainer(tiny_model, table)
+    with pytest.raises(TrainingError, match="the loss is nan at step .*: lower learning_rate"):
+        for _ in range(3):
+            trainer.step(Progress(), 1e30)
+
+
+def test_reduced_precision_stays_close(tiny_model, table):
+    losses = [make_trainer(tiny_model, table, precision=precision).validate() for precision in ("float32", "bfloat16")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
