@@ -29,8 +29,8 @@ SECRET = "raydistill-test-secret-7f3a"
 ENVIRONMENT_NAME = "RAYDISTILL_TEST_SECRET"
 CANARY = "raydistill-canary"
 HONEST = Program("honest", "def solution():\n    return 11 * 11\n")
-LIMITS = Limits(cpu_s=1, wall_s=3)
-DEADLINE_S = 8.0
+LIMITS = Limits(cpu_s=1, wall_s=6)
+DEADLINE_S = 15.0
 """generous beside LIMITS.wall_s: it is to catch programs that hang, not a machine under load"""
 DANGEROUS_MODULES = tuple(
     """_posixsubprocess _thread asyncio atexit concurrent.futures ctypes fcntl http.client importlib.util marshal mmap

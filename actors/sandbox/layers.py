@@ -16,6 +16,7 @@ A layer is reported "on" only after looking at its effect (a changed namespace l
 because a call returned 0. What the layers achieve together is tried separately, act by act (`probes.py`).
 """
 
+import ctypes
 import os
 import random
 import resource
@@ -24,15 +25,19 @@ import struct
 from collections.abc import Callable
 
 from .kernel import (
+    ALL_DESCRIPTORS,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    SECCOMP_SET_MODE_FILTER,
+    SIGKILL,
     Kernel,
     SeccompProgram,
 )
 from .seccomp import AUDIT_ARCH, child_filter, zygote_filter
 
+EXIT_NOT_STARTED = 112  # of a child that could not confine itself
 NAMES = ("namespaces", "empty_root", "identity", "rlimits", "landlock", "seccomp", "child_filter")
 NAMESPACE_FLAGS = {  # name under /proc/self/ns -> CLONE_NEW* flag
     "user": 0x10000000,
@@ -183,6 +188,32 @@ class Layers:
         pages = int(os.pread(self._memory_map, 64, 0).split()[0])
         os.close(self._memory_map)
         return pages * resource.getpagesize()
+
+
+class ChildConfinement:
+    """What each child does to itself first, prepared as a row of system calls."""
+
+    def __init__(self, layers: Layers, cpu_s: int, memory_mb: int) -> None:
+        prepared = layers.kernel.prepared
+        memory = layers.address_space + (memory_mb << 20)
+        rows = (
+            (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+            (resource.RLIMIT_AS, memory, memory),
+            (resource.RLIMIT_NPROC, 0, 0),
+        )
+        self._limits = [(limit, (ctypes.c_uint64 * 2)(soft, hard)) for limit, soft, hard in rows]
+        self._steps = [prepared("prctl", PR_SET_PDEATHSIG, SIGKILL), prepared("close_range", 3, ALL_DESCRIPTORS)]
+        self._steps += [prepared("prlimit64", 0, limit, ctypes.addressof(pair)) for limit, pair in self._limits]
+        if layers.child_program:
+            self._steps.append(prepared("seccomp", SECCOMP_SET_MODE_FILTER, 0, layers.child_program.address))
+        self._zygote_pid = os.getpid()
+
+    def __call__(self) -> None:
+        for step in self._steps:
+            if step() < 0:
+                os._exit(EXIT_NOT_STARTED)
+        if os.getppid() != self._zygote_pid:  # it died between the fork and the first step: nobody would stop us
+            os._exit(EXIT_NOT_STARTED)
 
 
 def _namespace_links() -> dict[str, str]:

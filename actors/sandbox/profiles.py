@@ -19,7 +19,7 @@ STANDARD_MODULES = """
     weakref zoneinfo _strptime
 """
 RICH_MODULES = """
-    numpy numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random numpy.testing mpmath sympy sympy.abc
+    numpy numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random mpmath sympy sympy.abc
     sympy.solvers.ode sympy.solvers.diophantine sympy.solvers.inequalities sympy.stats sympy.tensor.tensor
     sympy.plotting sympy.printing.latex sympy.printing.pretty sympy.utilities.lambdify sympy.utilities.autowrap
     sympy.matrices.expressions sympy.ntheory sympy.combinatorics sympy.geometry sympy.logic.algorithms.dpll2
