@@ -77,6 +77,7 @@ def _check_port(host: str, port: int) -> None:
 
 def _start_http(host: str, port: int) -> None:
     """Connect to Ray and start Serve's proxy. From here on SIGTERM does what Ctrl-C does."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
     connect()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ray import serve

@@ -37,7 +37,7 @@ class Service:
 
     def __init__(self, student: Student, replicas: int) -> None:
         self.student, self._replicas = student, replicas
-        self._name = f"raydistill-serve-{student.name}"
+        self._name, self._started = f"raydistill-serve-{student.name}", False
         executes = make_recipe(student.recipe).executes
         self._executors: Pool | None = executor_pool(f"{self._name}-executors", Execution()) if executes else None
 
@@ -45,6 +45,7 @@ class Service:
         """Start executors, engine and ingress. Raises EngineError with the reason where one cannot start."""
         from ray import serve
 
+        self._started = True
         if self._executors:
             self._executors.start()
         try:
@@ -78,9 +79,11 @@ class Service:
         return f"{kind}{error}{after}".strip()[:REASON_CHARACTERS] if error else fallback
 
     def remove(self) -> None:
-        """Take down what `deploy` has started."""
+        """Take down what `deploy` has started, and nothing that another service has."""
         from ray import serve
 
+        if not self._started:
+            return
         serve.delete(self._name)
         if self._executors:
             self._executors.release()
