@@ -39,7 +39,7 @@ from actors.sandbox.layers import NAMES
 from actors.sandbox.supervisor import JailOptions
 from actors.sandbox.verdict import agree
 
-BATCH = 256
+BATCH = 512
 LATENCY_CALLS = 300
 HEAP_BYTES = 500 << 20
 DEFERRED = "class Price:\n    amount = 3\ndef solution():\n    return Price().amount * 14\n"

@@ -24,9 +24,9 @@ from .supervisor import Jail, JailOptions, ZygoteLost
 from .verdict import FAILED, UNKNOWN, Verdict, agree, is_provisional, judge, lost
 
 ATTEMPTS = 3
-BATCH_PROGRAMS = 256
+BATCH_PROGRAMS = 512
 JOB_BYTES = 1 << 20
-AUDITED_PER_BATCH = 1  # of every shared process one program is run again; at 256 programs a tenth of its cost
+AUDITED_PER_BATCH = 1  # of every shared process one program is run again; at 512 programs a tenth of its cost
 START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zygote
 
 

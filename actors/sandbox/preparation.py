@@ -17,7 +17,7 @@ from .profiles import Profile
 from .screen import RANDOM_SEED
 from .wire import Task
 
-FILLER_BYTES = 64 << 10  # per size class of Python's small-object allocator
+FILLER_BYTES = 16 << 10  # per size class of Python's small-object allocator
 ALIGNMENT, LARGEST_SMALL_OBJECT, BYTES_OVERHEAD = 16, 512, 33
 
 _fillers: list[list[bytes]] = []

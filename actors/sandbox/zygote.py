@@ -64,6 +64,7 @@ def _prepare(config: dict[str, Any], requests: int, replies: int) -> tuple["Zygo
     inbox = mmap.mmap(-1, INBOX_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     layers = Layers(Kernel(), frozenset(config["without"]))
     layers.confine(before_seccomp=forget_the_outside)
+    layers.kernel.trim_heap()
     zygote = Zygote(layers, runner, requests, replies, area, inbox)
     report = {"layers": layers.state, "missing": missing, "screen": screen is not None}
     report |= {"python": sys.version.split()[0], "executable": sys.executable, "machine": layers.kernel.machine}
