@@ -45,7 +45,7 @@ class Recipe:
 
 RECIPES = (
     Recipe("base-student", steps=2000, learning_rate=1.5e-3),
-    Recipe("teacher", steps=2400, learning_rate=1.5e-3, starts_from="base-student"),
+    Recipe("teacher", steps=2800, learning_rate=1.5e-3, starts_from="base-student"),
 )
 
 
