@@ -17,6 +17,7 @@ The programs are real ones where RAYDISTILL_DATA is set (tora_programs), generat
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import itertools
 import json
@@ -24,9 +25,12 @@ import multiprocessing
 import os
 import platform
 import random
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,15 +113,34 @@ def run_in_process(sources: list[str]) -> None:
             namespace["solution"]()
 
 
+def _give_up(*_: Any) -> None:
+    raise TimeoutError
+
+
 def _process_target(source: str, result: Any) -> None:
-    try:
-        namespace: dict[str, Any] = {}
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(source, namespace)
-            namespace["solution"]()
-        result.append("passed")
-    except BaseException as error:
-        result.append(f"failed: {error}")
+    """What HumanEval's child does: a temporary folder, a guard that blunts os and friends, a timer, no output."""
+    with tempfile.TemporaryDirectory() as folder:
+        keep = {name: getattr(os, name) for name in ("rmdir", "chdir", "unlink", "scandir", "lstat", "open", "close")}
+        os.chdir(folder)
+        faulthandler.disable()
+        for name in ("kill", "system", "putenv", "remove", "fork", "rename", "truncate", "chmod", "chown", *keep):
+            setattr(os, name, None)
+        shutil.move = shutil.chown = None  # type: ignore[assignment]
+        try:
+            signal.signal(signal.SIGALRM, _give_up)
+            signal.setitimer(signal.ITIMER_REAL, 3.0)
+            namespace: dict[str, Any] = {}
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                exec(source, namespace)
+                namespace["solution"]()
+            result.append("passed")
+        except BaseException as error:
+            result.append(f"failed: {error}")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for name, function in keep.items():
+                setattr(os, name, function)
+            os.chdir("/")
 
 
 def run_processes(sources: list[str]) -> None:

@@ -62,6 +62,7 @@ class Runner:
         self.report["questions"] = {
             "task": loaded.task.name,
             "used": len(loaded.questions),
+            "templates": len({q.meta["template"] for q in loaded.questions if "template" in q.meta}),
             "duplicates": len(loaded.duplicates),
             "held_out": overlap,
         }

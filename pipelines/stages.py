@@ -105,7 +105,8 @@ class Generate:
     async def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
 
-        rows = await asyncio.gather(*map(self._complete, batch.to_pylist()))
+        questions = map(json.loads, batch["question"].to_pylist())
+        rows = await asyncio.gather(*map(self._complete, questions))
         await asyncio.to_thread(self._writer.flush)
         return pa.Table.from_pylist(rows, schema=generated_schema())
 

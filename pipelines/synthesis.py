@@ -14,18 +14,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
 from actors.segments import list_segments, resolve
 from pipelines.records import Question
-from pipelines.schemas import question_schema
 from pipelines.stages import Asking, Generate, Select, Verify
 from pipelines.tasks.base import Task
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 QUESTIONS_PER_BLOCK = 64
 
@@ -136,30 +132,24 @@ def run_pass(
 
 
 def _source(plan: Pass, questions: Sequence[Question], batch: int) -> Any:
+    """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
     import ray
 
     completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
-    size = max(batch, QUESTIONS_PER_BLOCK)
-    return ray.data.from_arrow(
-        [_to_table(questions[start : start + size], completions, verdicts) for start in range(0, len(questions), size)]
-    )
+    rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
+    blocks = math.ceil(len(rows) / max(batch, QUESTIONS_PER_BLOCK))
+    return ray.data.from_items(rows, override_num_blocks=blocks)
 
 
-def _to_table(questions: Sequence[Question], completions: Stored, verdicts: Stored) -> pa.Table:
-    import pyarrow as pa
-
-    rows = [
-        {
-            "question_id": question.id,
-            "text": question.text,
-            "answer": question.answer,
-            "meta": json.dumps(dict(question.meta), default=str),
-            "stored_completions": completions.segments(question.id),
-            "stored_verdicts": verdicts.segments(question.id),
-        }
-        for question in questions
-    ]
-    return pa.Table.from_pylist(rows, schema=question_schema())
+def _to_row(question: Question, completions: Stored, verdicts: Stored) -> dict[str, Any]:
+    return {
+        "question_id": question.id,
+        "text": question.text,
+        "answer": question.answer,
+        "meta": json.dumps(dict(question.meta), default=str),
+        "stored_completions": completions.segments(question.id),
+        "stored_verdicts": verdicts.segments(question.id),
+    }
 
 
 def _account(questions: Sequence[Question], seen: Counter[str]) -> None:
