@@ -19,7 +19,7 @@ BATCH = 128
 MAX_NEW_TOKENS = 320
 
 
-SAMPLING_TEMPERATURE = 1.3  # the demo's: some of a teacher's samples fail, for the executor to find
+SAMPLING_TEMPERATURE = 1.4
 SAMPLES = 1
 QUESTIONS_PER_TEMPLATE = 2
 INVENTED_QUESTIONS = 100
