@@ -70,13 +70,19 @@ def list_segments(folder: str) -> list[str]:
     return sorted(info.path for info in infos if info.path.endswith(".parquet"))
 
 
-def read_segments(folder: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The tables of a folder's segments, one at a time."""
+def read_segment(filesystem: FileSystem, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One segment. It is opened once, so that a rewrite in between is seen as a whole or not at all."""
     import pyarrow.parquet as pq
 
+    with filesystem.open_input_file(path) as file:
+        return pq.read_table(file, columns=list(columns) if columns else None)
+
+
+def read_segments(folder: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The tables of a folder's segments, one at a time."""
     filesystem, _ = resolve(folder)
     for path in list_segments(folder):
-        yield pq.read_table(path, filesystem=filesystem, columns=list(columns) if columns else None)
+        yield read_segment(filesystem, path, columns)
 
 
 def remove(uri: str) -> None:

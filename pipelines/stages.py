@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from actors.engine import Completion, Request, Sampling
 from actors.executor import Program
 from actors.pool import PoolClient
-from actors.segments import SegmentWriter, resolve
+from actors.segments import SegmentWriter, read_segment, resolve
 from pipelines.recipe import Prompt, Recipe
 from pipelines.records import Question, Sample, content_hash
 from pipelines.schemas import completion_schema, generated_schema, outcome_schema, verdict_schema, verified_schema
@@ -78,11 +78,8 @@ class StoredRows:
         return found
 
     def _segment(self, uri: str) -> dict[str, dict[str, Any]]:
-        import pyarrow.parquet as pq
-
         if uri not in self._segments:
-            filesystem, path = resolve(uri)
-            rows = pq.read_table(path, filesystem=filesystem).to_pylist()
+            rows = read_segment(*resolve(uri)).to_pylist()
             self._segments[uri] = {row["sample_id"]: row for row in rows}
             if len(self._segments) > SEGMENTS_IN_MEMORY:
                 self._segments.popitem(last=False)

@@ -18,7 +18,7 @@ from typing import Any
 
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
-from actors.segments import list_segments, resolve
+from actors.segments import list_segments, read_segment, resolve
 from pipelines.records import Question
 from pipelines.stages import Asking, Generate, Select, Verify
 from pipelines.tasks.base import Task
@@ -77,14 +77,12 @@ class Stored:
     """Which samples of a folder of segments are stored already, and in which segment."""
 
     def __init__(self, folder: str) -> None:
-        import pyarrow.parquet as pq
-
         filesystem, _ = resolve(folder)
         scheme = folder.partition("://")[0] + "://" if "://" in folder else ""
         self.ids: set[str] = set()
         self._segments: defaultdict[str, set[str]] = defaultdict(set)
         for path in list_segments(folder):
-            table = pq.read_table(path, filesystem=filesystem, columns=["sample_id", "question_id"])
+            table = read_segment(filesystem, path, ["sample_id", "question_id"])
             self.ids.update(table["sample_id"].to_pylist())
             for question_id in set(table["question_id"].to_pylist()):
                 self._segments[question_id].add(scheme + path)
