@@ -1,7 +1,7 @@
 """What every engine has spent, counted where it is spent.
 
 An engine notes each sample it works on: id, attempt, tokens generated so far. The notes are durable within a
-second, also for samples that never finish, so that after any crash the tokens paid for are known: the spent
+quarter of a second, also for samples that never finish, so that after any crash the tokens paid for are known: the spent
 tokens of a run are the sum over (sample, attempt) of the highest count seen, and whatever is not in a kept
 completion is waste.
 """
@@ -55,7 +55,7 @@ class Attempt:
 class Ledger:
     """The notes of one engine process, written to `folder` by a thread of its own every `interval` seconds."""
 
-    def __init__(self, folder: str, *, interval: float = 1.0) -> None:
+    def __init__(self, folder: str, *, interval: float = 0.25) -> None:
         self._writer = SegmentWriter(folder, _schema(), interval=interval)
         self._running: dict[str, Attempt] = {}
         self._lock = threading.Lock()
