@@ -1,9 +1,9 @@
 """What every engine has spent, counted where it is spent.
 
 An engine notes each sample it works on: id, attempt, tokens generated so far. The notes are durable within a
-quarter of a second, also for samples that never finish, so that after any crash the tokens paid for are known: the spent
-tokens of a run are the sum over (sample, attempt) of the highest count seen, and whatever is not in a kept
-completion is waste.
+quarter of a second, also for samples that never finish, so that after any crash the tokens paid for are known: what a
+run has spent is the sum over (sample, attempt) of the highest count seen, and whatever is not in a kept completion
+is waste.
 """
 
 from __future__ import annotations
