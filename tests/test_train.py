@@ -146,7 +146,7 @@ def wait_for_checkpoint(folder: Path) -> None:
 
 
 def kill_a_worker(folder: Path) -> None:
-    """Kill a training worker of this session's Ray once the first checkpoint is on Ray Train's list."""
+    """Kill a training worker of this test's Ray once the first checkpoint is on Ray Train's list."""
     wait_for_checkpoint(folder)
     workers = [
         process.pid
