@@ -65,7 +65,10 @@ class Engine(Strict):
 class SamplingConfig(Strict):
     """How completions are drawn; `temperature` 0 is greedy."""
 
-    n: int = Field(1, ge=1, description="samples per question (and per few-shot context)")
+    n: int = Field(1, ge=1, description="samples per round, question and few-shot context")
+    rounds: int = Field(1, ge=1, description="at most; a question gets another round until its recipe has enough")
+    contexts_per_round: int | None = Field(None, ge=1, description="asked in turn, round after round; default: all")
+    question_tokens: int | None = Field(None, ge=1, description="no further round once a question has cost these")
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     max_tokens: int = Field(512, ge=1)

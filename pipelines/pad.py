@@ -43,6 +43,10 @@ class ProgramAidedDistillation:
     def extract(self, text: str) -> str | None:
         return extract_program(text) if self.executes else final_reply(text) or None
 
+    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
+        """Whether there are m distinct verified outputs."""
+        return len(self.select(question, samples).examples) >= self.config.max_programs
+
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """At most m distinct verified outputs, in the order of their samples."""
         dropped: Counter[str] = Counter()

@@ -45,6 +45,10 @@ class Recipe(Protocol):
         """The program or the answering text in a completion; None if there is none."""
         ...
 
+    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
+        """Whether a question needs no further round of samples, given all verified ones so far."""
+        ...
+
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """The examples that the student learns from, given all verified samples of a question."""
         ...

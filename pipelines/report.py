@@ -89,6 +89,8 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
             "generated_tokens": summary["completion_tokens"],
             "wasted_tokens": wasted_tokens,
             "tokens_per_s": round(summary["completion_tokens"] / seconds, 1),
+            "tokens_per_example": round(summary["completion_tokens"] / max(1, summary["examples"]), 1),
+            "questions_by_rounds": summary["finished_in_round"],
         },
         "verification": {
             "programs": samples,

@@ -81,7 +81,8 @@ class Runner:
         teacher, recipe = self.config.teacher, self.config.recipe.model_dump()
         plan, verdicts = self.work.plan(teacher, loaded, teacher)
         ids = content_hash(*sorted(question.id for question in loaded.questions))
-        folder = f"{self.work.root}/examples/{content_hash(verdicts, recipe, teacher.n, ids)}"
+        drawn = teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
+        folder = f"{self.work.root}/examples/{content_hash(verdicts, recipe, drawn, ids)}"
         if done := read_bytes(f"{folder}/summary.json"):
             summary = json.loads(done) | {"generated": 0, "verified": 0}
             self.work.say(f"synthesis: done before, {summary['samples']:,} samples in {plan.completions}")

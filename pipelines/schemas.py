@@ -93,13 +93,14 @@ def verified_schema() -> pa.Schema:
 
 
 def outcome_schema() -> pa.Schema:
-    """What the driver hears of a question when it is done: counts and short values, no text."""
+    """What the driver hears of a question after a round: counts and short values, no text."""
     import pyarrow as pa
 
     texts = pa.list_(pa.string())
     return pa.schema(
         [
             ("question_id", pa.string()),
+            ("finished", pa.bool_()),  # otherwise another round follows
             ("statuses", texts),
             ("reasons", texts),
             ("values", texts),

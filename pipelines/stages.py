@@ -34,12 +34,18 @@ SEGMENTS_IN_MEMORY = 16
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a pass asks: whose prompt, how many samples, drawn how."""
+    """What a pass asks: whose prompt, how many samples, drawn how.
+
+    A round draws n samples of each of `prompts_per_round` prompts, which take turns; so later rounds bring other
+    contexts, and after as many turns the next n samples of the same. The samples of all rounds so far are wanted.
+    """
 
     recipe: Recipe
     sampling: Sampling
     n: int
     seed: int
+    rounds: int = 1
+    prompts_per_round: int | None = None  # None: all
     purpose: str = ""  # what the engine's ledger books the tokens on
     adapter: str | None = None  # LoRA adapter of the model that is asked
     student: bool = False  # ask as the student is asked, not as the teacher
@@ -47,8 +53,14 @@ class Asking:
     def prompts(self, question: Question) -> list[Prompt]:
         return [self.recipe.student_prompt(question)] if self.student else list(self.recipe.prompts(question))
 
+    def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
+        """Each prompt with the indices of the samples that are wanted of it."""
+        prompts = self.prompts(question)
+        turns = self.rounds * (self.prompts_per_round or len(prompts))
+        return [(p, range(self.n * len(range(place, turns, len(prompts))))) for place, p in enumerate(prompts)]
+
     def sample_ids(self, question: Question) -> list[str]:
-        return [f"{question.id}/{p.context}/{i}" for p in self.prompts(question) for i in range(self.n)]
+        return [f"{question.id}/{prompt.context}/{i}" for prompt, indices in self.wanted(question) for i in indices]
 
     def request(self, question: Question, prompt: Prompt, indices: tuple[int, ...]) -> Request:
         """The request for these samples. Seeds of different prompts are far apart: sample i takes the first plus i."""
@@ -121,9 +133,8 @@ class Generate:
 
     def _missing(self, question: Question, stored: dict[str, Any]) -> list[Request]:
         requests = []
-        for prompt in self._asking.prompts(question):
-            ids = [f"{question.id}/{prompt.context}/{i}" for i in range(self._asking.n)]
-            indices = tuple(i for i, sample_id in enumerate(ids) if sample_id not in stored)
+        for prompt, wanted in self._asking.wanted(question):
+            indices = tuple(i for i in wanted if f"{question.id}/{prompt.context}/{i}" not in stored)
             if indices:
                 requests.append(self._asking.request(question, prompt, indices))
         return requests
@@ -215,13 +226,24 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-class Select:
-    """Turns verified questions into examples (stored) and outcomes (passed on to the driver)."""
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When a question gets no further round although its recipe has not enough."""
 
-    def __init__(self, recipe: Recipe, folder: str | None) -> None:
+    last_round: bool = True
+    tokens: int | None = None  # completion tokens of a question
+
+
+class Select:
+    """Turns verified questions into examples (stored) and outcomes (passed on to the driver).
+
+    A question that needs another round, and has budget left for it, is only reported.
+    """
+
+    def __init__(self, recipe: Recipe, folder: str | None, budget: Budget) -> None:
         from pipelines.example_store import example_schema
 
-        self._recipe = recipe
+        self._recipe, self._budget = recipe, budget
         self._writer = SegmentWriter(folder, example_schema()) if folder else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -235,9 +257,11 @@ class Select:
     def _outcome(self, row: dict[str, Any]) -> dict[str, Any]:
         from pipelines.example_store import to_row
 
+        question = to_question(row)
         samples = [to_sample(c, v) for c, v in zip(row["completions"], row["verdicts"], strict=True)]
         outcome: dict[str, Any] = {
             "question_id": row["question_id"],
+            "finished": self._finished(question, samples),
             "statuses": [sample.status for sample in samples],
             "reasons": [sample.reason for sample in samples],
             "values": [sample.value[:200] for sample in samples],
@@ -249,12 +273,20 @@ class Select:
             "kept": [],
             "dropped": [],
         }
-        if self._writer:
-            selection = self._recipe.select(to_question(row), samples)
+        if self._writer and outcome["finished"]:
+            selection = self._recipe.select(question, samples)
             self._writer.append([to_row(example) for example in selection.examples])
             outcome["kept"] = [example.source for example in selection.examples]
             outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
         return outcome
+
+    def _finished(self, question: Question, samples: list[Sample]) -> bool:
+        spent = sum(sample.completion_tokens for sample in samples)
+        return (
+            self._budget.last_round
+            or (self._budget.tokens is not None and spent >= self._budget.tokens)
+            or self._recipe.enough(question, samples)
+        )
 
 
 def to_sample(completion: dict[str, Any], verdict: dict[str, Any]) -> Sample:

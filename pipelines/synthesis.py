@@ -1,6 +1,10 @@
 """One pass over questions: sample, verify, select; streaming, resumable, every id accounted for.
 
     questions --Generate--> completions --Verify--> verdicts --Select--> examples, outcomes     (pipelines.stages)
+        ^---------- those that need another round, and have budget left -----------'
+
+A pass has one round or several. Each round streams the questions that are not finished through the three stages,
+with the samples of earlier rounds read from where they are stored; engines and executors stay up in between.
 
 A pass is used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
 on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
@@ -12,15 +16,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
 from actors.segments import list_segments, read_segment, resolve
 from pipelines.records import Question
-from pipelines.stages import Asking, Generate, Select, Verify
+from pipelines.stages import Asking, Budget, Generate, Select, Verify
 from pipelines.tasks.base import Task
 
 QUESTIONS_PER_BLOCK = 64
@@ -36,12 +40,19 @@ class Pass:
     verdicts: str
     examples: str | None = None
     samples_in_flight: int = 128
+    rounds: int = 1  # at most
+    question_tokens: int | None = None  # a question that has cost these gets no further round
 
 
 @dataclass(slots=True)
 class PassResult:
-    """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for."""
+    """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for.
 
+    Work (`generated`, `verified`) is counted when it is done, everything else when a question is finished.
+    """
+
+    rounds: int = 0
+    finished_in_round: Counter[int] = field(default_factory=Counter)  # questions by the rounds that they took
     questions: int = 0
     samples: int = 0
     generated: int = 0  # samples generated now; the others were stored by an earlier run
@@ -56,10 +67,15 @@ class PassResult:
     outcomes: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
 
     def add(self, outcome: dict[str, Any], keep: bool) -> None:
+        self.generated += outcome["generated"]
+        self.verified += outcome["verified"]
+        if not outcome["finished"]:
+            return
+        self.finished_in_round[self.rounds] += 1
         self.questions += 1
         self.samples += len(outcome["statuses"])
-        for name in ("generated", "verified", "prompt_tokens", "completion_tokens"):
-            setattr(self, name, getattr(self, name) + outcome[name])
+        self.prompt_tokens += outcome["prompt_tokens"]
+        self.completion_tokens += outcome["completion_tokens"]
         self.examples += len(outcome["kept"])
         self.statuses.update(outcome["statuses"])
         self.reasons.update(outcome["reasons"])
@@ -91,51 +107,73 @@ class Stored:
         return sorted(self._segments.get(question_id, ()))
 
 
-def missing_samples(plan: Pass, questions: Sequence[Question]) -> int:
-    """How many samples of a pass no earlier run has stored: 0 means that no engine is needed."""
-    stored = Stored(plan.completions).ids
-    return sum(i not in stored for question in questions for i in plan.asking.sample_ids(question))
-
-
 def run_pass(
     plan: Pass,
     questions: Sequence[Question],
     engines: PoolClient,
     executors: PoolClient,
     *,
+    start_engines: Callable[[], None],
     keep_outcomes: bool = False,
     on_progress: Callable[[PassResult], None] | None = None,
 ) -> PassResult:
-    """Run a pass to its end. Raises RaydistillError naming questions that did not come back exactly once."""
-    from ray.data import ActorPoolStrategy
+    """Run a pass to its end; `start_engines` is called in front of each round that some completion is missing for.
 
-    per_question = max(1, len(plan.asking.sample_ids(questions[0])))
-    batch = max(1, math.ceil(plan.samples_in_flight / per_question / 4))
-    flow = _source(plan, questions, batch)
-    recipe, actor = plan.asking.recipe, {"compute": ActorPoolStrategy(size=1), "num_cpus": 0, "batch_format": "pyarrow"}
-    two_tasks = {"ray_remote_args_fn": lambda: {"max_concurrency": 2}}  # the next block starts before one is done
-    generate, verify = (plan.asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
-    flow = flow.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, **actor, **two_tasks)
-    flow = flow.map_batches(Verify, fn_constructor_args=verify, **actor, **two_tasks)
-    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples), **actor)
-    result, seen = PassResult(), Counter[str]()
-    for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
-        for outcome in table.to_pylist():
+    Raises RaydistillError naming questions that did not come back exactly once from a round.
+    """
+    result, remaining = PassResult(), list(questions)
+    while remaining:
+        result.rounds += 1
+        completions = Stored(plan.completions)
+        asking = replace(plan.asking, rounds=result.rounds)
+        if any(i not in completions.ids for question in remaining for i in asking.sample_ids(question)):
+            start_engines()
+        finished: set[str] = set()
+        seen = Counter[str]()
+        for outcome in _round(plan, asking, _source(plan, remaining, completions), engines, executors):
             seen[outcome["question_id"]] += 1
             result.add(outcome, keep_outcomes)
-        if on_progress:
-            on_progress(result)
-    _account(questions, seen)
+            if outcome["finished"]:
+                finished.add(outcome["question_id"])
+            if on_progress:
+                on_progress(result)
+        _account(remaining, seen)
+        remaining = [question for question in remaining if question.id not in finished]
     return result
 
 
-def _source(plan: Pass, questions: Sequence[Question], batch: int) -> Any:
+def _round(
+    plan: Pass, asking: Asking, questions: Any, engines: PoolClient, executors: PoolClient
+) -> Iterator[dict[str, Any]]:
+    """One round of a pass: the outcome of every question."""
+    from ray.data import ActorPoolStrategy
+
+    recipe, actor = asking.recipe, {"compute": ActorPoolStrategy(size=1), "num_cpus": 0, "batch_format": "pyarrow"}
+    two_tasks = {"ray_remote_args_fn": lambda: {"max_concurrency": 2}}  # the next block starts before one is done
+    budget = Budget(asking.rounds == plan.rounds, plan.question_tokens)
+    generate, verify = (asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
+    batch = _batch(plan)
+    flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, **actor, **two_tasks)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, **actor, **two_tasks)
+    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples, budget), **actor)
+    for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
+        yield from table.to_pylist()
+
+
+def _batch(plan: Pass) -> int:
+    """Questions of one call of a stage, of which four are under way at a time."""
+    probe = Question("", "", "")
+    per_round = plan.asking.n * (plan.asking.prompts_per_round or len(plan.asking.prompts(probe)))
+    return max(1, math.ceil(plan.samples_in_flight / per_round / 4))
+
+
+def _source(plan: Pass, questions: Sequence[Question], completions: Stored) -> Any:
     """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
     import ray
 
-    completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
+    verdicts = Stored(plan.verdicts)
     rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
-    blocks = math.ceil(len(rows) / max(batch, QUESTIONS_PER_BLOCK))
+    blocks = math.ceil(len(rows) / max(_batch(plan), QUESTIONS_PER_BLOCK))
     return ray.data.from_items(rows, override_num_blocks=blocks)
 
 

@@ -19,7 +19,7 @@ from pipelines.progress import bar
 from pipelines.recipes import make_recipe
 from pipelines.records import Question, content_hash
 from pipelines.stages import Asking
-from pipelines.synthesis import Pass, PassResult, missing_samples, run_pass
+from pipelines.synthesis import Pass, PassResult, run_pass
 from pipelines.tasks import LoadedQuestions
 
 
@@ -54,6 +54,7 @@ class Workplace:
             recipe=self.recipe,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
             n=sampling.n,
+            prompts_per_round=sampling.contexts_per_round,
             seed=sampling.seed,
             purpose=key,
             adapter=model.adapter,
@@ -61,27 +62,36 @@ class Workplace:
         )
         in_flight = 2 * model.max_num_seqs * model.replicas[1]
         folders = (f"{self.root}/completions/{key}", f"{self.root}/verdicts/{verdicts}")
-        return Pass(asking, loaded.task, *folders, samples_in_flight=in_flight), verdicts
+        made = Pass(
+            asking,
+            loaded.task,
+            *folders,
+            samples_in_flight=in_flight,
+            rounds=sampling.rounds,
+            question_tokens=sampling.question_tokens,
+        )
+        return made, verdicts
 
     def run(
         self, title: str, plan: Pass, questions: Sequence[Question], model: Engine, *, keep_outcomes: bool = False
     ) -> PassResult:
         """Run a pass with the engines it needs: none when every completion is stored."""
-        cluster.connect(self.config.cpus)
-        if missing_samples(plan, questions):
+
+        def start_engines() -> None:
             if not self.engines.runs(model):
                 self.say(f"{title}: starting engine for {model.model} ...")
-            engines = self.engines.use(model)
-        else:
-            engines = self.engines.client
+            self.engines.use(model)
+
+        cluster.connect(self.config.cpus)
         if self.recipe.executes:
             self.executors.start()
         with bar(self.console, title, len(questions)) as shown:
             return run_pass(
                 plan,
                 questions,
-                engines,
+                self.engines.client,
                 self.executors.client,
+                start_engines=start_engines,
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, _tally(result)),
             )
@@ -103,4 +113,5 @@ class Workplace:
 
 def _tally(result: PassResult) -> str:
     counts = result.statuses
-    return f"{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"
+    round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
+    return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"

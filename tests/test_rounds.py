@@ -1,0 +1,126 @@
+"""Sampling until verified: rounds of samples that stop early for easy questions, and resume where they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from actors.engine import Sampling
+from pipelines.config import PaD, Run
+from pipelines.pad import ProgramAidedDistillation
+from pipelines.recipe import Prompt
+from pipelines.records import Question
+from pipelines.run import Runner
+from pipelines.stages import Asking
+
+FIRST = "def solution():\n    return {i} + {i}"
+SECOND = "def solution():\n    return 2 * {i}"
+WRONG = "def solution():\n    return {i} - 1"
+RECORDED = {  # completions of question i by i % 3
+    0: [FIRST, SECOND, WRONG, WRONG, WRONG, WRONG],  # easy: one round of two
+    1: [FIRST, WRONG, FIRST, SECOND, WRONG, WRONG],  # the third is the first again: two rounds
+    2: [WRONG, WRONG, WRONG, WRONG, WRONG, SECOND],  # all three rounds, and still one short
+}
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, questions_file: Path) -> Callable[..., Run]:
+    """A configuration over twelve questions, two distinct programs wanted of each; keywords are for the teacher."""
+    recorded = tmp_path / "recorded.jsonl"
+    rows = [
+        {"question": f"What is {i} plus {i}?", "completion": text.format(i=i)}
+        for i in range(12)
+        for text in RECORDED[i % 3]
+    ]
+    recorded.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def make(**teacher: Any) -> Run:
+        sections = {
+            "run_dir": str(tmp_path / "run"),
+            "questions": {"task": "table", "path": str(questions_file)},
+            "teacher": {"engine": "recorded", "model": str(recorded), "n": 2, **teacher},
+            "recipe": {"max_programs": 2},
+        }
+        return Run.model_validate(sections)
+
+    return make
+
+
+def synthesise(config: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The report and the examples of a run's synthesis."""
+    runner = Runner(config)
+    try:
+        folder = runner.synthesise(runner.start())
+    finally:
+        runner.close()
+    return runner.report, read(Path(folder))
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(folder.rglob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def test_easy_questions_stop_early_and_hard_ones_use_all_rounds(
+    cluster: None, make_config: Callable[..., Run], tmp_path: Path
+) -> None:
+    report, examples = synthesise(make_config(rounds=3))
+    assert report["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
+    completions = read(tmp_path / "run" / "completions")
+    ids = [row["sample_id"] for row in completions]
+    assert len(ids) == len(set(ids)) == 4 * 2 + 4 * 4 + 4 * 6
+    assert report["resumed"]["new_samples"] == report["verification"]["programs"] == len(ids)
+    assert report["verification"]["passed"] == 4 * 2 + 4 * 3 + 4 * 1
+    assert report["selection"]["dropped"]["duplicate"] == 4
+    by_question = [row["question_id"] for row in examples]
+    assert sorted(map(by_question.count, set(by_question))) == [1] * 4 + [2] * 8
+
+
+def test_a_run_of_fewer_rounds_is_gone_on_with(cluster: None, make_config: Callable[..., Run], tmp_path: Path) -> None:
+    synthesise(make_config(rounds=1))
+    report, examples = synthesise(make_config(rounds=3))
+    assert report["resumed"]["new_samples"] == report["resumed"]["new_verdicts"] == 4 * 2 + 4 * 4
+    assert report["verification"]["programs"] == 4 * 2 + 4 * 4 + 4 * 6
+    again, same = synthesise(make_config(rounds=3))
+    assert again["resumed"]["new_samples"] == 0
+    assert [row["id"] for row in same] == [row["id"] for row in examples]
+
+
+def test_what_a_killed_run_has_stored_is_used(cluster: None, make_config: Callable[..., Run], tmp_path: Path) -> None:
+    """A run that is killed in its second round leaves completions without verdicts, and no summary."""
+    _, examples = synthesise(make_config(rounds=3))
+    for path in (tmp_path / "run" / "verdicts").rglob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.slice(0, table.num_rows // 2), path)
+    for path in (tmp_path / "run" / "examples").rglob("*.*"):
+        path.unlink()
+    report, same = synthesise(make_config(rounds=3))
+    assert report["resumed"]["new_samples"] == 0 and report["resumed"]["new_verdicts"] > 0
+    assert report["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
+    assert [row["id"] for row in same] == [row["id"] for row in examples]
+
+
+class TwoContexts(ProgramAidedDistillation):
+    """Asks in two ways."""
+
+    def prompts(self, question: Question) -> list[Prompt]:
+        return [Prompt("a", []), Prompt("b", [])]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "per_round", "ids"),
+    [
+        (1, None, ["a/0", "a/1", "b/0", "b/1"]),
+        (2, None, ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3"]),
+        (1, 1, ["a/0", "a/1"]),
+        (2, 1, ["a/0", "a/1", "b/0", "b/1"]),
+        (3, 1, ["a/0", "a/1", "a/2", "a/3", "b/0", "b/1"]),
+    ],
+)
+def test_contexts_take_turns(rounds: int, per_round: int | None, ids: list[str]) -> None:
+    asking = Asking(TwoContexts(PaD()), Sampling(), n=2, seed=0, rounds=rounds, prompts_per_round=per_round)
+    assert asking.sample_ids(Question("q", "", "")) == [f"q/{i}" for i in ids]
