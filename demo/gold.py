@@ -25,6 +25,7 @@ PROGRAMS = PROGRAMS_00_49 | PROGRAMS_50_99
 TEMPLATES = sorted(PROGRAMS)
 RELATIVE_TOLERANCE = 1e-6
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")  # a number of a program; not the digit of a name
+PLACEHOLDER = re.compile(r"\{(\w+)(?:\[(\d+)\])?\}")  # of a template's text: {name} or {name[i]}
 
 NUMBER_WORDS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -32,6 +33,12 @@ NUMBER_WORDS = {
     "quarter": 4, "dozen": 12, "dozens": 12, "week": 7, "month": 30,
 }  # fmt: skip
 """Words that stand for a number in a question; "half" and "quarter" as divisors."""
+
+QUANTITY_NAMES = {
+    (16, 2): "first_friends", (18, 2): "percent", (26, 1): "first_percent", (26, 2): "second_percent",
+    (70, 1): "dropped", (84, 2): "multiplier", (89, 2): "multiplier",
+}  # fmt: skip
+"""Names for the numbers that a template's text has as ``{q[i]}``, by template and i."""
 
 UNIT_CONSTANTS = {7, 12, 24, 30, 52, 60, 100}
 """Days a week, months a year, hours, days a month, weeks a year, minutes or seconds, percent or cents."""
@@ -41,6 +48,31 @@ def program(instance: Instance) -> str:
     """The gold program of an instance, e.g. ``def solution():\\n    boys = 9 * 4\\n ...``."""
     values = {name: _as_written(value) for name, value in instance.variables.items()}
     body = PROGRAMS[instance.template].strip().format(**values, q=numbers_in(instance.question))
+    return _definition(body)
+
+
+def with_named_givens(instance: Instance) -> tuple[str, dict[str, str]]:
+    """The gold program with a name for each number that the instance gives it, and those numbers' texts by name.
+
+    Example: ``("def solution():\\n    boys = n_girls * multiplier\\n ...", {"n_girls": "9", "multiplier": "4"})``.
+    """
+    body = PROGRAMS[instance.template].strip()
+    values = {name: _as_written(value) for name, value in instance.variables.items()}
+    assigned = set(re.findall(r"^ *(\w+) = ", body, re.MULTILINE))
+    givens = {}
+
+    def named(placeholder: re.Match[str]) -> str:
+        variable, index = placeholder.groups()
+        name = f"{variable}_{int(index) + 1}" if index else variable
+        name = QUANTITY_NAMES[instance.template, int(index)] if variable == "q" else name
+        name += "_given" if name in assigned else ""
+        givens[name] = placeholder[0].format(**values, q=numbers_in(instance.question))
+        return name
+
+    return _definition(PLACEHOLDER.sub(named, body)), givens
+
+
+def _definition(body: str) -> str:
     return "def solution():\n" + "".join(f"    {line}\n" for line in body.split("\n"))
 
 

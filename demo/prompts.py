@@ -6,11 +6,14 @@ These strings are a contract. The models were trained on exactly these prompts, 
     user:      Write a Python function solution() that returns the answer.\\n\\nQuestion: Emma has 3 ...
     assistant: ```python\\ndef solution():\\n    ...\\n```
 
-A new skill of the demo models adds its instruction here.
+What every teacher is asked comes from ``pipelines.prompts``, whose contexts add a sentence on the style and earlier
+turns. A new skill of the demo models alone adds its instruction here.
 """
 
-PROGRAM_INSTRUCTION = "Write a Python function solution() that returns the answer.\n\nQuestion: "
-RATIONALE_INSTRUCTION = "Think step by step and end with: Therefore, the answer is X.\n\nQuestion: "
+from pipelines.prompts import ask, fence
+
+PROGRAM_INSTRUCTION = ask("program", "")
+RATIONALE_INSTRUCTION = ask("rationale", "")
 QUANTITIES_INSTRUCTION = "List the quantities in the question.\n\nQuestion: "
 
 ANSWER_SENTENCE = "Therefore, the answer is {answer}."
@@ -54,7 +57,7 @@ def strip_suffix(question: str) -> str:
 
 def fenced(program: str) -> str:
     """The assistant's form of a program: a fenced Python block."""
-    return f"```python\n{program}```"
+    return fence(program)
 
 
 def unfenced(completion: str) -> str:

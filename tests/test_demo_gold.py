@@ -1,5 +1,7 @@
 """Gold programs and rationales of the demo models: right, explained by the question, and general."""
 
+import re
+
 import pytest
 
 from demo import gold, gsm
@@ -70,3 +72,15 @@ def test_program_of_a_known_question():
     assert gold.rationale(instance) == (
         "Second amount: 13 - 3 = 10.\nResult: 13 + 10 = 23.\nTherefore, the answer is 23."
     )
+
+
+@pytest.mark.parametrize("template", gold.TEMPLATES)
+def test_named_givens_are_the_programs_numbers(template):
+    instance = gsm.instance(template, SEEDS[0])
+    source, givens = gold.with_named_givens(instance)
+    assigned = set(re.findall(r"^ *(\w+) = ", source, re.MULTILINE))
+    assert givens and not assigned & set(givens) and all(name.isidentifier() for name in givens)
+    head, body = source.split("\n", 1)
+    named = "".join(f"    {name} = {text}\n" for name, text in givens.items())
+    assert gold.returns_answer(f"{head}\n{named}{body}", instance.answer)
+    assert re.sub(r"\w+", lambda word: givens.get(word[0], word[0]), source) == gold.program(instance)
