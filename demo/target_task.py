@@ -129,14 +129,13 @@ def parse(text: str, form: Format | None = None) -> Problem | None:
     match = _whole().fullmatch(text)
     if not match or match["things"] != match["asked"]:
         return None
-    quantities = [int(match["first"])]
-    wordings = set()
-    for found in _change().finditer(match["changes"]):
-        quantities.append(int(found["n"]) * (1 if found["verb"] in GAINS else -1))
-        wordings.add(found[0].replace(found["n"], "{n}", 1).replace(found["verb"], "{verb}"))
+    found = list(_change().finditer(match["changes"]))
+    signed = [int(change["n"]) * (1 if change["verb"] in GAINS else -1) for change in found]
+    quantities = (int(match["first"]), *signed)
     if not all(0 < abs(quantity) <= LARGEST for quantity in quantities):
         return None
-    verbs = {found["verb"] for found in _change().finditer(match["changes"])}
+    wordings = {change[0].replace(change["n"], "{n}", 1).replace(change["verb"], "{verb}") for change in found}
+    verbs = {change["verb"] for change in found}
     fits = form is None or (
         re.fullmatch(WHO_PATTERNS[form.who], match["who"]) is not None
         and match["opening"] == form.opening
@@ -144,7 +143,7 @@ def parse(text: str, form: Format | None = None) -> Problem | None:
         and verbs <= {form.gain, form.loss}
         and match["question"] == form.question.format(things=match["things"])
     )
-    return Problem(match["who"], match["things"], tuple(quantities), fits)
+    return Problem(match["who"], match["things"], quantities, fits)
 
 
 def solve(text: str) -> int | None:
