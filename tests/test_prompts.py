@@ -11,7 +11,8 @@ from pipelines.dedup import canonical_program
 from pipelines.prompts import INSTRUCTIONS, MAX_SHOTS, context_names, fence, load_context, render, render_context
 
 PROGRAMS, RATIONALES = context_names("program"), context_names("rationale")
-CALCULATION = re.compile(r"([\d.]+(?: [-+*/] [\d.]+)+) = ([\d.]*\d)")
+NUMBER = r"\d+(?:\.\d+)?"
+EQUATION = re.compile(rf"{NUMBER} [-+*/] {NUMBER}(?: [-+*/=] {NUMBER})*")
 
 
 def test_enough_contexts_and_styles():
@@ -42,11 +43,11 @@ def test_every_demonstrated_rationale_calculates_to_its_value(name):
     for shown in load_context(name).demonstrations:
         *steps, last = shown.answer.strip().split("\n")
         assert last == f"Therefore, the answer is {shown.value}."
-        calculations = CALCULATION.findall("\n".join(steps))
-        assert len(calculations) == "\n".join(steps).count("=") >= 2
-        for left, right in calculations:
-            assert same_number(eval(left), right), left
-        assert same_number(calculations[-1][1], str(shown.value))
+        equations = [equation.split(" = ") for equation in EQUATION.findall("\n".join(steps))]
+        assert len(equations) >= 2 and all(len(sides) >= 2 for sides in equations)
+        for first, *others in equations:
+            assert all(same_number(eval(side), str(eval(first))) for side in others), first
+        assert same_number(equations[-1][-1], str(shown.value))
 
 
 def test_same_value_wherever_a_question_is_shown():
