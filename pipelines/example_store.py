@@ -11,11 +11,12 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import UsageError
 from actors.segments import list_segments, resolve, write_atomic
-from pipelines.records import Example, Segment, content_hash
+from pipelines.records import Consistency, Example, Segment, content_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,7 @@ def example_schema() -> pa.Schema:
 
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     segment = pa.struct([("text", pa.string()), ("weight", pa.float64())])
+    consistency = pa.struct([("weight", pa.float64()), ("temperature", pa.float64())])
     return pa.schema(
         [
             ("id", pa.string()),
@@ -39,6 +41,7 @@ def example_schema() -> pa.Schema:
             ("answer", pa.string()),
             ("source", pa.string()),
             ("meta", pa.string()),
+            ("consistency", consistency),
         ]
     )
 
@@ -88,8 +91,9 @@ def examples_digest(path: str) -> tuple[int, str]:
     count, digest = 0, hashlib.sha256()
     for count, example in enumerate(read_examples(path), start=1):  # noqa: B007
         completion = [(segment.text, segment.weight) for segment in example.completion]
+        pairing = (example.answer, asdict(example.consistency)) if example.consistency else ()
         parts = (example.id, example.question_id, [*map(dict, example.messages)], completion, example.group)
-        digest.update(content_hash(*parts).encode())
+        digest.update(content_hash(*parts, *pairing).encode())
     return count, digest.hexdigest()[:16]
 
 
@@ -125,12 +129,15 @@ def to_row(example: Example) -> dict[str, Any]:
         "answer": example.answer,
         "source": example.source,
         "meta": json.dumps(dict(example.meta), ensure_ascii=False),
+        "consistency": asdict(example.consistency) if example.consistency else None,
     }
 
 
 def _from_row(row: dict[str, Any]) -> Example:
     completion = tuple(Segment(segment["text"], segment["weight"]) for segment in row["completion"])
     values = {**row, "messages": tuple(row["messages"]), "completion": completion, "meta": json.loads(row["meta"])}
+    if consistency := row.get("consistency"):  # files of earlier versions have no such column
+        values["consistency"] = Consistency(**consistency)
     return Example(**values)
 
 

@@ -64,7 +64,7 @@ class Segment:
     """A piece of a training example; ``Segment("def solution(): ...", weight=1.0)``.
 
     `weight` multiplies the cross-entropy of each of its tokens: 0 for prompt text, 1 for a target,
-    1.5 for TriPosT's feedback (arXiv 2310.13522). `span` marks the answer for the consistency loss of MCC-KD.
+    1.5 for TriPosT's feedback (arXiv 2310.13522).
     """
 
     text: str
@@ -72,11 +72,20 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Consistency:
+    """How strongly the answer distributions of two examples are drawn together (MCC-KD); ``Consistency(0.1, 1.3)``."""
+
+    weight: float  # of the mean KL divergence of both directions, beside the cross-entropy: the paper's alpha
+    temperature: float = 1.0  # of both distributions
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training example: a chat prompt (weight 0) and the completion that the student learns.
 
-    The trainer knows no recipe: what a recipe wants is in the weights of the completion's segments and, for
-    consistency training, in `group` (examples of one group are rationales of the same question) and `answer`.
+    The trainer knows no recipe: what a recipe wants is in the weights of the completion's segments and, where
+    `consistency` is set, in `group` and `answer`: each epoch trains a random pair of each group, whose distributions
+    are compared at the tokens of `answer`, which both completions end with.
     """
 
     id: str
@@ -87,6 +96,7 @@ class Example:
     answer: str = ""
     source: str = ""  # where it came from: sample id, "gold", ...
     meta: Mapping[str, Any] = field(default_factory=dict)
+    consistency: Consistency | None = None
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import TrainingError, UsageError
 from actors.segments import resolve
 from pipelines.records import Example
+from pipelines.spans import answer_window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,13 +31,20 @@ SENTINEL = "raydistill-sentinel"
 class Tokens:
     """One example as the model sees it, e.g. ``Tokens("e1", "q1", [1, 17, 9, 4, 2], [0, 0, 0, 1.0, 1.0])``.
 
-    `weights[t]` multiplies the cross-entropy of predicting `ids[t]` from what precedes it; 0 is not trained.
+    `weights[t]` multiplies the cross-entropy of predicting `ids[t]` from what precedes it; 0 is not trained. The rest
+    is for consistency training and empty otherwise: rows of one `group` are drawn as pairs, which are compared at
+    the tokens [answer_start, answer_end) or where these agree (`pipelines.spans`).
     """
 
     id: str
     question_id: str
     ids: list[int]  # [L], prompt + completion + stop token
     weights: list[float]  # [L]
+    group: str = ""
+    answer_start: int = 0
+    answer_end: int = 0
+    consistency: float = 0.0
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,9 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
             if ids[:start] != prompt_ids[row]:
                 alone = tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
                 ids, offsets, border = prompt_ids[row] + alone.input_ids, [(0, 0)] * start + alone.offset_mapping, 0
-            weights = _weights(example, [begin - border for begin, _ in offsets[start:]])
-            yield Tokens(example.id, example.question_id, [*ids, stop], [0.0] * start + weights)
+            characters = [(begin - border, end - border) for begin, end in offsets[start:]]
+            weights = [0.0] * start + _weights(example, [begin for begin, _ in characters])
+            yield Tokens(example.id, example.question_id, [*ids, stop], weights, *_pairing(example, characters, start))
 
 
 def _weights(example: Example, begins: Sequence[int]) -> list[float]:
@@ -126,12 +135,27 @@ def _weights(example: Example, begins: Sequence[int]) -> list[float]:
     return [example.completion[place].weight for place in [*places, last]]
 
 
+def _pairing(example: Example, characters: Sequence[tuple[int, int]], start: int) -> tuple[Any, ...]:
+    """The fields of `Tokens` behind `weights`; the answer is looked for at the end of the completion.
+
+    `characters` are those of the completion that each of its tokens covers, `start` is the first one's place.
+    """
+    if not example.consistency:
+        return ()
+    place = example.text.rfind(example.answer) if example.answer else -1
+    first, end = answer_window(characters, place, place + len(example.answer)) if place >= 0 else (0, 0)
+    weight, temperature = example.consistency.weight, example.consistency.temperature
+    return example.group, first + start, end + start, weight, temperature
+
+
 def token_schema() -> pa.Schema:
     """Arrow schema of `tokens.parquet`."""
     import pyarrow as pa
 
     lists = [("ids", pa.large_list(pa.int32())), ("weights", pa.large_list(pa.float32()))]
-    return pa.schema([("id", pa.string()), ("question_id", pa.string()), *lists])
+    answer = [("answer_start", pa.int32()), ("answer_end", pa.int32())]
+    pairing = [("group", pa.string()), *answer, ("consistency", pa.float32()), ("temperature", pa.float32())]
+    return pa.schema([("id", pa.string()), ("question_id", pa.string()), *lists, *pairing])
 
 
 def write_tokens(rows: Iterable[Tokens], path: str, *, max_length: int, vocabulary: int) -> Counts:
@@ -175,9 +199,14 @@ def _check(row: Tokens, vocabulary: int) -> None:
 
 
 class TokenTable:
-    """The rows of `tokens.parquet` in memory as flat arrays; ``table[3]`` is (ids [L], weights [L])."""
+    """The rows of `tokens.parquet` in memory as flat arrays; ``table[3]`` is (ids [L], weights [L]).
+
+    For consistency training: `groups` [rows] numbers the groups, -1 for a row that is trained alone; `windows`
+    [rows, 2] are the answers' tokens, `consistency` and `temperature` [rows] the loss's weight and temperature.
+    """
 
     def __init__(self, path: str) -> None:
+        import numpy as np
         import pyarrow.parquet as pq
 
         filesystem, source = resolve(path)
@@ -185,6 +214,12 @@ class TokenTable:
         self._ids, self._offsets = _flat(table, "ids")
         self._weights, _ = _flat(table, "weights")
         self.question_ids: list[str] = table.column("question_id").to_pylist()
+        groups = table.column("group").to_pylist()
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(filter(None, groups)))}
+        self.groups = np.array([numbers.get(group, -1) for group in groups])
+        self.windows = np.stack([table.column(name).to_numpy() for name in ("answer_start", "answer_end")], axis=1)
+        self.consistency: np.ndarray = table.column("consistency").to_numpy()
+        self.temperature: np.ndarray = table.column("temperature").to_numpy()
 
     def __len__(self) -> int:
         return len(self.question_ids)

@@ -15,7 +15,7 @@ import pytest
 from pipelines import diversity
 from pipelines.diversity import choose, distinct, jaccard, most_diverse, most_similar, ngrams, similarities
 
-WORDS = "then she buys sells eats apples pears boxes for 3 4 12 dollars each day so that + - * =".split()
+WORDS = [*"tabcdefgh", "then", "she", "buys", "boxes", "3", "4", "12", "+", "-", "*", "="]
 
 
 def texts(count: int, seed: int, words: int = 30) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from actors.errors import UsageError
 from pipelines.example_store import examples_digest, export_chat, read_examples, write_examples
-from pipelines.records import Example, Segment
+from pipelines.records import Consistency, Example, Segment
 from tests.training_examples import sums
 
 FULL = Example(
@@ -20,6 +21,7 @@ FULL = Example(
     answer="12",
     source="gold",
     meta={"row": 4, "tags": ["a", None]},
+    consistency=Consistency(0.1, 1.3),
 )
 
 
@@ -53,6 +55,27 @@ def test_digest_is_of_the_content(tmp_path):
     assert one == same
     assert one[0] == other[0] == 4
     assert one != other
+
+
+def test_digest_sees_what_consistency_training_sees(tmp_path):
+    stronger = replace(FULL, consistency=Consistency(1.0, 1.3))
+    plain = replace(FULL, consistency=None)
+    variants = [FULL, stronger, replace(FULL, answer="13"), plain, replace(plain, answer="13")]
+    digests = []
+    for number, example in enumerate(variants):
+        write_examples([example], str(tmp_path / str(number)))
+        digests.append(examples_digest(str(tmp_path / str(number))))
+    assert len({*digests}) == 4
+    assert digests[3] == digests[4]  # without consistency training the answer is not looked at
+
+
+def test_files_without_the_column_of_consistency_are_read(tmp_path):
+    import pyarrow.parquet as pq
+
+    write_examples(sums(3), str(tmp_path))
+    path = tmp_path / "examples.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("consistency"), path)
+    assert list(read_examples(str(tmp_path))) == sums(3)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 no Parquet"])
