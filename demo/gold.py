@@ -1,4 +1,4 @@
-"""Gold programs and rationales for ``gsm_symbolic``, and the three rules that a gold program has to meet.
+"""Gold programs for ``gsm_symbolic``, and the three rules that a gold program has to meet.
 
 The tables of hand-written programs hold one text per template; an instance's numbers fill it in:
 
@@ -6,8 +6,9 @@ The tables of hand-written programs hold one text per template; an instance's nu
                     return {first_amount} + second_amount               return 13 + second_amount
 
 A gold program counts only if it returns the answer (``returns_answer``), every number in it stands in the
-question or is a unit constant (``numbers_stand_in_question``), and the same text with another
+question or is a unit constant (``unexplained_numbers``), and the same text with another
 instance's numbers gives that instance's answer, which holds by construction; the tests check all three.
+``demo.styles`` writes the programs in other ways, ``demo.rationales`` tells them in words.
 """
 
 import re
@@ -19,7 +20,6 @@ from demo.copying import numbers_in
 from demo.gold_programs_00_49 import PROGRAMS_00_49
 from demo.gold_programs_50_99 import PROGRAMS_50_99
 from demo.gsm import Instance
-from demo.prompts import ANSWER_SENTENCE
 
 PROGRAMS = PROGRAMS_00_49 | PROGRAMS_50_99
 TEMPLATES = sorted(PROGRAMS)
@@ -81,12 +81,6 @@ def _as_written(value: Any) -> Any:
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     return NUMBER_WORDS.get(value, value) if isinstance(value, str) else value
-
-
-def rationale(instance: Instance) -> str:
-    """The gold rationale: the program's steps in words, each worked out, and the answer sentence."""
-    steps, value = worked.steps(program(instance))
-    return "\n".join([*steps, ANSWER_SENTENCE.format(answer=value)])
 
 
 def returns_answer(source: str, answer: str) -> bool:

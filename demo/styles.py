@@ -15,7 +15,7 @@ function. A program with a loop is only commented; in the other styles it stays 
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
@@ -190,7 +190,7 @@ def _statements(source: str) -> list[ast.stmt]:
 class _Replace(ast.NodeTransformer):
     """Puts expressions in the place of names."""
 
-    def __init__(self, values: dict[str, ast.expr]) -> None:
+    def __init__(self, values: Mapping[str, ast.expr]) -> None:
         self.values = values
 
     def visit_Name(self, node: ast.Name) -> ast.expr:

@@ -7,6 +7,7 @@ import yaml
 from actors.errors import UsageError
 from actors.executor import Executor, Program
 from demo.gold import same_number
+from demo.rationales import WORDINGS
 from pipelines.dedup import canonical_program
 from pipelines.prompts import INSTRUCTIONS, MAX_SHOTS, context_names, fence, load_context, render, render_context
 
@@ -77,6 +78,10 @@ def test_demonstrations_are_earlier_turns(name, shots):
         assert user["content"] == f"{instruction}\n\nQuestion: {shown.question}"
         expected = fence(shown.answer) if context.target == "program" else shown.answer.strip()
         assert assistant["content"] == expected
+
+
+def test_rationale_contexts_have_the_wordings_of_the_demo_models():
+    assert {load_context(name).style for name in RATIONALES} == {"sentences", *WORDINGS}
 
 
 def test_without_a_style_instruction_the_last_turn_is_the_plain_one():
