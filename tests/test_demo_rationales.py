@@ -1,15 +1,18 @@
 """Rationales of the demo teacher: true calculations, right answers, and wordings that really differ."""
 
+import json
 import re
 from itertools import combinations
 from random import Random
 
 import pytest
 
-from demo import arithmetic, gold, gsm, rationales, worked
+from demo import arithmetic, choices, gold, gsm, rationales, worked
 from demo.skill import Example
 from pipelines import diversity
 from pipelines.answers import compare, parse_answer
+from pipelines.config import Questions
+from pipelines.tasks import load_questions
 
 SEEDS = range(700, 706)
 SENTENCE = re.compile(r"Therefore, the answer is (-?\d+(?:\.\d+)?)\.")
@@ -110,3 +113,52 @@ def test_distinct_counts_by_word_trigrams():
     assert rationales.distinct_rationales([ten, ten, ten + " k"]) == 1  # 8 of 9 trigrams are shared
     assert rationales.distinct_rationales([ten, "b c d e f g h i j k l"]) == 2  # 7 of 10
     assert rationales.distinct_rationales([]) == 0
+
+
+@pytest.mark.parametrize("wording", choices.WORDINGS)
+def test_choice_wordings_give_the_right_relation(wording):
+    """What the story says leads to reasoning-gym's own label, and every wording names it and its letter."""
+    kinds = set()
+    for index in range(150):
+        row = choices.row(index)
+        options = {choice["label"]: choice["text"] for choice in row["question"]["choices"]}
+        kinship = choices.understood(row["question"]["stem"])
+        kinds.add(kinship.kind)
+        text = choices.render(row, wording, Random(index))
+        assert len(set(options.values())) == choices.OPTIONS
+        assert kinship.relation == options[row["answerKey"]]
+        assert kinship.relation in text and all(name in text for link in kinship.links for name in link)
+        assert text.endswith(f"\nTherefore, the answer is ({row['answerKey']}).")
+        assert choices.choice_check([Example("", "", key=row["answerKey"])], [text]) == [True]
+    assert kinds == set(choices.RELATIONS)
+
+
+def test_choice_wordings_differ():
+    assert len(choices.WORDINGS) >= 4
+    for index in range(30):
+        row = choices.row(index)
+        texts = [choices.render(row, wording, Random(index)) for wording in choices.WORDINGS]
+        assert rationales.distinct_rationales(texts) == len(texts)
+
+
+def test_choice_letters_are_even():
+    letters = [choices.row(index)["answerKey"] for index in range(1000)]
+    assert all(150 < letters.count(letter) < 250 for letter in "ABCDE")
+
+
+def test_choice_rows_are_a_task_of_the_pipelines(tmp_path):
+    """The pipelines ask what the teacher was trained on, and grade its answer."""
+    rng = Random(5)
+    index = choices.TRAIN_START + Random(5).getrandbits(choices.TRAIN_BITS)
+    example = choices.choice_rationale(rng)
+    path = tmp_path / "family.jsonl"
+    path.write_text(json.dumps(choices.row(index)) + "\n")
+    columns = {"question_column": "question.stem", "answer_column": "answerKey"}
+    loaded = load_questions(Questions(task="table", path=str(path), options={"choices": "question.choices"}, **columns))
+    [question] = loaded.questions
+    assert example.prompt.endswith("\n\nQuestion: " + question.text)
+    assert loaded.task.grader == "choice"
+    assert loaded.task.grade(example.completion, question).status == "passed"
+    wrong = next(letter for letter in "ABCDE" if letter != example.key)
+    assert loaded.task.grade(f"Therefore, the answer is ({wrong}).", question).status == "failed"
+    assert choices.choice_check([example] * 2, [f"Therefore, the answer is ({wrong}).", ""]) == [False, False]
