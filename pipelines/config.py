@@ -147,6 +147,8 @@ class PaD(Strict):
     recipe: Literal["pad"] = "pad"
     target: Literal["program", "rationale"] = "program"
     prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
+    contexts: tuple[str, ...] = Field((), description="each question is asked once per context (PaD 1.2), not `prompt`")
+    shots: int = Field(4, ge=0, le=4, description="demonstrations of a context that are shown")
     max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
     filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
 

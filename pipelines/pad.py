@@ -1,10 +1,11 @@
 """PaD, program-aided distillation (arXiv 2305.13888, NAACL 2024): the rationale is a program that was run.
 
 Needs a teacher that writes Python and questions with gold answers. The teacher is asked for `solution()`
-(section 2.1); the executor runs every program, and only those whose value equals the label remain, so that syntax
-errors, run-time errors, time-outs and wrong results leave the data by one rule (section 2.2). The student learns
-question -> program by plain cross-entropy on the program (section 2.2, equation 1). `target: rationale` is
-the chain-of-thought baseline, filtered by final answer; `filter: false` is the unfiltered ablation.
+(section 2.1), once per few-shot context where there are several (augmentation); the executor runs every program,
+and only those whose value equals the label remain, so that syntax errors, run-time errors, time-outs and wrong
+results leave the data by one rule (section 2.2). The student learns question -> program by plain cross-entropy on the
+program (section 2.2, equation 1). `target: rationale` is the chain-of-thought baseline, filtered by final answer;
+`filter: false` is the unfiltered ablation.
 
 Unlike the released code: values are compared within an explicit tolerance instead of being rounded, programs run in
 a sandbox, duplicates are found by syntax tree, and train and validation sets are split by question.
@@ -14,11 +15,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
+from actors.errors import UsageError
 from pipelines.config import PaD
 from pipelines.dedup import canonical_program
 from pipelines.extract import extract_program, final_reply
-from pipelines.prompts import fence, render
+from pipelines.prompts import Context, fence, load_context, render, render_context
 from pipelines.recipe import Prompt, Selection
 from pipelines.records import Example, Question, Sample, Segment, content_hash
 
@@ -33,9 +36,28 @@ class ProgramAidedDistillation:
         self.executes = config.target == "program"
 
     def prompts(self, question: Question) -> list[Prompt]:
-        """One prompt per question; n samples of it are drawn."""
-        context = f"{self.config.target}-{self.config.prompt}"
-        return [Prompt(context, render(self.config.prompt, self.config.target, question.text))]
+        """One prompt per context, or the one of `prompt`; n samples of each are drawn."""
+        target, shots = self.config.target, self.config.shots
+        if not self.config.contexts:
+            return [Prompt(f"{target}-{self.config.prompt}", render(self.config.prompt, target, question.text))]
+        return [
+            Prompt(name, render_context(context, target, question.text, shots), named_by_content=True)
+            for name, context in self._contexts.items()
+        ]
+
+    @cached_property
+    def _contexts(self) -> dict[str, Context]:
+        """The few-shot contexts by their names in ids: ``program-helper-1f0c2a``."""
+        target, shots = self.config.target, self.config.shots
+        named: dict[str, Context] = {}
+        for given in self.config.contexts:
+            context = load_context(given)
+            digest = content_hash(render_context(context, target, "", shots), length=6)
+            name = f"{target}-{context.name}-{digest}"
+            if name in named:
+                raise UsageError(f"recipe.contexts: {given} is there twice")
+            named[name] = context
+        return named
 
     def student_prompt(self, question: Question) -> Prompt:
         return Prompt(self.config.target, render("instruct", self.config.target, question.text))
@@ -76,4 +98,5 @@ class ProgramAidedDistillation:
             group=question.id,
             answer=sample.value,
             source=sample.id,
+            meta={"context": sample.context},
         )

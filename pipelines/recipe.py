@@ -15,10 +15,15 @@ from pipelines.records import Example, Question, Sample
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One way to ask a question. `context` names it in ids and reports."""
+    """One way to ask a question. `context` names it in ids and reports.
+
+    With `named_by_content` the name holds a hash of the messages, so that runs with other prompts beside this one
+    share its completions.
+    """
 
     context: str
     messages: Sequence[dict[str, Any]]
+    named_by_content: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,10 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
             "tokens_per_s": round(summary["completion_tokens"] / seconds, 1),
             "tokens_per_example": round(summary["completion_tokens"] / max(1, summary["examples"]), 1),
             "questions_by_rounds": summary["finished_in_round"],
+            "contexts": {
+                context: {"samples": count, "passed": summary["passed_by_context"].get(context, 0)}
+                for context, count in summary["contexts"].items()
+            },
         },
         "verification": {
             "programs": samples,

@@ -101,6 +101,7 @@ def outcome_schema() -> pa.Schema:
         [
             ("question_id", pa.string()),
             ("finished", pa.bool_()),  # otherwise another round follows
+            ("contexts", texts),
             ("statuses", texts),
             ("reasons", texts),
             ("values", texts),

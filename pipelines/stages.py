@@ -262,6 +262,7 @@ class Select:
         outcome: dict[str, Any] = {
             "question_id": row["question_id"],
             "finished": self._finished(question, samples),
+            "contexts": [sample.context for sample in samples],
             "statuses": [sample.status for sample in samples],
             "reasons": [sample.reason for sample in samples],
             "values": [sample.value[:200] for sample in samples],

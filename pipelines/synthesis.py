@@ -60,6 +60,8 @@ class PassResult:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     examples: int = 0
+    contexts: Counter[str] = field(default_factory=Counter)  # samples
+    passed_by_context: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -77,6 +79,9 @@ class PassResult:
         self.prompt_tokens += outcome["prompt_tokens"]
         self.completion_tokens += outcome["completion_tokens"]
         self.examples += len(outcome["kept"])
+        judged = list(zip(outcome["contexts"], outcome["statuses"], strict=True))
+        self.contexts.update(context for context, _ in judged)
+        self.passed_by_context.update(context for context, status in judged if status == "passed")
         self.statuses.update(outcome["statuses"])
         self.reasons.update(outcome["reasons"])
         self.dropped.update(outcome["dropped"])

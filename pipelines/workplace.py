@@ -47,7 +47,8 @@ class Workplace:
         prompts = [self.recipe.student_prompt(probe)] if student else self.recipe.prompts(probe)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
-        key = content_hash(identity, model.dtype, [list(prompt.messages) for prompt in prompts], drawn)
+        keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
+        key = content_hash(identity, model.dtype, keyed, drawn)
         limits = self.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
         verdicts = content_hash(key, self.recipe.executes and limits, loaded.task.name, loaded.task.grader)
         asking = Asking(

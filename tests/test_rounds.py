@@ -80,27 +80,22 @@ def test_easy_questions_stop_early_and_hard_ones_use_all_rounds(
     assert sorted(map(by_question.count, set(by_question))) == [1] * 4 + [2] * 8
 
 
-def test_a_run_of_fewer_rounds_is_gone_on_with(cluster: None, make_config: Callable[..., Run], tmp_path: Path) -> None:
+def test_fewer_rounds_are_gone_on_with_and_a_killed_run_where_it_was(
+    cluster: None, make_config: Callable[..., Run], tmp_path: Path
+) -> None:
     synthesise(make_config(rounds=1))
     report, examples = synthesise(make_config(rounds=3))
     assert report["resumed"]["new_samples"] == report["resumed"]["new_verdicts"] == 4 * 2 + 4 * 4
     assert report["verification"]["programs"] == 4 * 2 + 4 * 4 + 4 * 6
-    again, same = synthesise(make_config(rounds=3))
-    assert again["resumed"]["new_samples"] == 0
-    assert [row["id"] for row in same] == [row["id"] for row in examples]
 
-
-def test_what_a_killed_run_has_stored_is_used(cluster: None, make_config: Callable[..., Run], tmp_path: Path) -> None:
-    """A run that is killed in its second round leaves completions without verdicts, and no summary."""
-    _, examples = synthesise(make_config(rounds=3))
-    for path in (tmp_path / "run" / "verdicts").rglob("*.parquet"):
+    for path in (tmp_path / "run" / "verdicts").rglob("*.parquet"):  # as after kill -9: not all is judged,
         table = pq.read_table(path)
         pq.write_table(table.slice(0, table.num_rows // 2), path)
-    for path in (tmp_path / "run" / "examples").rglob("*.*"):
+    for path in (tmp_path / "run" / "examples").rglob("*.*"):  # and nothing selected
         path.unlink()
-    report, same = synthesise(make_config(rounds=3))
-    assert report["resumed"]["new_samples"] == 0 and report["resumed"]["new_verdicts"] > 0
-    assert report["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
+    again, same = synthesise(make_config(rounds=3))
+    assert again["resumed"]["new_samples"] == 0 and again["resumed"]["new_verdicts"] > 0
+    assert again["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
     assert [row["id"] for row in same] == [row["id"] for row in examples]
 
 
