@@ -1,0 +1,63 @@
+"""How a model is asked to attempt, judge and improve stepwise solutions, and how its replies are read.
+
+The demo models are trained on these strings, TriPosT's teacher and student are asked with them.
+
+    attempt      question                               --> Step 1: ...
+    feedback     question, attempt                      --> ... Step 3 is wrong: "9 * 5 = 46". 9 * 5 = 45.
+    improvement  question, attempt up to the wrong      --> Step 3: ...
+                 step, the verdict on it
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipelines.stepwise.base import Feedback, split_lines
+
+ATTEMPT_INSTRUCTION = "Solve this step by step."
+FEEDBACK_INSTRUCTION = "Find the first wrong step."
+IMPROVEMENT_INSTRUCTION = "Correct this from the wrong step on."
+
+ALL_RIGHT = "All steps are right."
+MISSING = "missing"  # stands for the quote where a step is not there
+VERDICT = re.compile(
+    r'^Step (?P<step>\d{1,4}) is (?:wrong: "(?P<quote>.*?)"|missing)\. (?P<reason>.*)\.$', re.MULTILINE
+)
+
+
+def attempt_prompt(question: str) -> str:
+    """User content that asks for a numbered rationale."""
+    return f"{ATTEMPT_INSTRUCTION}\n\nQuestion: {question}"
+
+
+def feedback_prompt(question: str, attempt: str) -> str:
+    """User content that asks for the first wrong step."""
+    return f"{FEEDBACK_INSTRUCTION}\n\nQuestion: {question}\n\n{attempt}"
+
+
+def improvement_prompt(question: str, attempt: str, feedback: Feedback) -> str:
+    """User content that asks for the steps from the wrong one on; shows the attempt up to that step."""
+    shown = "\n".join(split_lines(attempt)[: feedback.step])
+    return f"{IMPROVEMENT_INSTRUCTION}\n\nQuestion: {question}\n\n{shown}\n\n{verdict(feedback)}"
+
+
+def feedback_reply(attempt: str, feedback: Feedback) -> str:
+    """Feedback in words: one line for every step up to the first wrong one."""
+    judged = len(split_lines(attempt)) if feedback.step is None else feedback.step - 1
+    return "\n".join([*(f"Step {step} is right." for step in range(1, judged + 1)), verdict(feedback)])
+
+
+def verdict(feedback: Feedback) -> str:
+    """The closing line of feedback."""
+    if feedback.step is None:
+        return ALL_RIGHT
+    fault = f'wrong: "{feedback.quote}"' if feedback.quote else MISSING
+    return f"Step {feedback.step} is {fault}. {feedback.reason}."
+
+
+def read_feedback(text: str) -> Feedback | None:
+    """The verdict in a reply, whatever else it says; None if there is none."""
+    found = VERDICT.search(text)
+    if found:
+        return Feedback(int(found["step"]), found["quote"] or "", found["reason"])
+    return Feedback() if ALL_RIGHT in text else None

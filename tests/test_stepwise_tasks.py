@@ -1,0 +1,169 @@
+"""What holds for every stepwise task: gold rationales, planted errors found at their step, improvement from there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from actors.errors import UsageError
+from pipelines.answers import parse_answer
+from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion, split_lines
+from pipelines.stepwise.prompts import feedback_reply, read_feedback
+from pipelines.stepwise.table import TASKS, stepwise_task
+
+LEVELS = [(name, level) for name, task in TASKS.items() for level in task.seen + task.unseen]
+KINDS = [(name, kind) for name, task in TASKS.items() for kind in task.kinds]
+GARBAGE = (
+    "",
+    "42",
+    "Step 1:",
+    "Step 1: )(",
+    "Step 0: a",
+    "Step 1: Therefore, the answer is .",
+    "\x00",
+    "Step 1: 9**9**9",
+)
+
+
+@pytest.mark.parametrize(("name", "level"), LEVELS)
+def test_gold_rationales_are_right_and_end_in_the_answer(name: str, level: int) -> None:
+    task, rng = TASKS[name], Random(f"{name}/{level}")
+    for _ in range(20):
+        item = task.generate(level, rng)
+        assert task.feedback(item.question, item.rationale) == Feedback()
+        assert item.rationale.endswith(f"Therefore, the answer is {item.answer}.")
+        stated = parse_answer(item.rationale, task.answer_kind)
+        assert stated and task.same_answer(stated, item.answer)
+
+
+@pytest.mark.parametrize(("name", "level"), LEVELS)
+def test_the_same_seed_gives_the_same_question(name: str, level: int) -> None:
+    assert TASKS[name].generate(level, Random(7)) == TASKS[name].generate(level, Random(7))
+
+
+def test_harder_levels_take_more_steps() -> None:
+    for task in TASKS.values():
+        rng = Random(task.name)
+        lengths = [
+            sum(len(split_lines(task.generate(level, rng).rationale)) for _ in range(20))
+            for level in task.seen + task.unseen
+        ]
+        assert lengths == sorted(set(lengths)), task.name
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_a_planted_error_is_found_at_its_step_and_nothing_before_it_is_blamed(name: str, kind: str) -> None:
+    task, rng = TASKS[name], Random(f"{name}/{kind}")
+    planted = Counter[int]()
+    while planted.total() < 60:
+        item = task.generate(rng.choice((1, 2, 3)), rng)
+        try:
+            attempt, step = task.plant(item.question, item.rationale, kind, rng)
+        except CannotPlant:
+            continue
+        gold, spoilt = split_lines(item.rationale), split_lines(attempt)
+        assert gold[: step - 1] == spoilt[: step - 1] and gold[step - 1] != spoilt[step - 1]
+        found = task.feedback(item.question, attempt)
+        assert found.step == step and found.reason
+        assert found.quote and found.quote in spoilt[step - 1]
+        planted[step] += 1
+    assert kind == "answer" or name == "date_understanding" or len(planted) > 1  # not always the same step
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_has_five_kinds_of_errors_and_rejects_others(name: str) -> None:
+    task = TASKS[name]
+    assert len(set(task.kinds)) >= 5
+    item = task.generate(1, Random(0))
+    with pytest.raises(UsageError, match="no error of kind 'typo'"):
+        task.plant(item.question, item.rationale, "typo", Random(0))
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_improvement_keeps_what_was_right_and_ends_right(name: str, kind: str) -> None:
+    task, rng = TASKS[name], Random(f"improve/{name}/{kind}")
+    improved_ones = 0
+    while improved_ones < 20:
+        item = task.generate(rng.choice(task.seen), rng)
+        try:
+            attempt, step = task.plant(item.question, item.rationale, kind, rng)
+        except CannotPlant:
+            continue
+        feedback = task.feedback(item.question, attempt)
+        improved = task.improve(item.question, attempt, feedback)
+        assert split_lines(improved)[: step - 1] == split_lines(attempt)[: step - 1]
+        assert task.feedback(item.question, improved).correct
+        assert improved.endswith(f"Therefore, the answer is {item.answer}.")
+        improved_ones += 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_right_attempt_is_not_changed(name: str) -> None:
+    task = TASKS[name]
+    item = task.generate(1, Random(3))
+    assert task.improve(item.question, item.rationale, Feedback()) == item.rationale
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("attempt", GARBAGE)
+def test_garbage_is_wrong_at_its_first_step(name: str, attempt: str) -> None:
+    task = TASKS[name]
+    item = task.generate(1, Random(1))
+    feedback = task.feedback(item.question, attempt)
+    assert feedback.step == 1
+    assert task.feedback(item.question, task.improve(item.question, attempt, feedback)).correct
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_form_of_an_attempt_is_judged(name: str) -> None:
+    task = TASKS[name]
+    item = task.generate(2, Random(5))
+    lines = split_lines(item.rationale)
+    last = len(lines)
+    assert task.feedback(item.question, "\n".join(lines[:-1])) == Feedback(last, "", "The answer is missing")
+    assert task.feedback(item.question, f"{item.rationale}\nStep {last + 1}: {lines[0][8:]}").step == last + 1
+    assert task.feedback(item.question, "\n".join([*lines[:1], *lines[2:]])).step == 2
+    assert task.feedback(item.question, "\n\n".join([*lines[:-1], lines[-1].partition(": ")[2]])).correct
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_another_question_needs_a_gold_answer_and_feedback_then_does_not_give_it_away(name: str) -> None:
+    task = TASKS[name]
+    question = "What is the capital of France?\nOptions:\n(A) Rome\n(B) Paris"
+    gold = {"numeric": "24", "text": "ant bee", "choice": "(B)"}[task.answer_kind]
+    wrong = {"numeric": "25", "text": "bee ant", "choice": "(A)"}[task.answer_kind]
+    attempt = "Step 1: Whatever.\nStep 2: Therefore, the answer is {}."
+    with pytest.raises(UnreadableQuestion, match=name):
+        task.feedback(question, attempt.format(gold))
+    assert task.feedback(question, attempt.format(gold), gold).correct
+    assert task.feedback(question, attempt.format(wrong), gold) == Feedback(2, wrong, "The answer is wrong")
+    assert task.feedback(question, "Step 1: Whatever.", gold) == Feedback(2, "", "The answer is missing")
+    assert task.feedback(question, "", gold) == Feedback(1, "", "The answer is missing")
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_feedback_in_words_reads_back(name: str, kind: str) -> None:
+    task, rng = TASKS[name], Random(f"words/{name}/{kind}")
+    for _ in range(10):
+        item = task.generate(1, rng)
+        try:
+            attempt, _ = task.plant(item.question, item.rationale, kind, rng)
+        except CannotPlant:
+            continue
+        feedback = task.feedback(item.question, attempt)
+        assert read_feedback(feedback_reply(attempt, feedback)) == feedback
+    assert read_feedback(feedback_reply(item.rationale, Feedback())) == Feedback()
+
+
+def test_what_is_no_verdict_reads_as_none() -> None:
+    assert read_feedback("Step 3 is a nice step.") is None
+    assert read_feedback("Step 2 is missing. The answer is missing.") == Feedback(2, "", "The answer is missing")
+
+
+def test_an_unknown_task_or_level_is_one_line() -> None:
+    with pytest.raises(UsageError, match="no stepwise task 'chess'; there are multistep_arithmetic, "):
+        stepwise_task("chess")
+    with pytest.raises(UsageError, match="level 9; there are"):
+        stepwise_task("word_sorting").generate(9, Random(0))
