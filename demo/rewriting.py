@@ -19,7 +19,7 @@ from pipelines import rebase_prompts
 
 EXAMPLES = 3
 MAX_QUANTITIES = 3
-READING_WEIGHT = 0.1  # loss weight of the prompt: its examples resemble each other, and copying is learned from that
+READING_WEIGHT = 0.2  # loss weight of the prompt: its examples resemble each other, and copying is learned from that
 KEYS = ("input", "reasoning", "output")
 REFUSAL = {"input": "", "reasoning": "The row has no quantities to use.", "output": ""}
 STEP = re.compile(r"(\d+) ([+-]) (\d+) = (\d+)\.")
