@@ -85,12 +85,17 @@ def feedback_check(examples: Sequence[Example], completions: Sequence[str]) -> l
 
 
 def right_step(key: Critique, found: Feedback | None) -> bool:
-    """Whether feedback agrees with the scripted one in the step, and its quote stands in that step."""
-    if found is None or found.step != key.feedback.step:
+    """Whether feedback agrees with the scripted one: in the step, and with a quote from it that overlaps.
+
+    TriPosT takes two quotes for the same if one contains the other (2310.13522, released code).
+    """
+    gold = key.feedback
+    if found is None or found.step != gold.step:
         return False
     if found.step is None:
         return True
-    return bool(found.quote) and found.quote in split_lines(key.attempt)[found.step - 1]
+    quoted = bool(found.quote) and found.quote in split_lines(key.attempt)[found.step - 1]
+    return quoted and (found.quote in gold.quote or gold.quote in found.quote)
 
 
 def improvement_check(examples: Sequence[Example], completions: Sequence[str]) -> list[bool]:
