@@ -164,13 +164,14 @@ def _product(first: Fraction, operator: str, second: Fraction) -> list[str]:
     text = _text(first, "*", second)
     if second.numerator == 1 and second.denominator in (2, 4):
         return [f"{text} = {equation}" for equation in _quotient(first, "/", Fraction(second.denominator))]
+    at_once = not first * second or _is_power_of_ten(first) or _is_power_of_ten(second)
+    if at_once or not _is_exact(first) or not _is_exact(second):
+        return [f"{text} = {written(first * second)}"]
     parts = places(second)
     if len(parts) > 1 and len(places(first)) > 1:
         if len(places(first)) < len(parts):
             first, parts = second, places(first)
         return [f"{text} = " + " + ".join(_text(first, "*", part) for part in parts), *_partial_products(first, parts)]
-    if not first * second or _is_power_of_ten(first) or _is_power_of_ten(second):
-        return [f"{text} = {written(first * second)}"]
     products = [place * second for place in places(first)] if len(parts) == 1 else [first * part for part in parts]
     return [" = ".join([text, *_summed(products)])]
 
@@ -185,6 +186,11 @@ def _partial_products(factor: Fraction, parts: list[Fraction]) -> list[str]:
     return equations
 
 
+def _is_exact(value: Fraction) -> bool:
+    """Whether the written form is the value itself, not rounded."""
+    return Fraction(written(value)) == value
+
+
 def _is_power_of_ten(value: Fraction) -> bool:
     return value > 0 and value == Fraction(10) ** round(math.log10(value))
 
@@ -193,6 +199,8 @@ def _quotient(first: Fraction, operator: str, second: Fraction) -> list[str]:
     """Long division after cancelling zeros: ``672 / 12 = 50 + 72 / 12 = 50 + 6 = 56``."""
     sides = [_text(first, operator, second)]
     quotient = _value(first, operator, second)
+    if not _is_exact(second):
+        return [f"{sides[0]} = {written(quotient)}"]
     scale = Fraction(1)
     while (second * scale).denominator > 1:
         scale *= 10
