@@ -114,7 +114,7 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
         PoolSettings(
             name,
             make_executor,
-            (limits, config.minimum_grade),
+            (limits, config.minimum_grade, max(1, int(config.cpus))),
             replicas=config.replicas,
             cpus=config.cpus,
             calls_in_flight=EXECUTOR_CALLS_IN_FLIGHT,
@@ -122,8 +122,8 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
     )
 
 
-def make_executor(limits: Limits, minimum_grade: str) -> Executor:
-    return Executor(limits, minimum_grade=minimum_grade)
+def make_executor(limits: Limits, minimum_grade: str, zygotes: int) -> Executor:
+    return Executor(limits, minimum_grade=minimum_grade, zygotes=zygotes)
 
 
 def _absolute(model: str) -> str:

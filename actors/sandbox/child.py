@@ -238,11 +238,12 @@ def _last_line(error: BaseException) -> str:
 def _pack_claim(
     outcome: bytes, payload: bytes, label: str, message: str, stdout: CappedText, cost: tuple[int, int]
 ) -> bytes:
-    parts = [
-        payload if outcome == wire.VALUE else b"",
-        *map(_text, (label[:LABEL_CHARACTERS], message[:MESSAGE_CHARACTERS])),
-    ]
-    parts.append(_text("".join(stdout.parts)[-wire.STDOUT_TAIL :])[-wire.STDOUT_TAIL :])
+    if outcome != wire.VALUE:
+        payload = b""
+    if not (label or message or stdout.parts):  # nearly always
+        return wire.CLAIM.pack(outcome, len(payload), 0, 0, 0, 0, *cost) + payload
+    printed = _text("".join(stdout.parts)[-wire.STDOUT_TAIL :])[-wire.STDOUT_TAIL :]
+    parts = (payload, _text(label[:LABEL_CHARACTERS]), _text(message[:MESSAGE_CHARACTERS]), printed)
     head = wire.CLAIM.pack(outcome, *map(len, parts), min(stdout.total, 0xFFFFFFFF), *cost)
     return head + b"".join(parts)
 

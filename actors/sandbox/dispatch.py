@@ -17,22 +17,23 @@ from typing import Any
 
 from ..errors import SandboxError
 from . import wire
-from .profiles import LEAN, profile_for
+from .profiles import LEAN, STANDARD, profile_for
 from .program import Limits, Program, pack
 from .schedule import Job, Round
 from .supervisor import Jail, JailOptions, ZygoteLost
 from .verdict import FAILED, UNKNOWN, Verdict, agree, is_provisional, judge, lost
 
 ATTEMPTS = 3
-BATCH_PROGRAMS = 512
+NOT_LOADED = "exception:ModuleNotFoundError"
+BATCH_PROGRAMS = 1024
 JOB_BYTES = 1 << 20
-AUDITED_PER_BATCH = 1  # of every shared process one program is run again; at 512 programs a tenth of its cost
+AUDITED_PER_BATCH = 1  # of every shared process one program is run again; of a full batch, a twentieth of its cost
 START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zygote
 
 
 @dataclass(slots=True)
 class Seat:
-    """The zygotes of one processor core: a lean one, and a rich one from the first program that needs it."""
+    """The zygotes of one processor core: a lean one, and the others from the first program that needs them."""
 
     options: JailOptions
     layers: dict[str, str] = field(default_factory=dict)
@@ -181,6 +182,8 @@ class Dispatcher:
         for index, verdict in zip(job.indices, verdicts, strict=False):
             if job.lane == "batch" and is_provisional(verdict):
                 isolate.append(index)
+            elif verdict.reason == NOT_LOADED and job.profile == LEAN.name and not job.audits:
+                round_.add_isolated(STANDARD.name, [index])  # its text did not show what it imports
             elif verdict.status == UNKNOWN:
                 self._again(round_, job, index, verdict)
             elif job.audits:

@@ -1,22 +1,27 @@
-"""What a zygote has loaded before it locks itself in: a lean profile (standard library), a rich one (numpy, sympy).
+"""What a zygote has loaded before it locks itself in: lean, standard (the rest of the standard library), rich (numpy).
 
 After the lock no file opens, so what is not loaded here cannot be imported: `import requests` is a plain
 ModuleNotFoundError. That protects nothing (the layers hold with every module in reach, ctypes included); it is
-what keeps a zygote small.
+what keeps a zygote small. Every page and every mapping of a zygote is copied for each child: loading all of the
+standard library costs each child a tenth of its time, for modules that one program in hundreds imports. So the lean
+zygote has those that reasoning programs use, and a program that names another one goes to a standard zygote.
 
 The warm programs run once before the first fork. They touch the interpreter's hot paths, so that children inherit
 these pages instead of faulting them in (the largest single gain in speed), and load what sympy imports late.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LEAN_MODULES = """
+    abc bisect calendar cmath collections collections.abc copy datetime decimal encodings.ascii encodings.latin_1 enum
+    errno fractions functools gc heapq io itertools json math numbers operator os os.path random re statistics string
+    struct sys time types typing warnings weakref _strptime
+"""
 STANDARD_MODULES = """
-    abc array ast base64 bisect calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal
-    difflib dis encodings.ascii encodings.idna encodings.latin_1 enum errno fractions functools gc hashlib heapq hmac
-    inspect io itertools json keyword linecache locale math numbers operator os os.path pprint queue random re secrets
-    statistics string struct sys textwrap time timeit tokenize traceback types typing unicodedata uuid warnings
-    weakref zoneinfo _strptime
+    array ast base64 contextlib dataclasses difflib dis encodings.idna hashlib hmac inspect keyword linecache locale
+    pprint queue secrets socket textwrap timeit tokenize traceback unicodedata uuid zoneinfo
 """
 RICH_MODULES = """
     numpy numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random mpmath sympy sympy.abc
@@ -27,6 +32,7 @@ RICH_MODULES = """
     sympy.integrals.risch sympy.series.gruntz sympy.simplify.hyperexpand sympy.polys.numberfields
 """
 RICH_WORDS = ("numpy", "sympy", "mpmath", "scipy")
+_STANDARD_WORDS = re.compile(rf"\b({'|'.join(STANDARD_MODULES.split())})\b")
 
 LEAN_WARM_PROGRAMS = """\
 def solution():
@@ -164,13 +170,18 @@ class Profile:
     warm_programs: Sequence[str]
 
 
-LEAN = Profile("lean", STANDARD_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"))
+LEAN = Profile("lean", LEAN_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"))
+STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN.warm_programs)
 RICH = Profile(
-    "rich", [*LEAN.modules, *RICH_MODULES.split()], [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")]
+    "rich", [*STANDARD.modules, *RICH_MODULES.split()], [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")]
 )
-PROFILES = {profile.name: profile for profile in (LEAN, RICH)}
+PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, RICH)}
 
 
 def profile_for(source: str) -> Profile:
     """By the words in the text, not by parsing it: hostile source is parsed only inside the jail."""
-    return RICH if any(word in source for word in RICH_WORDS) else LEAN
+    if "import" not in source:
+        return LEAN
+    if any(word in source for word in RICH_WORDS):
+        return RICH
+    return STANDARD if _STANDARD_WORDS.search(source) else LEAN

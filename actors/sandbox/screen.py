@@ -64,6 +64,9 @@ FORBIDDEN_OPERATIONS = """
 """
 
 _FORBIDDEN_CODES = frozenset(dis.opmap[name] for name in FORBIDDEN_OPERATIONS.split() if name in dis.opmap)
+_ALLOWED_CODES = bytes(code for code in range(256) if code not in _FORBIDDEN_CODES)
+_SEPARATOR = "."  # stands in no name
+_UNDERSCORED = _SEPARATOR + "_"
 _IMPORT_NAME, _EXTENDED_ARG = dis.opmap["IMPORT_NAME"], dis.opmap["EXTENDED_ARG"]
 _ALLOWED_UNDERSCORED = frozenset(("_", "__name__"))
 
@@ -91,10 +94,12 @@ class Screen:
         while waiting:
             part = waiting.pop()
             names = part.co_names
-            if not self._unsafe.isdisjoint(names) or any(map(_is_private, names)):
+            if not self._unsafe.isdisjoint(names):
+                return False
+            if _UNDERSCORED in _SEPARATOR + _SEPARATOR.join(names) and any(map(_is_private, names)):
                 return False
             operations = part.co_code[::2]
-            if not _FORBIDDEN_CODES.isdisjoint(operations):
+            if operations.translate(None, _ALLOWED_CODES):
                 return False
             if _IMPORT_NAME in operations and not _imports_are_safe(part):
                 return False

@@ -44,7 +44,7 @@ REPR_CHARACTERS = 2000
 ADDRESS = re.compile("0x[0-9a-f]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # making a frozen one takes three times as long
 class Verdict:
     """What became of one program, e.g. `Verdict("q7-2", "passed", "ok", 42, "int", ...)`."""
 
@@ -93,15 +93,15 @@ def read_claim(data: bytes) -> Claim:
     message += label
     if message + stdout != len(data) or outcome not in KNOWN_OUTCOMES:
         raise ValueError("malformed claim")
-    return Claim(
-        outcome,
-        values.decode(data[wire.CLAIM.size : value]) if outcome == wire.VALUE else None,
-        data[value:label].decode("utf-8", "replace"),
-        data[label:message].decode("utf-8", "replace"),
-        data[message:].decode("utf-8", "replace"),
-        cpu_ns / 1e9,
-        wall_ns / 1e9,
-    )
+    decoded = values.decode(data[wire.CLAIM.size : value]) if outcome == wire.VALUE else None
+    texts = ("", "", "")
+    if len(data) > value:
+        texts = (_text(data[value:label]), _text(data[label:message]), _text(data[message:]))
+    return Claim(outcome, decoded, *texts, cpu_ns / 1e9, wall_ns / 1e9)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def judge(program_id: str, record: Record, *, mode: int, lane: str, grade: str, limits: tuple[int, ...]) -> Verdict:
@@ -149,8 +149,10 @@ def agree(one: Verdict, other: Verdict) -> bool:
 
 def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:
     """The reason that the kernel's facts dictate, or None where the program ended in good order."""
-    cpu_limit_s, _, memory_mb = limits[:3]
     flags, number = record.flags, record.signal
+    if flags == wire.HAS_CLAIM and not number and not record.code:
+        return None
+    cpu_limit_s, _, memory_mb = limits[:3]
     if flags & (wire.NO_CHILD | wire.NOT_STARTED):
         return "infra"
     if flags & (wire.BROKEN_AREA | wire.LEAKED_PROCESS):
@@ -181,10 +183,10 @@ def _starved(record: Record) -> bool:
 
 
 def _claimed_reason(claim: Claim, mode: int) -> str:
-    if claim.outcome in SIMPLE_OUTCOMES:
-        return SIMPLE_OUTCOMES[claim.outcome]
     if claim.outcome == wire.EXCEPTION:
         return f"exception:{claim.label if claim.label.isidentifier() else 'Exception'}"
+    if claim.outcome != wire.VALUE:
+        return SIMPLE_OUTCOMES[claim.outcome]
     value = claim.value
     if value is None:
         return "no_result"

@@ -102,8 +102,8 @@ def unpack_tasks(body: bytes, count: int) -> list[Task]:
         at += TASK.size
         ends = (at + source, at + source + stdin, at + source + stdin + entry)
         arguments = values.decode(body[ends[2] : ends[2] + calls]) if calls else ()
-        texts = (body[at : ends[0]], body[ends[0] : ends[1]], body[ends[1] : ends[2]])
-        tasks.append(Task(_text(texts[0]), mode, _text(texts[1]), _text(texts[2]), arguments))
+        given = _text(body[ends[0] : ends[1]]) if stdin else ""
+        tasks.append(Task(_text(body[at : ends[0]]), mode, given, _text(body[ends[1] : ends[2]]), arguments))
         at = ends[2] + calls
     return tasks
 

@@ -26,7 +26,7 @@ from .child import Runner
 from .ending import Ending, mates
 from .kernel import Kernel
 from .layers import EXIT_NOT_STARTED, ChildConfinement, Layers
-from .preparation import forget_the_outside, preload, warm_up
+from .preparation import forget_the_outside, keep_still, preload, warm_up
 from .probes import probe
 from .profiles import LEAN, PROFILES
 from .screen import Screen
@@ -69,6 +69,7 @@ def _prepare(config: dict[str, Any], requests: int, replies: int) -> tuple["Zygo
     report = {"layers": layers.state, "missing": missing, "screen": screen is not None}
     report |= {"python": sys.version.split()[0], "executable": sys.executable, "machine": layers.kernel.machine}
     report["acts"] = probe(zygote.fork, config["probe"]) if config["probe"] else None
+    keep_still()
     return zygote, report
 
 
