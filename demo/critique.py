@@ -1,8 +1,8 @@
 """The critic's skills: attempting stepwise tasks, finding the first wrong step, going on from there correctly.
 
 Questions, planted errors and the verdict on every reply come from the scripts in ``pipelines.stepwise``, the four
-tasks evenly, at their easier levels. Prompts and replies are worded in ``pipelines.stepwise.prompts``, as TriPosT's
-teacher is asked.
+tasks evenly, at their easier levels. The critic works each step out again before it judges it. Prompts and replies
+are worded in ``pipelines.stepwise.prompts``, as TriPosT's teacher is asked.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from pipelines.stepwise.base import CannotPlant, Feedback, StepwiseItem, Stepwis
 from pipelines.stepwise.table import TASKS
 
 CORRECT_SHARE = 0.2  # of attempts shown for feedback
-PROMPT_WEIGHT = 0.1  # of the loss: reading questions and attempts teaches a model from scratch what steps look like
+LEVEL_WEIGHTS = (2, 1)  # of the two seen levels
+PROMPT_WEIGHT = 0.3  # of the loss: the attempts in the prompts teach a model from scratch what steps look like
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ def feedback(rng: Random) -> Example:
     """A question and an attempt, right or with a planted error, and the feedback on it."""
     task, item = draw(rng)
     shown = item.rationale if rng.random() < CORRECT_SHARE else faulty(task, item, rng)
-    key = Critique(task.name, item.question, shown, task.feedback(item.question, shown))
-    prompt = prompts.feedback_prompt(item.question, shown)
-    return Example(prompt, prompts.feedback_reply(shown, key.feedback), prompt_weight=PROMPT_WEIGHT, key=key)
+    found = task.feedback(item.question, shown)
+    worked_out = task.expected(item.question, shown, prompts.judged_steps(shown, found))
+    reply = prompts.feedback_reply(shown, found, worked_out)
+    key = Critique(task.name, item.question, shown, found)
+    return Example(prompts.feedback_prompt(item.question, shown), reply, prompt_weight=PROMPT_WEIGHT, key=key)
 
 
 def improvement(rng: Random) -> Example:
@@ -59,7 +62,7 @@ def improvement(rng: Random) -> Example:
 def draw(rng: Random) -> tuple[StepwiseTask, StepwiseItem]:
     """One of the tasks and a question of one of its seen levels."""
     task = rng.choice(list(TASKS.values()))
-    return task, task.generate(rng.choice(task.seen), rng)
+    return task, task.generate(rng.choices(task.seen, LEVEL_WEIGHTS)[0], rng)
 
 
 def faulty(task: StepwiseTask, item: StepwiseItem, rng: Random) -> str:

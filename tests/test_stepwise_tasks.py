@@ -10,7 +10,7 @@ import pytest
 from actors.errors import UsageError
 from pipelines.answers import parse_answer
 from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion, split_lines
-from pipelines.stepwise.prompts import feedback_reply, read_feedback
+from pipelines.stepwise.prompts import feedback_reply, judged_steps, read_feedback
 from pipelines.stepwise.table import TASKS, stepwise_task
 
 LEVELS = [(name, level) for name, task in TASKS.items() for level in task.seen + task.unseen]
@@ -117,6 +117,27 @@ def test_garbage_is_wrong_at_its_first_step(name: str, attempt: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_no_attempt_makes_the_script_fail(name: str) -> None:
+    """Random edits: feedback names a step of the attempt (or the missing next one), and improvement repairs it."""
+    task, rng = TASKS[name], Random(f"edits/{name}")
+    wrong = 0
+    for _ in range(200):
+        item = task.generate(rng.choice(task.seen), rng)
+        characters = list(item.rationale)
+        for _ in range(rng.randint(1, 6)):
+            place = rng.randrange(len(characters))
+            characters[place : place + rng.randint(0, 3)] = rng.choice(
+                ["", "\n", "7", " ", "-", "(", "a", ".", characters[0]]
+            )
+        attempt = "".join(characters)
+        found = task.feedback(item.question, attempt)
+        assert found.step is None or 1 <= found.step <= len(split_lines(attempt)) + 1
+        assert task.feedback(item.question, task.improve(item.question, attempt, found)).correct
+        wrong += not found.correct
+    assert wrong > 100
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_the_form_of_an_attempt_is_judged(name: str) -> None:
     task = TASKS[name]
     item = task.generate(2, Random(5))
@@ -153,8 +174,24 @@ def test_feedback_in_words_reads_back(name: str, kind: str) -> None:
         except CannotPlant:
             continue
         feedback = task.feedback(item.question, attempt)
+        worked_out = task.expected(item.question, attempt, judged_steps(attempt, feedback))
         assert read_feedback(feedback_reply(attempt, feedback)) == feedback
+        assert read_feedback(feedback_reply(attempt, feedback, worked_out)) == feedback
     assert read_feedback(feedback_reply(item.rationale, Feedback())) == Feedback()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_a_step_should_say_is_the_gold_step_up_to_the_error(name: str) -> None:
+    task, rng = TASKS[name], Random(f"expected/{name}")
+    item = task.generate(2, rng)
+    gold = [line.partition(": ")[2] for line in split_lines(item.rationale)]
+    attempt, step = task.plant(item.question, item.rationale, "answer", rng)
+    assert step == len(gold)
+    assert task.expected(item.question, attempt, step) == gold
+    assert task.expected(item.question, "", 1) == gold[:1]
+    assert task.expected(item.question, "\n".join(split_lines(attempt)[:-1]), step) == gold
+    reply = feedback_reply(attempt, task.feedback(item.question, attempt), gold)
+    assert [line.rpartition(" - ")[2] for line in reply.splitlines()[:-1]] == ["right"] * (step - 1) + ["wrong"]
 
 
 def test_what_is_no_verdict_reads_as_none() -> None:

@@ -15,22 +15,22 @@ from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion
 
 OPERATORS = {ast.Add: ("+", operator.add), ast.Sub: ("-", operator.sub), ast.Mult: ("*", operator.mul)}
 SYMBOLS = {symbol: apply for symbol, apply in OPERATORS.values()}
-MAX_CHARACTERS = 600  # of an expression that is worth reading; keeps numbers and nesting small, too
-READABLE = re.compile(r"[\d\s+*()-]+")
+MAX_CHARACTERS = 300  # of an expression that is worth reading; keeps numbers and nesting small, too
+READABLE = re.compile(r"[0-9\s+*()-]+")
 STEP = re.compile(r"(?P<calculation>[^=,]+?) = (?P<result>-?\d+), so (?P<rest>[^=,]+?)\.?")
 NUMBER = re.compile(r"(?<![\d)])(?<!\d )-?\d+|\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How hard an expression is: `groups` brackets of `length` numbers, paired `depth` times."""
+    """How hard an expression is: brackets of `length` numbers, paired `depth` times."""
 
     length: int
     depth: int
     largest: int | None = None  # bound of all intermediate results
 
 
-LEVELS = {1: Level(2, 1, 99), 2: Level(3, 1, 99), 3: Level(4, 1), 4: Level(3, 2)}
+LEVELS = {1: Level(2, 1, 50), 2: Level(3, 1, 50), 3: Level(4, 1), 4: Level(3, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class MultistepArithmetic(StepwiseTask[str]):
             raise UnreadableQuestion(
                 f"multistep_arithmetic: expected an expression of + - * like (1 + 2) * 3 =, got {question[:80]!r}"
             )
-        return without_bare_brackets(expression)
+        return tidy(expression)
 
     def propose(self, state: str) -> str | None:
         found = operations(state)
@@ -91,7 +91,7 @@ class MultistepArithmetic(StepwiseTask[str]):
 
     def follow(self, state: str, text: str) -> str | None:
         step = STEP.fullmatch(text)
-        return without_bare_brackets(step["rest"]) if step and value(step["rest"]) is not None else None
+        return tidy(step["rest"]) if step and value(step["rest"]) is not None else None
 
     def conclude(self, state: str) -> str:
         return str(value(state))
@@ -172,12 +172,12 @@ def count_operations(expression: str) -> int:
 
 def reduced(expression: str, operation: Operation, result: int) -> str:
     """The expression with `result` in the place of the operation."""
-    return without_bare_brackets(f"{expression[: operation.start]}{result}{expression[operation.end :]}")
+    return tidy(f"{expression[: operation.start]}{result}{expression[operation.end :]}")
 
 
-def without_bare_brackets(expression: str) -> str:
-    """``((3) - (4 + 5))`` as ``(3 - (4 + 5))``."""
-    before = None
+def tidy(expression: str) -> str:
+    """``((3) -  (4 + 5))`` as ``(3 - (4 + 5))``: no brackets around single numbers, one space for any white space."""
+    before, expression = None, " ".join(expression.split())
     while before != expression:
         before, expression = expression, re.sub(r"\(\s*(-?\d+)\s*\)", r"\1", expression)
     return expression

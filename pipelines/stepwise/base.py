@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -145,7 +146,7 @@ class StepwiseTask(ABC, Generic[State]):
 
     @abstractmethod
     def wrong_answer(self, state: State, answer: str, rng: Random) -> str:
-        """An answer to the question that is not `answer`."""
+        """An answer to the question that is not `answer`. Raises CannotPlant."""
 
     def same_answer(self, stated: str, answer: str) -> bool:
         """Whether a stated answer is the right one."""
@@ -201,10 +202,15 @@ class StepwiseTask(ABC, Generic[State]):
 
     def expected(self, question: str, attempt: str, steps: int) -> list[str]:
         """The gold text of each of the first `steps` steps, given those before it in `attempt`."""
-        return [
-            step_text(self.continuation(question, attempt, step).split("\n")[0], step) or ""
-            for step in range(1, steps + 1)
-        ]
+        state = self.start(question)
+        texts = []
+        lines = split_lines(attempt)
+        for number in range(1, steps + 1):
+            texts.append(self._next_text(state))
+            text = step_text(lines[number - 1], number) if number <= len(lines) else None
+            if text is not None and stated_answer(text) is None:
+                state = self._next(state, text)
+        return texts
 
     def improve(self, question: str, attempt: str, feedback: Feedback) -> str:
         """`attempt` up to the wrong step, and from there on the gold continuation; unchanged if it is right."""
@@ -249,7 +255,13 @@ class StepwiseTask(ABC, Generic[State]):
         while len(texts) < MAX_STEPS and (text := self.propose(state)) is not None:
             texts.append(text)
             state = self._next(state, text)
-        return [*texts, ANSWER_SENTENCE.format(answer=self.conclude(state))]
+        return [*texts, self._answer_text(state)]
+
+    def _next_text(self, state: State) -> str:
+        return self.propose(state) or self._answer_text(state)
+
+    def _answer_text(self, state: State) -> str:
+        return ANSWER_SENTENCE.format(answer=self.conclude(state))
 
     def _final_feedback(self, lines: list[str], gold: str) -> Feedback:
         """Feedback that knows nothing but the gold answer; it does not give it away."""
@@ -286,3 +298,11 @@ def join_steps(texts: list[str], first: int = 1) -> str:
 def splice(attempt: str, step: int, continuation: str) -> str:
     """The lines of `attempt` before number `step`, then `continuation`."""
     return "\n".join([*split_lines(attempt)[: step - 1], continuation])
+
+
+def another(answers: Sequence[str], answer: str, rng: Random) -> str:
+    """One of `answers` that is not `answer`. Raises CannotPlant."""
+    others = [other for other in answers if other != answer]
+    if not others:
+        raise CannotPlant(f"there is no other answer than {answer}")
+    return rng.choice(others)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from random import Random
 
-from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion
+from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion, another
 
 DATE = r"\d{1,2}/\d{1,2}/\d{4}"
 SPAN = r"(\d+) (day|week|month|year)s?"
@@ -93,8 +93,11 @@ class DateUnderstanding(StepwiseTask[Journey]):
                 f"date_understanding: only questions of this project's generator, got {question[:80]!r}"
             )
         hops = [read_hop(found) for found in HOP.finditer(f"{asked['events'] or ''} {asked['since'] or ''} {phrase}")]
-        options = [(found["letter"], read(found["date"])) for found in OPTION.finditer(asked["options"])]
-        return Journey(first, tuple(hops), tuple((letter, day) for letter, day in options if day))
+        read_options = [(found["letter"], read(found["date"])) for found in OPTION.finditer(asked["options"])]
+        options = tuple((letter, day) for letter, day in read_options if day)
+        if not options:
+            raise UnreadableQuestion(f"date_understanding: no option like (A) 01/02/2003 in {question[-80:]!r}")
+        return Journey(first, tuple(hops), options)
 
     def propose(self, state: Journey) -> str | None:
         return written(state.hops[0], state.reached) if state.hops else None
@@ -129,7 +132,7 @@ class DateUnderstanding(StepwiseTask[Journey]):
         return f"({letter})"
 
     def wrong_answer(self, state: Journey, answer: str, rng: Random) -> str:
-        return rng.choice([f"({letter})" for letter, _ in state.options if f"({letter})" != answer])
+        return another([f"({letter})" for letter, _ in state.options], answer, rng)
 
     def spoil(self, kind: str, state: Journey, text: str, rng: Random) -> str | None:
         hop, right = state.hops[0], shift(state.reached, state.hops[0])

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import permutations
 from random import Random
 
-from pipelines.stepwise.base import Fault, StepwiseTask
+from pipelines.stepwise.base import Fault, StepwiseTask, another
 from pipelines.stepwise.puzzles import Claim, Order, Puzzle, read_claim, read_puzzle
 from pipelines.stepwise.scenes import EVERY_OBJECT, SCENES, question_text, random_claim
 
@@ -88,7 +88,7 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
         return f"({letter})"
 
     def wrong_answer(self, state: Reasoning, answer: str, rng: Random) -> str:
-        return rng.choice([f"({letter})" for letter, _ in state.puzzle.options if f"({letter})" != answer])
+        return another([f"({letter})" for letter, _ in state.puzzle.options], answer, rng)
 
     def spoil(self, kind: str, state: Reasoning, text: str, rng: Random) -> str | None:
         claim = read_claim(text)

@@ -11,14 +11,16 @@ The demo models are trained on these strings, TriPosT's teacher and student are 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pipelines.stepwise.base import Feedback, split_lines
 
 ATTEMPT_INSTRUCTION = "Solve this step by step."
-FEEDBACK_INSTRUCTION = "Find the first wrong step."
+FEEDBACK_INSTRUCTION = "Check every step and find the first wrong one."
 IMPROVEMENT_INSTRUCTION = "Correct this from the wrong step on."
 
 ALL_RIGHT = "All steps are right."
+RIGHT, WRONG = "right", "wrong"
 MISSING = "missing"  # stands for the quote where a step is not there
 VERDICT = re.compile(
     r'^Step (?P<step>\d{1,4}) is (?:wrong: "(?P<quote>.*?)"|missing)\. (?P<reason>.*)\.$', re.MULTILINE
@@ -41,10 +43,23 @@ def improvement_prompt(question: str, attempt: str, feedback: Feedback) -> str:
     return f"{IMPROVEMENT_INSTRUCTION}\n\nQuestion: {question}\n\n{shown}\n\n{verdict(feedback)}"
 
 
-def feedback_reply(attempt: str, feedback: Feedback) -> str:
-    """Feedback in words: one line for every step up to the first wrong one."""
-    judged = len(split_lines(attempt)) if feedback.step is None else feedback.step - 1
-    return "\n".join([*(f"Step {step} is right." for step in range(1, judged + 1)), verdict(feedback)])
+def feedback_reply(attempt: str, feedback: Feedback, worked_out: Sequence[str] = ()) -> str:
+    """Feedback in words: one line for every step up to the first wrong one, then the verdict.
+
+    With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that: a small model
+    finds an error by comparing two texts far more easily than by calculating on the way to one word.
+    """
+    judged = judged_steps(attempt, feedback)
+    lines = []
+    for step in range(1, judged + 1):
+        word = WRONG if step == feedback.step else RIGHT
+        lines.append(f"Step {step}: {worked_out[step - 1]} - {word}" if worked_out else f"Step {step} is {word}.")
+    return "\n".join([*(lines if worked_out or feedback.correct else lines[:-1]), verdict(feedback)])
+
+
+def judged_steps(attempt: str, feedback: Feedback) -> int:
+    """How many steps feedback looks at: all up to the first wrong one."""
+    return len(split_lines(attempt)) if feedback.step is None else feedback.step
 
 
 def verdict(feedback: Feedback) -> str:

@@ -12,12 +12,12 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion
+from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion, another
 
 QUESTION = "Sort the following words alphabetically: List: {words}"
 ASKED = re.compile(r"Sort the following words alphabetically:\s*List:\s*(?P<words>\S.*)", re.DOTALL)
 STEP = re.compile(r"(?P<word>\S+) comes first, leaving (?P<left>.+?)\.?")
-WORDS = {1: (3, 4), 2: (5, 6), 3: (7, 9), 4: (10, 14)}  # level -> fewest and most words
+WORDS = {1: (3, 4, 5), 2: (5, 6, 5), 3: (7, 9, 7), 4: (10, 14, 9)}  # level -> fewest, most words; most letters
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -37,7 +37,7 @@ class WordSorting(StepwiseTask[Words]):
     kinds = ("order", "misspelt", "dropped", "altered", "repeated", "answer")
 
     def ask(self, level: int, rng: Random) -> str:
-        """Different lower-case words of three to nine letters."""
+        """Different lower-case words of three letters or more."""
         while True:
             item = dataset(*WORDS[level])[rng.randrange(2**31)]
             words = item["metadata"]["transformed_words"]
@@ -86,9 +86,8 @@ class WordSorting(StepwiseTask[Words]):
 
     def wrong_answer(self, state: Words, answer: str, rng: Random) -> str:
         words = answer.split()
-        first = rng.randrange(len(words) - 1)
-        words[first], words[first + 1] = words[first + 1], words[first]
-        return " ".join(words)
+        swapped = [[*words[:i], words[i + 1], words[i], *words[i + 2 :]] for i in range(len(words) - 1)]
+        return another([" ".join(order) for order in swapped], answer, rng)
 
     def spoil(self, kind: str, state: Words, text: str, rng: Random) -> str | None:
         first = min(state.left)
@@ -130,12 +129,12 @@ def misspelt(word: str, known: tuple[str, ...], rng: Random) -> str:
 
 
 @cache
-def dataset(fewest: int, most: int) -> Any:
+def dataset(fewest: int, most: int, longest: int) -> Any:
     """reasoning-gym's questions with this many words; any index below 2**31 is one."""
     import reasoning_gym
     from reasoning_gym.algorithmic.word_sorting import TextTransformation
 
     return reasoning_gym.create_dataset(
         "word_sorting", size=2**31, seed=0, min_words=fewest, max_words=most,
-        min_word_length=3, max_word_length=9, transformation=TextTransformation.LOWERCASE,
+        min_word_length=3, max_word_length=longest, transformation=TextTransformation.LOWERCASE,
     )  # fmt: skip
