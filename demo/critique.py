@@ -11,7 +11,8 @@ from random import Random
 
 from demo.skill import Example
 from pipelines.stepwise import prompts
-from pipelines.stepwise.base import CannotPlant, Feedback, StepwiseItem, StepwiseTask, splice, split_lines
+from pipelines.stepwise.base import CannotPlant, Feedback, StepwiseItem, StepwiseTask
+from pipelines.stepwise.steps import splice, split_lines
 from pipelines.stepwise.table import TASKS
 
 CORRECT_SHARE = 0.2  # of attempts shown for feedback

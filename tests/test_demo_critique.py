@@ -11,7 +11,8 @@ import pytest
 from demo import critique
 from demo.skill import Check, Example
 from pipelines.stepwise import prompts
-from pipelines.stepwise.base import Feedback, split_lines
+from pipelines.stepwise.base import Feedback
+from pipelines.stepwise.steps import split_lines
 from pipelines.stepwise.table import TASKS
 
 SKILLS: list[tuple[Callable[[Random], Example], Check]] = [

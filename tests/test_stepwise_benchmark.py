@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from pipelines.stepwise.base import UnreadableQuestion, split_lines
+from pipelines.stepwise.base import UnreadableQuestion
+from pipelines.stepwise.steps import split_lines
 from pipelines.stepwise.table import TASKS
 
 DATA = os.environ.get("RAYDISTILL_DATA")

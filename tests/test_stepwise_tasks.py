@@ -9,8 +9,9 @@ import pytest
 
 from actors.errors import UsageError
 from pipelines.answers import parse_answer
-from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion, split_lines
+from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion
 from pipelines.stepwise.prompts import feedback_reply, judged_steps, read_feedback
+from pipelines.stepwise.steps import split_lines
 from pipelines.stepwise.table import TASKS, stepwise_task
 
 LEVELS = [(name, level) for name, task in TASKS.items() for level in task.seen + task.unseen]

@@ -12,7 +12,6 @@ A step is right if what it says is true, not only if it is the step that the gol
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,12 +20,17 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from actors.errors import UsageError
 from pipelines.answers import Kind, compare
+from pipelines.stepwise.steps import (
+    ANSWER_SENTENCE,
+    MAX_STEPS,
+    join_steps,
+    splice,
+    split_lines,
+    stated_answer,
+    step_text,
+)
 
-ANSWER_SENTENCE = "Therefore, the answer is {answer}."
-ANSWER_STEP = re.compile(r"Therefore, the answer is (?P<answer>.+?)\.?")
-HEADED_LINE = re.compile(r"Step (?P<number>\d{1,4}): ?(?P<text>.*)")
 ANSWER_KIND = "answer"  # the planted error that every task has: right steps, wrong answer
-MAX_STEPS = 200  # far beyond any gold rationale; an attempt may be anything
 
 State = TypeVar("State")
 
@@ -269,35 +273,6 @@ class StepwiseTask(ABC, Generic[State]):
         if stated is None:
             return Feedback(len(lines) + 1, "", "The answer is missing")
         return Feedback() if self.same_answer(stated, gold) else Feedback(len(lines), stated, "The answer is wrong")
-
-
-def split_lines(attempt: str) -> list[str]:
-    """The lines of an attempt without empty ones, at most MAX_STEPS of them."""
-    return [line for line in map(str.strip, attempt.splitlines()) if line][:MAX_STEPS]
-
-
-def step_text(line: str, number: int) -> str | None:
-    """What stands behind ``Step number: ``; None without that head. The answer sentence may stand alone."""
-    headed = HEADED_LINE.fullmatch(line)
-    if headed:
-        return headed["text"] if int(headed["number"]) == number else None
-    return line if ANSWER_STEP.fullmatch(line) else None
-
-
-def stated_answer(text: str) -> str | None:
-    """The answer of an answer step; None if the step is another one."""
-    found = ANSWER_STEP.fullmatch(text)
-    return found["answer"] if found else None
-
-
-def join_steps(texts: list[str], first: int = 1) -> str:
-    """Steps as numbered lines, the first with number `first`."""
-    return "\n".join(f"Step {number}: {text}" for number, text in enumerate(texts, first))
-
-
-def splice(attempt: str, step: int, continuation: str) -> str:
-    """The lines of `attempt` before number `step`, then `continuation`."""
-    return "\n".join([*split_lines(attempt)[: step - 1], continuation])
 
 
 def another(answers: Sequence[str], answer: str, rng: Random) -> str:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipelines.stepwise.base import Feedback, split_lines
+from pipelines.stepwise.base import Feedback
+from pipelines.stepwise.steps import split_lines
 
 ATTEMPT_INSTRUCTION = "Solve this step by step."
 FEEDBACK_INSTRUCTION = "Check every step and find the first wrong one."
@@ -46,8 +47,8 @@ def improvement_prompt(question: str, attempt: str, feedback: Feedback) -> str:
 def feedback_reply(attempt: str, feedback: Feedback, worked_out: Sequence[str] = ()) -> str:
     """Feedback in words: one line for every step up to the first wrong one, then the verdict.
 
-    With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that: a small model
-    finds an error by comparing two texts far more easily than by calculating on the way to one word.
+    With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that: the calculation
+    then stands in the open, and what is left to do is to compare two texts.
     """
     judged = judged_steps(attempt, feedback)
     lines = []
