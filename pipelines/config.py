@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -141,6 +141,27 @@ class Evaluation(Strict):
     max_tokens: int = Field(512, ge=1)
 
 
+FaultName = Literal["undefined_name", "use_before_assignment", "syntax", "wrong_type", "index_out_of_range"]
+
+
+class Refine(Strict):
+    """PaD 1.6: the student also learns to repair programs, those with injected faults and its own failing ones."""
+
+    faults: tuple[FaultName, ...] = Field(get_args(FaultName), min_length=1, description="kinds that are injected")
+    faults_per_program: int = Field(1, ge=0, description="kinds drawn per verified program; the paper has 3")
+    own_samples: int = Field(0, ge=0, description="of a first student, per training question, to learn from failures")
+    own_temperature: float = Field(1.0, ge=0)
+    max_own: int = Field(2, ge=1, description="own failing programs learned from, per question")
+    repairs: int = Field(1, ge=0, description="at most, of a program that fails to run, in evaluation and service")
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _kinds(self) -> Refine:
+        if self.faults_per_program > len(set(self.faults)):
+            raise ValueError(f"faults_per_program is above the {len(set(self.faults))} kinds in faults")
+        return self
+
+
 class PaD(Strict):
     """Program-aided distillation (arXiv 2305.13888), or its chain-of-thought baseline (`target: rationale`)."""
 
@@ -151,6 +172,13 @@ class PaD(Strict):
     shots: int = Field(4, ge=0, le=4, description="demonstrations of a context that are shown")
     max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
     filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
+    refine: Refine | None = Field(None, description="train on repairing programs as a second task")
+
+    @model_validator(mode="after")
+    def _repairs_programs(self) -> PaD:
+        if self.refine and not (self.filter and self.target == "program"):
+            raise ValueError("refine needs verified programs: target program, filter true")
+        return self
 
 
 class Run(Strict):

@@ -27,6 +27,8 @@ class Score:
     average: float | None = None  # pass@1, mean over samples, then over questions
     majority: float | None = None
     pass_at_n: float | None = None
+    executable: float | None = None  # greedy samples that gave a value, right or wrong
+    before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -49,6 +51,7 @@ def score(greedy: Outcomes, sampled: Outcomes = (), *, samples: int, temperature
         samples=samples,
         temperature=temperature,
         grader=grader,
+        executable=_mean([bool(values[0]) for statuses, values in greedy if statuses[0] != "unknown"]),
     )
     known = [_known(*outcome) for outcome in sampled]
     known = [question for question in known if question]

@@ -25,12 +25,14 @@ from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
-from pipelines.config import Engine, Run, SamplingConfig, Train
+from pipelines.config import Engine, Refine, Run, SamplingConfig, Train
 from pipelines.engines import model_identity
 from pipelines.evaluate import Score, score
 from pipelines.example_store import export_chat, read_examples, write_examples
 from pipelines.progress import bar
 from pipelines.records import content_hash
+from pipelines.refine import Outcomes, add_repairs, repair_outcomes
+from pipelines.repair import repairs_of
 from pipelines.synthesis import Pass
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.train import RESOURCES, TrainResult, train
@@ -47,6 +49,7 @@ class Runner:
         self.config = config
         self.work = Workplace(config, console)
         self.started = time.monotonic()
+        self.loaded: LoadedQuestions | None = None
         self.held_out: LoadedQuestions | None = None
         self.report = report.empty(config)
 
@@ -59,6 +62,7 @@ class Runner:
             kept = [question for question in loaded.questions if question.id not in held_out]
             overlap = len(loaded.questions) - len(kept)
             loaded = replace(loaded, questions=kept)
+        self.loaded = loaded
         self.report["questions"] = {
             "task": loaded.task.name,
             "used": len(loaded.questions),
@@ -111,15 +115,37 @@ class Runner:
     # Training -------------------------------------------------------------------------------------------------
 
     def train(self, examples: str) -> TrainResult:
-        """Fine-tune the student, after the pools have made room if they must."""
-        config = self.config.train
-        if config is None:
+        """Fine-tune the student on `examples`, and on those of PaD's second task where the recipe asks for them."""
+        if self.config.train is None:
             raise UsageError("train: this configuration has no train section")
         if not self.report["examples"]:
             raise TrainingError(
                 f"no examples to train on: none of {self.report['verification']['programs']:,} samples was verified "
                 f"and selected (reasons: {self.report['verification']['reasons']})"
             )
+        refine = getattr(self.config.recipe, "refine", None)
+        result = self._fit(self._refine(refine, examples) if refine else examples, self.config.train)
+        self._publish(result)
+        names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
+        self.report["training"] = {name: getattr(result, name) for name in names}
+        return result
+
+    def _refine(self, config: Refine, examples: str) -> str:
+        """Add the examples of the second task, those from a first student's failures last."""
+        assert self.loaded is not None and self.config.train is not None
+        student = None
+        if config.own_samples:
+            first = self._fit(examples, self.config.train)
+            student = self._trained(self._model("base"), self.config.train, first.student)
+        folder, summary = add_repairs(self.work, config, examples, self.loaded, student)
+        if "://" not in self.work.root:
+            export_chat(read_examples(folder), self.work.root)
+        self.report |= {"refinement": summary, "examples": summary["examples"]}
+        self.work.say(f"refinement: {summary['examples']:,} examples, repairs among them: {summary['repairs']}")
+        return folder
+
+    def _fit(self, examples: str, config: Train) -> TrainResult:
+        """Train after the pools have made room if they must."""
         learnt = config.model_dump(exclude=set(RESOURCES))
         key = content_hash(Path(examples).name, model_identity(config.student, config.revision), learnt)
         folder = f"{self.work.root}/training/{key}"
@@ -127,16 +153,12 @@ class Runner:
             self.work.make_room(config)
             self.work.say(f"training: {self.report['examples']:,} examples, {config.workers} worker(s)")
         with bar(self.work.console, "training") as shown:
-            result = train(
+            return train(
                 examples,
                 config,
                 folder,
                 on_progress=lambda p: shown.update(p["step"], f"loss {p['loss']:.3f}", total=p["steps"]),
             )
-        self._publish(result)
-        names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
-        self.report["training"] = {name: getattr(result, name) for name in names}
-        return result
 
     def _publish(self, result: TrainResult) -> None:
         """The student of this configuration under its plain name."""
@@ -170,40 +192,52 @@ class Runner:
             draws.append(SamplingConfig(n=config.n, temperature=config.temperature, max_tokens=config.max_tokens))
         plans = [self.work.plan(model, loaded, sampling, student=True) for sampling in draws]
         ids = content_hash(*sorted(question.id for question in loaded.questions))
-        uri = f"{self.work.root}/evaluation/{content_hash([key for _, key in plans], config.n, ids)}.json"
+        repairs = repairs_of(self.config.recipe) if name == "student" else 0
+        uri = f"{self.work.root}/evaluation/{content_hash([key for _, key in plans], config.n, ids, repairs)}.json"
         if done := read_bytes(uri):
             return Score(**json.loads(done))
         outcomes = [self._outcomes(name, plan, loaded, model) for plan, _ in plans]
-        measured = score(
-            *outcomes,
-            samples=config.n,
-            temperature=config.temperature if config.n > 1 else 0.0,
-            grader=f"{loaded.task.name} ({loaded.task.grader})",
-        )
+        described: dict[str, Any] = {
+            "samples": config.n,
+            "temperature": config.temperature if config.n > 1 else 0.0,
+            "grader": f"{loaded.task.name} ({loaded.task.grader})",
+        }
+        measured = score(*(outcome.values() for outcome in outcomes), **described)
+        if repairs:
+            before = {"accuracy": measured.accuracy, "executable": measured.executable or 0.0}
+            repaired = [
+                repair_outcomes(self.work, plan, loaded, outcome, model, repairs)
+                for (plan, _), outcome in zip(plans, outcomes, strict=True)
+            ]
+            measured = score(*(outcome.values() for outcome in repaired), **described)
+            measured = replace(measured, before_repairs=before)
         if not measured.unknown:
             report.write_json(uri, measured.to_json())
         return measured
 
-    def _outcomes(self, name: str, plan: Pass, loaded: LoadedQuestions, model: Engine) -> list[Any]:
+    def _outcomes(self, name: str, plan: Pass, loaded: LoadedQuestions, model: Engine) -> Outcomes:
         drawn = "greedy" if plan.asking.n == 1 else f"n={plan.asking.n}, T={plan.asking.sampling.temperature:g}"
         result = self.work.run(f"evaluating {name} ({drawn})", plan, loaded.questions, model, keep_outcomes=True)
-        return list(result.outcomes.values())
+        return result.outcomes
 
     def _model(self, name: str) -> Engine:
         """The engine settings for the base, the student or the teacher; the teacher's with another model."""
-        teacher = Engine(**self.config.teacher.model_dump(include=set(Engine.model_fields)))
-        train = self.config.train
         if name == "teacher":
-            return teacher
-        if train is None:
+            return Engine(**self.config.teacher.model_dump(include=set(Engine.model_fields)))
+        if self.config.train is None:
             raise UsageError(f"evaluation.models: {name} needs a train section")
-        base = teacher.model_copy(update={"engine": "vllm", "model": train.student, "revision": train.revision})
-        return base if name == "base" else self._student(base, train)
-
-    def _student(self, base: Engine, train: Train) -> Engine:
+        base = self._model("teacher").model_copy(
+            update={"engine": "vllm", "model": self.config.train.student, "revision": self.config.train.revision}
+        )
+        if name == "base":
+            return base
         folder = f"{self.work.root}/student"
         if "://" not in folder and not Path(folder).is_dir():
             raise UsageError(f"no student in {self.work.root} yet: run `raydistill train` or `raydistill run` first")
+        return self._trained(base, self.config.train, folder)
+
+    def _trained(self, base: Engine, train: Train, folder: str) -> Engine:
+        """The engine settings for the base with what training has left in `folder`."""
         if train.lora:
             return base.model_copy(update={"adapter": folder, "max_lora_rank": train.lora.rank})
         return base.model_copy(update={"model": folder, "revision": None})

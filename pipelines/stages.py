@@ -17,12 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.engine import Completion, Request, Sampling
+from actors.engine import Completion, Request
 from actors.executor import Program
 from actors.pool import PoolClient
 from actors.segments import SegmentWriter, read_segment, resolve
-from pipelines.recipe import Prompt, Recipe
-from pipelines.records import Question, Sample, content_hash
+from pipelines.asking import Asking, Completer
+from pipelines.recipe import Recipe
+from pipelines.records import Question, Sample
 from pipelines.schemas import completion_schema, generated_schema, outcome_schema, verdict_schema, verified_schema
 from pipelines.tasks.base import Task
 
@@ -30,50 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEGMENTS_IN_MEMORY = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What a pass asks: whose prompt, how many samples, drawn how.
-
-    A round draws n samples of each of `prompts_per_round` prompts, which take turns; so later rounds bring other
-    contexts, and after as many turns the next n samples of the same. The samples of all rounds so far are wanted.
-    """
-
-    recipe: Recipe
-    sampling: Sampling
-    n: int
-    seed: int
-    rounds: int = 1
-    prompts_per_round: int | None = None  # None: all
-    purpose: str = ""  # what the engine's ledger books the tokens on
-    adapter: str | None = None  # LoRA adapter of the model that is asked
-    student: bool = False  # ask as the student is asked, not as the teacher
-
-    def prompts(self, question: Question) -> list[Prompt]:
-        return [self.recipe.student_prompt(question)] if self.student else list(self.recipe.prompts(question))
-
-    def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
-        """Each prompt with the indices of the samples that are wanted of it."""
-        prompts = self.prompts(question)
-        turns = self.rounds * (self.prompts_per_round or len(prompts))
-        return [(p, range(self.n * len(range(place, turns, len(prompts))))) for place, p in enumerate(prompts)]
-
-    def sample_ids(self, question: Question) -> list[str]:
-        return [f"{question.id}/{prompt.context}/{i}" for prompt, indices in self.wanted(question) for i in indices]
-
-    def request(self, question: Question, prompt: Prompt, indices: tuple[int, ...]) -> Request:
-        """The request for these samples. Seeds of different prompts are far apart: sample i takes the first plus i."""
-        return Request(
-            id=f"{question.id}/{prompt.context}",
-            prompt=prompt.messages,
-            sampling=self.sampling,
-            indices=indices,
-            seed=int(content_hash(self.seed, question.id, prompt.context, length=12), 16),
-            adapter=self.adapter,
-            key=question.text,
-            purpose=self.purpose,
-        )
 
 
 class StoredRows:
@@ -106,7 +63,7 @@ def to_question(row: dict[str, Any]) -> Question:
 class Generate:
     """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
 
-    def __init__(self, asking: Asking, engines: PoolClient, folder: str) -> None:
+    def __init__(self, asking: Asking, engines: Completer, folder: str) -> None:
         self._asking, self._engines = asking, engines
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows()

@@ -23,8 +23,9 @@ from typing import Any
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
 from actors.segments import list_segments, read_segment, resolve
+from pipelines.asking import Asking, Completer
 from pipelines.records import Question
-from pipelines.stages import Asking, Budget, Generate, Select, Verify
+from pipelines.stages import Budget, Generate, Select, Verify
 from pipelines.tasks.base import Task
 
 QUESTIONS_PER_BLOCK = 64
@@ -115,7 +116,7 @@ class Stored:
 def run_pass(
     plan: Pass,
     questions: Sequence[Question],
-    engines: PoolClient,
+    engines: Completer,
     executors: PoolClient,
     *,
     start_engines: Callable[[], None],
@@ -148,7 +149,7 @@ def run_pass(
 
 
 def _round(
-    plan: Pass, asking: Asking, questions: Any, engines: PoolClient, executors: PoolClient
+    plan: Pass, asking: Asking, questions: Any, engines: Completer, executors: PoolClient
 ) -> Iterator[dict[str, Any]]:
     """One round of a pass: the outcome of every question."""
     from ray.data import ActorPoolStrategy

@@ -13,14 +13,15 @@ from rich.console import Console
 
 from actors.engine import Sampling
 from pipelines import cluster
+from pipelines.asking import Asking, Completer
 from pipelines.config import Engine, Run, SamplingConfig, Train
 from pipelines.engines import Engines, model_identity
 from pipelines.progress import bar
+from pipelines.recipe import Recipe
 from pipelines.recipes import make_recipe
 from pipelines.records import Question, content_hash
-from pipelines.stages import Asking
 from pipelines.synthesis import Pass, PassResult, run_pass
-from pipelines.tasks import LoadedQuestions
+from pipelines.tasks import LoadedQuestions, Task
 
 
 class Workplace:
@@ -40,19 +41,24 @@ class Workplace:
             self.console.print(text)
 
     def plan(
-        self, model: Engine, loaded: LoadedQuestions, sampling: SamplingConfig, *, student: bool = False
+        self,
+        model: Engine,
+        loaded: LoadedQuestions,
+        sampling: SamplingConfig,
+        *,
+        student: bool = False,
+        recipe: Recipe | None = None,
     ) -> tuple[Pass, str]:
-        """The pass that asks `model`, and the key of its verdicts."""
-        probe = Question("", "{question}", "")
-        prompts = [self.recipe.student_prompt(probe)] if student else self.recipe.prompts(probe)
+        """The pass that asks `model` as `recipe` does (default: the run's), and the key of its verdicts."""
+        recipe, probe = recipe or self.recipe, Question("", "{question}", "")
+        prompts = [recipe.student_prompt(probe)] if student else recipe.prompts(probe)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
         keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
         key = content_hash(identity, model.dtype, keyed, drawn)
-        limits = self.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
-        verdicts = content_hash(key, self.recipe.executes and limits, loaded.task.name, loaded.task.grader)
+        verdicts = self.verdicts_key(key, loaded.task, recipe)
         asking = Asking(
-            recipe=self.recipe,
+            recipe=recipe,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
             n=sampling.n,
             prompts_per_round=sampling.contexts_per_round,
@@ -73,24 +79,37 @@ class Workplace:
         )
         return made, verdicts
 
+    def verdicts_key(self, completions: str, task: Task, recipe: Recipe) -> str:
+        """The key of the verdicts on the completions of a key."""
+        limits = self.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
+        return content_hash(completions, recipe.executes and limits, task.name, task.grader)
+
     def run(
-        self, title: str, plan: Pass, questions: Sequence[Question], model: Engine, *, keep_outcomes: bool = False
+        self,
+        title: str,
+        plan: Pass,
+        questions: Sequence[Question],
+        model: Engine | Completer,
+        *,
+        keep_outcomes: bool = False,
     ) -> PassResult:
-        """Run a pass with the engines it needs: none when every completion is stored."""
+        """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them."""
 
         def start_engines() -> None:
+            if not isinstance(model, Engine):
+                return
             if not self.engines.runs(model):
                 self.say(f"{title}: starting engine for {model.model} ...")
             self.engines.use(model)
 
         cluster.connect(self.config.cpus)
-        if self.recipe.executes:
+        if plan.asking.recipe.executes:
             self.executors.start()
         with bar(self.console, title, len(questions)) as shown:
             return run_pass(
                 plan,
                 questions,
-                self.engines.client,
+                self.engines.client if isinstance(model, Engine) else model,
                 self.executors.client,
                 start_engines=start_engines,
                 keep_outcomes=keep_outcomes,

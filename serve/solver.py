@@ -1,12 +1,14 @@
-"""Solving one question: ask the student, run its programs, let their values vote.
+"""Solving one question: ask the student, run its programs, let it repair what fails, let their values vote.
 
     question --student_prompt--> n completions --extract--> programs --execute--> attempts --elect--> answer
+                                      ^------ repair prompt (if trained for it) ----- failed
 
 Nothing here knows of HTTP or Ray: the model and the sandbox are two functions that are handed in.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pipelines.answers import canonical, parse_answer
 from pipelines.recipe import Recipe
 from pipelines.recipes import make_recipe
 from pipelines.records import Question
+from pipelines.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
 from pipelines.tasks.base import as_text
 from serve.schema import SolveAnswer, SolveRequest
 from serve.student import Student
@@ -57,19 +60,29 @@ class Attempt:
     output: str = ""
     message: str = ""
 
+    @property
+    def repairable(self) -> bool:
+        """Whether a program failed to run, so that there is feedback to repair it by."""
+        return self.status == "failed" and self.program is not None and self.reason not in NOT_REPAIRABLE
+
 
 class Solver:
-    """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run."""
+    """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run.
+
+    A student that was trained to repair gets each of its programs that fails to run back, with the interpreter's
+    last line, up to as many times as its recipe says; every repair is run.
+    """
 
     def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
         self._student, self._ask, self._execute = student, ask, execute
         self._recipe: Recipe = make_recipe(student.recipe)
+        self._repairs = repairs_of(student.recipe) if execute else 0
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
         prompt = self._recipe.student_prompt(Question("", request.question, ""))
         drawn = await self._ask(prompt.messages, request)
-        attempts = await self._judge(drawn.replies)
+        attempts, repairs = await self._repaired(await self._judge(drawn.replies), request)
         elected = elect(attempts)
         if elected.status == "unknown":
             raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
@@ -85,9 +98,28 @@ class Solver:
             completion=elected.reply.text,
             n=len(attempts),
             votes=count_votes(attempts),
-            prompt_tokens=drawn.prompt_tokens,
-            completion_tokens=drawn.completion_tokens,
+            prompt_tokens=sum(asked.prompt_tokens for asked in (drawn, *repairs)),
+            completion_tokens=sum(asked.completion_tokens for asked in (drawn, *repairs)),
         )
+
+    async def _repaired(self, attempts: list[Attempt], request: SolveRequest) -> tuple[list[Attempt], list[Replies]]:
+        """The attempts with repairs in the places of those that failed to run, and all replies that this took."""
+        asked: list[Replies] = []
+        one = request.model_copy(update={"n": 1, "temperature": request.effective_temperature})
+        for _ in range(self._repairs):
+            broken = [place for place, attempt in enumerate(attempts) if attempt.repairable]
+            if not broken:
+                break
+            drawn = await asyncio.gather(*(self._ask_repair(attempts[place], one) for place in broken))
+            tried = await self._judge([replies.replies[0] for replies in drawn])
+            asked += drawn
+            for place, attempt in zip(broken, tried, strict=True):
+                attempts[place] = attempt
+        return attempts, asked
+
+    async def _ask_repair(self, broken: Attempt, request: SolveRequest) -> Replies:
+        said = feedback(broken.reason, broken.message)
+        return await self._ask(repair_messages(request.question, broken.program or "", said), request)
 
     async def _judge(self, replies: Sequence[Reply]) -> list[Attempt]:
         outputs = [self._recipe.extract(reply.text) for reply in replies]

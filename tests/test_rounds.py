@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.engine import Sampling
+from pipelines.asking import Asking
 from pipelines.config import PaD, Run
 from pipelines.pad import ProgramAidedDistillation
 from pipelines.recipe import Prompt
 from pipelines.records import Question
 from pipelines.run import Runner
-from pipelines.stages import Asking
 
 FIRST = "def solution():\n    return {i} + {i}"
 SECOND = "def solution():\n    return 2 * {i}"
