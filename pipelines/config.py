@@ -28,6 +28,7 @@ class Questions(Strict):
     split: str = "train"
     question_column: str = "question"
     answer_column: str = "answer"
+    rationale_column: str | None = Field(None, description="of a table: worked solutions, for recipe.source gold")
     grader: Literal["auto", "numeric", "text", "choice"] = "auto"
     size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
     seed: int = 0
@@ -163,16 +164,29 @@ class Refine(Strict):
 
 
 class PaD(Strict):
-    """Program-aided distillation (arXiv 2305.13888), or its chain-of-thought baseline (`target: rationale`)."""
+    """Program-aided distillation (arXiv 2305.13888) and its baselines.
+
+    `target: rationale` is chain of thought, from the teacher or (`source: gold`) from the data set's own worked
+    solutions; `target: answer` with `source: gold` is fine-tuning on the bare labels.
+    """
 
     recipe: Literal["pad"] = "pad"
-    target: Literal["program", "rationale"] = "program"
+    target: Literal["program", "rationale", "answer"] = "program"
+    source: Literal["teacher", "gold"] = Field("teacher", description="gold: learn the data set's own solutions")
     prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
     contexts: tuple[str, ...] = Field((), description="each question is asked once per context (PaD 1.2), not `prompt`")
     shots: int = Field(4, ge=0, le=4, description="demonstrations of a context that are shown")
     max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
     filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
     refine: Refine | None = Field(None, description="train on repairing programs as a second task")
+
+    @model_validator(mode="after")
+    def _source_has_target(self) -> PaD:
+        if self.source == "teacher" and self.target == "answer":
+            raise ValueError("target answer is learned from labels: set source to gold")
+        if self.source == "gold" and self.target == "program":
+            raise ValueError("data sets have no gold programs: give yours as a recorded teacher (teacher.engine)")
+        return self
 
     @model_validator(mode="after")
     def _repairs_programs(self) -> PaD:

@@ -4,8 +4,10 @@ Needs a teacher that writes Python and questions with gold answers. The teacher 
 (section 2.1), once per few-shot context where there are several (augmentation); the executor runs every program,
 and only those whose value equals the label remain, so that syntax errors, run-time errors, time-outs and wrong
 results leave the data by one rule (section 2.2). The student learns question -> program by plain cross-entropy on the
-program (section 2.2, equation 1). `target: rationale` is the chain-of-thought baseline, filtered by final answer;
-`filter: false` is the unfiltered ablation.
+program (section 2.2, equation 1). `filter: false` is the unfiltered ablation.
+
+Baselines: `target: rationale` is chain of thought by the same teacher, filtered by final answer, and with
+`source: gold` by the data set's authors; `target: answer` is fine-tuning on labels alone.
 
 Unlike the released code: values are compared within an explicit tolerance instead of being rounded, programs run in
 a sandbox, duplicates are found by syntax tree, and train and validation sets are split by question.
@@ -13,6 +15,7 @@ a sandbox, duplicates are found by syntax tree, and train and validation sets ar
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -25,9 +28,13 @@ from pipelines.prompts import Context, fence, load_context, render, render_conte
 from pipelines.recipe import Prompt, Selection
 from pipelines.records import Example, Question, Sample, Segment, content_hash
 
+ANSWER_ONLY = "Give only the answer."
+CALCULATOR = re.compile(r"<<[^<>]*>>")
+"""The annotations in GSM8K's solutions: ``48/2 = <<48/2=24>>24``."""
+
 
 class ProgramAidedDistillation:
-    """The recipe of PaD, first half: synthesis, verification by execution, fine-tuning on verified programs."""
+    """The recipe of PaD: synthesis, verification by execution, fine-tuning on verified programs; and its baselines."""
 
     name = "pad"
 
@@ -36,7 +43,9 @@ class ProgramAidedDistillation:
         self.executes = config.target == "program"
 
     def prompts(self, question: Question) -> list[Prompt]:
-        """One prompt per context, or the one of `prompt`; n samples of each are drawn."""
+        """One prompt per context, or the one of `prompt`; n samples of each are drawn. None where gold is learned."""
+        if self.config.source == "gold":
+            return []
         target, shots = self.config.target, self.config.shots
         if not self.config.contexts:
             return [Prompt(f"{target}-{self.config.prompt}", render(self.config.prompt, target, question.text))]
@@ -60,6 +69,8 @@ class ProgramAidedDistillation:
         return named
 
     def student_prompt(self, question: Question) -> Prompt:
+        if self.config.target == "answer":
+            return Prompt("answer", [{"role": "user", "content": f"{ANSWER_ONLY}\n\nQuestion: {question.text}"}])
         return Prompt(self.config.target, render("instruct", self.config.target, question.text))
 
     def extract(self, text: str) -> str | None:
@@ -70,7 +81,9 @@ class ProgramAidedDistillation:
         return len(self.select(question, samples).examples) >= self.config.max_programs
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """At most m distinct verified outputs, in the order of their samples."""
+        """At most m distinct verified outputs, in the order of their samples; or what the data set has."""
+        if self.config.source == "gold":
+            return Selection([self._learn(question, self._gold(question), question.answer, f"{question.id}/gold")])
         dropped: Counter[str] = Counter()
         kept: dict[str, Sample] = {}
         for sample in samples:
@@ -88,15 +101,30 @@ class ProgramAidedDistillation:
         """What two outputs share when they are the same solution."""
         return (canonical_program(output) if self.executes else None) or " ".join(output.split())
 
+    def _gold(self, question: Question) -> str:
+        """The label, or the worked solution ending as rationales do. Raises UsageError where there is none."""
+        if self.config.target == "answer":
+            return question.answer
+        rationale = CALCULATOR.sub("", str(question.meta.get("rationale") or "")).strip()
+        if not rationale:
+            raise UsageError(
+                f"recipe.source gold: no worked solution with the question {question.text[:60]!r}; expected a task "
+                "that has them (gsm8k, reasoning_gym:gsm_symbolic), or a table with questions.rationale_column"
+            )
+        return f"{rationale}\nTherefore, the answer is {question.answer}."
+
     def _example(self, question: Question, sample: Sample) -> Example:
         completion = fence(sample.output) if self.executes else sample.output
+        return self._learn(question, completion, sample.value, sample.id, context=sample.context)
+
+    def _learn(self, question: Question, completion: str, answer: str, source: str, **meta: str) -> Example:
         return Example(
-            id=content_hash(self.name, sample.id, completion),
+            id=content_hash(self.name, source, completion),
             question_id=question.id,
             messages=tuple(self.student_prompt(question).messages),
             completion=(Segment(completion),),
             group=question.id,
-            answer=sample.value,
-            source=sample.id,
-            meta={"context": sample.context},
+            answer=answer,
+            source=source,
+            meta=meta,
         )

@@ -79,7 +79,7 @@ def empty(config: Run) -> dict[str, Any]:
 
 def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> dict[str, Any]:
     """The sections that tell of a pass with the teacher, from its account (`PassResult.to_json`)."""
-    samples, seconds = summary["samples"], summary["wall_s"]
+    samples, seconds = summary["samples"], max(0.01, summary["wall_s"])
     statuses = summary["statuses"]
     return {
         "teacher": {

@@ -33,7 +33,7 @@ from pipelines.progress import bar
 from pipelines.records import content_hash
 from pipelines.refine import Outcomes, add_repairs, repair_outcomes
 from pipelines.repair import repairs_of
-from pipelines.synthesis import Pass
+from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.train import RESOURCES, TrainResult, train
 from pipelines.workplace import Workplace
@@ -101,12 +101,15 @@ class Runner:
 
     def _synthesise(self, plan: Pass, loaded: LoadedQuestions, folder: str) -> dict[str, Any]:
         remove(folder)
-        started = time.monotonic()
-        result = self.work.run("synthesis", plan, loaded.questions, self.config.teacher)
+        started, parts, recipe = time.monotonic(), f"{folder}/parts", self.work.recipe
+        if any(plan.asking.prompts(question) for question in loaded.questions[:1]):
+            result = self.work.run("synthesis", plan, loaded.questions, self.config.teacher)
+            examples = list(read_examples(parts)) if result.examples else []
+        else:  # the recipe learns what the questions come with
+            examples = [e for question in loaded.questions for e in recipe.select(question, []).examples]
+            result = PassResult(questions=len(loaded.questions), examples=len(examples))
         summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
-        parts = f"{folder}/parts"
-        examples = sorted(read_examples(parts), key=lambda example: example.id) if result.examples else []
-        write_examples(examples, folder)
+        write_examples(sorted(examples, key=lambda example: example.id), folder)
         remove(parts)
         if not result.statuses["unknown"]:  # otherwise the next run tries those again
             report.write_json(f"{folder}/summary.json", summary)

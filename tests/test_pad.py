@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from actors.errors import UsageError
-from pipelines.config import PaD
+from pipelines.config import PaD, Run
+from pipelines.example_store import read_examples
 from pipelines.pad import ProgramAidedDistillation
 from pipelines.prompts import context_names, load_context
 from pipelines.records import Question, Sample
+from pipelines.run import Runner
 
 QUESTION = Question("q", "How many legs have 3 cats?", "12")
 
@@ -90,3 +94,55 @@ def test_without_the_filter_wrong_programs_are_learned_and_unknown_ones_are_not(
     ]
     selection = ProgramAidedDistillation(PaD(filter=False)).select(QUESTION, samples)
     assert [example.source for example in selection.examples] == ["q/program-instruct/0"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "completion", "asked"),
+    [
+        ({"target": "answer"}, "12", "Give only the answer.\n\nQuestion: How many legs have 3 cats?"),
+        (
+            {"target": "rationale"},
+            "A cat has 4 legs. 3 * 4 = 12 legs.\nTherefore, the answer is 12.",
+            "Think step by step and end with: Therefore, the answer is X.\n\nQuestion: How many legs have 3 cats?",
+        ),
+    ],
+)
+def test_gold_solutions_are_learned_without_a_teacher(
+    settings: dict[str, str], completion: str, asked: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "gold.jsonl"
+    row = {"question": QUESTION.text, "answer": "12", "worked": "A cat has 4 legs. 3 * 4 = <<3*4=12>>12 legs."}
+    table.write_text(json.dumps(row), encoding="utf-8")
+    config = Run.model_validate(
+        {
+            "run_dir": str(tmp_path / "run"),
+            "questions": {"task": "table", "path": str(table), "rationale_column": "worked"},
+            "teacher": {"model": "not/asked"},
+            "recipe": {"source": "gold", **settings},
+        }
+    )
+    runner = Runner(config)
+    (example,) = read_examples(runner.synthesise(runner.start()))
+    assert example.text == completion and example.messages == ({"role": "user", "content": asked},)
+    assert runner.report["examples"] == 1 and runner.report["teacher"]["generated_tokens"] == 0
+
+
+def test_a_task_without_worked_solutions_is_named() -> None:
+    recipe = ProgramAidedDistillation(PaD(target="rationale", source="gold"))
+    assert recipe.prompts(QUESTION) == []
+    with pytest.raises(UsageError, match="no worked solution with the question 'How many legs"):
+        recipe.select(QUESTION, [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": "answer"}, "set source to gold"),
+        ({"source": "gold"}, "no gold programs"),
+        ({"refine": {}, "filter": False}, "refine needs verified programs"),
+        ({"refine": {"faults": ["syntax"], "faults_per_program": 2}}, "above the 1 kinds"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PaD.model_validate(settings)

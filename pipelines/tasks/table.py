@@ -24,7 +24,8 @@ LISTED_OPTION = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
 def load(config: Questions) -> LoadedQuestions:
     """The questions of a table; `options`: `choices` as above, all others for ``datasets.load_dataset``.
 
-    `meta` carries the row (counted from 1) and, for multiple choice, the options by letter as `choices`.
+    `meta` carries the row (counted from 1), for multiple choice the options by letter as `choices`, and the worked
+    solution as `rationale` where `rationale_column` names one.
     """
     if not config.path:
         raise UsageError("questions.path is missing; task table needs a file or a hub dataset id")
@@ -41,13 +42,21 @@ def _question(config: Questions, row: Row, choices_column: str | None) -> Questi
         raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
     choices = dict(LISTED_OPTION.findall(text))
     if choices_column:
-        choices = _choices(row.field(choices_column), row.where)
-        listed = "\n".join(f"({label}) {option}" for label, option in choices.items())
-        text = f"{text}\nOptions:\n{listed}"
-    return Question.make(config.task, text, answer, row=row.number, **({"choices": choices} if choices else {}))
+        choices = read_choices(row.field(choices_column), row.where)
+        text = with_options(text, choices)
+    meta: dict[str, Any] = {"choices": choices} if choices else {}
+    if config.rationale_column:
+        meta["rationale"] = as_text(row.field(config.rationale_column))
+    return Question.make(config.task, text, answer, row=row.number, **meta)
 
 
-def _choices(value: Any, where: str) -> dict[str, str]:
+def with_options(text: str, choices: Mapping[str, str]) -> str:
+    """The question followed by its options, one line ``(A) ...`` each."""
+    listed = "\n".join(f"({label}) {option}" for label, option in choices.items())
+    return f"{text}\nOptions:\n{listed}"
+
+
+def read_choices(value: Any, where: str) -> dict[str, str]:
     """Options by letter, from ``[{label, text}]``, ``{label: [...], text: [...]}`` or a list of texts."""
     try:
         if isinstance(value, Mapping):
