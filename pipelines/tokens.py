@@ -55,6 +55,7 @@ class Counts:
     too_long: int  # dropped: longer than max_length
     tokens: int  # in the kept examples, prompts included
     trained: int  # of those, with a weight other than 0
+    grouped: int = 0  # examples for consistency training
 
 
 def load_tokenizer(student: str, revision: str | None) -> PreTrainedTokenizerBase:
@@ -169,7 +170,7 @@ def write_tokens(rows: Iterable[Tokens], path: str, *, max_length: int, vocabula
 
     filesystem, target = resolve(path)
     filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-    schema, kept, too_long, tokens, trained = token_schema(), 0, 0, 0, 0
+    schema, kept, too_long, tokens, trained, grouped = token_schema(), 0, 0, 0, 0, 0
     iterator = iter(rows)
     with pq.ParquetWriter(target, schema, filesystem=filesystem) as writer:
         while batch := list(itertools.islice(iterator, BATCH)):
@@ -178,12 +179,13 @@ def write_tokens(rows: Iterable[Tokens], path: str, *, max_length: int, vocabula
                 _check(row, vocabulary)
                 tokens += len(row.ids)
                 trained += sum(weight != 0 for weight in row.weights)
+                grouped += row.group != ""
             columns = {name: [getattr(row, name) for row in fitting] for name in schema.names}
             writer.write_table(pa.Table.from_pydict(columns, schema=schema))
             kept, too_long = kept + len(fitting), too_long + len(batch) - len(fitting)
     if not kept:
         raise TrainingError(f"no example left to train on: all {too_long} are longer than max_length {max_length}")
-    return Counts(kept, too_long, tokens, trained)
+    return Counts(kept, too_long, tokens, trained, grouped)
 
 
 def _check(row: Tokens, vocabulary: int) -> None:

@@ -22,7 +22,8 @@ from pipelines.config import Train
 from pipelines.example_store import examples_digest, read_examples, write_examples
 from pipelines.model_card import model_card
 from pipelines.records import Example
-from pipelines.tokens import Counts, load_tokenizer, stop_token_id, tokenise, write_tokens
+from pipelines.spans import PairCounts, count_pairs
+from pipelines.tokens import Counts, TokenTable, load_tokenizer, stop_token_id, tokenise, write_tokens
 from pipelines.train_cluster import fit
 from pipelines.train_loop import Job
 
@@ -48,7 +49,10 @@ class TrainResult:
     examples: int  # after dropping
     dropped_too_long: int
     wall_s: float  # of the call that finished, start-up included
-    history: dict[str, Any]  # {"loss": [one per step], "validation_loss": [[step, loss], ...]}
+    # {"loss": [one per step], "validation_loss": [[step, loss], ...]}; with pairs, under "consistency" and
+    # "validation_consistency", also [[step, cross-entropy, answer KL, answer agreement], ...]
+    history: dict[str, Any]
+    pairs: dict[str, int] | None = None  # `PairCounts` of consistency training
 
 
 def train(
@@ -80,12 +84,12 @@ def train(
     if finished := read_bytes(f"{output_dir}/result.json"):
         return TrainResult(**json.loads(finished))
 
-    job, counts = _prepare(source, config, output_dir)
+    job, counts, pairs = _prepare(source, config, output_dir)
     recover(output_dir)
     outcome = fit(job, output_dir, on_progress)
     if "error" in outcome:
         raise TrainingError(outcome["error"])
-    return _finish(output_dir, config, counts, Progress(**outcome), started)
+    return _finish(output_dir, config, counts, pairs, Progress(**outcome), started)
 
 
 def _absolute(path: str) -> str:
@@ -106,7 +110,7 @@ def _claim(output_dir: str, config: Train, digest: str) -> None:
         raise UsageError(f"{output_dir} holds another training run ({told}): train into another folder")
 
 
-def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts]:
+def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts, PairCounts | None]:
     """Tokenise and check all examples, before any worker starts."""
     from pipelines.student import vocabulary_size
 
@@ -118,10 +122,28 @@ def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts]:
     rows = tokenise(tokenizer, read_examples(source))
     counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
     job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer))
-    return job, counts
+    return job, counts, _check_pairs(tokens) if counts.grouped else None
 
 
-def _finish(output_dir: str, config: Train, counts: Counts, progress: Progress, started: float) -> TrainResult:
+def _check_pairs(tokens: str) -> PairCounts:
+    """What consistency training has to work with. Raises TrainingError if it would compare nothing at all."""
+    pairs = count_pairs(TokenTable(tokens))
+    if not pairs.with_span:
+        raise TrainingError(
+            f"consistency training has nothing to compare: {pairs.questions} questions have several rationales, and "
+            f"none of their {pairs.pairs} pairs shares a token of the answer; train with one rationale, or sample more"
+        )
+    return pairs
+
+
+def _history(progress: Progress) -> dict[str, Any]:
+    names = ("consistency", "validation_consistency") if progress.consistency else ()
+    return {"loss": progress.losses, "validation_loss": progress.validation} | {n: getattr(progress, n) for n in names}
+
+
+def _finish(
+    output_dir: str, config: Train, counts: Counts, pairs: PairCounts | None, progress: Progress, started: float
+) -> TrainResult:
     """Export the student and write `result.json`, which marks the run as finished."""
     import pyarrow.fs
 
@@ -141,7 +163,8 @@ def _finish(output_dir: str, config: Train, counts: Counts, progress: Progress, 
         examples=counts.kept,
         dropped_too_long=counts.too_long,
         wall_s=round(time.monotonic() - started, 2),
-        history={"loss": progress.losses, "validation_loss": progress.validation},
+        history=_history(progress),
+        pairs=asdict(pairs) if pairs else None,
     )
     filesystem, student = resolve(result.student)
     filesystem.create_dir(student, recursive=True)

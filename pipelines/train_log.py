@@ -10,6 +10,7 @@ from actors.segments import resolve
 
 if TYPE_CHECKING:
     from pipelines.checkpoints import Progress
+    from pipelines.losses import Means
 
 MESSAGE_S = 1.0  # seconds between two progress messages to the driver
 
@@ -44,7 +45,7 @@ class TrainLog:
         self._writer = SummaryWriter(self._local, purge_step=progress.step + 1 if progress.step else None)
         self._board, self._steps, self._sent = board, steps, 0.0
 
-    def step(self, progress: Progress, *, learning_rate: float, grad_norm: float) -> None:
+    def step(self, progress: Progress, means: Means, *, learning_rate: float, grad_norm: float) -> None:
         """Record the optimiser step just taken."""
         values = {
             "loss": progress.losses[-1],
@@ -52,14 +53,17 @@ class TrainLog:
             "grad_norm": grad_norm,
             "tokens_per_s": progress.tokens_per_s,
         }
-        for name, value in values.items():
-            self._writer.add_scalar(f"train/{name}", value, progress.step)
+        self._write("train", values | _components(means), progress.step)
         if time.monotonic() - self._sent >= MESSAGE_S:
             self.send(progress)
 
-    def validation(self, progress: Progress) -> None:
-        """Record the validation loss just measured."""
-        self._writer.add_scalar("validation/loss", progress.latest_validation, progress.step)
+    def validation(self, progress: Progress, means: Means) -> None:
+        """Record the validation just made."""
+        self._write("validation", {"loss": means.loss} | _components(means), progress.step)
+
+    def _write(self, group: str, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def send(self, progress: Progress) -> None:
         """Send a progress message now: {step, steps, loss, validation_loss, tokens, tokens_per_s}."""
@@ -83,3 +87,15 @@ class TrainLog:
         self._writer.flush()
         if self._remote:
             pyarrow.fs.copy_files(self._local, self._path, destination_filesystem=self._filesystem)
+
+
+def _components(means: Means) -> dict[str, float]:
+    """The parts of a consistency loss, unscaled, and their ratio; nothing where there were no pairs."""
+    if not means.pairs:
+        return {}
+    return {
+        "cross_entropy": means.cross_entropy,
+        "answer_kl": means.answer_kl,
+        "answer_kl_per_cross_entropy": means.answer_kl / means.cross_entropy,
+        "answer_agreement": means.agreement,
+    }

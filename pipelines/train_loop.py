@@ -1,7 +1,7 @@
 """What each training worker runs: an ordinary PyTorch loop; four comments mark the lines that are Ray's.
 
-The loop knows no recipe: what is learned, and how strongly, is in the token weights of the rows. A loss over
-several rows (consistency between rationales) belongs in `losses.batch_loss`, which gets whole micro-batches.
+The loop knows no recipe: what is learned, and how strongly, is in the token weights of the rows; which two rows are
+compared, where and how strongly (consistency between rationales) is in them as well.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import TrainingError
-from pipelines.batches import collate, micro_batches, plan, share, split_by_question
+from pipelines.batches import collate, count_shared, in_units, micro_batches, plan, rows_of, share, split_by_question
 from pipelines.checkpoints import Progress, name_of, restore_state, save_state
 from pipelines.config import Train
-from pipelines.losses import batch_loss
+from pipelines.losses import Losses, Means, batch_losses
 from pipelines.student import distribute, export_student, gradients_kept_local, load_student, unwrap
 from pipelines.tokens import TokenTable, load_tokenizer
 from pipelines.train_log import TrainLog
@@ -141,8 +141,10 @@ class Trainer:
         self.output_layer = unwrap(model).get_output_embeddings()
         self.device = self.output_layer.weight.device
         self.bfloat16 = uses_bfloat16(config.precision, self.device)
-        rows, self.held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
-        self.plan = plan(self.lengths, rows, epochs=config.epochs, batch_tokens=config.batch_tokens, seed=config.seed)
+        rows, held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
+        size = {"epochs": config.epochs, "batch_tokens": config.batch_tokens}
+        self.plan = plan(self.lengths, rows, table.groups, **size, seed=config.seed)
+        self.held_out = in_units(held_out, table.groups)
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
         self.budget = min(config.micro_batch_tokens, -(-config.batch_tokens // workers))
 
@@ -153,55 +155,64 @@ class Trainer:
         validated, so that the best one is among those kept.
         """
         config, rate = self.config, learning_rate(self.config, progress.step, len(self.plan))
-        norm = self.step(progress, rate)
+        norm, means = self.step(progress, rate)
         if log:
-            log.step(progress, learning_rate=rate, grad_norm=norm)
+            log.step(progress, means, learning_rate=rate, grad_norm=norm)
         progress.finished = progress.step == len(self.plan)
         save = progress.finished or progress.step % config.save_steps == 0
-        if self.held_out and (save or progress.step % config.eval_steps == 0):
-            save |= progress.add_validation(self.validate())
+        if len(self.held_out) and (save or progress.step % config.eval_steps == 0):
+            means = self.validate()
+            save |= progress.add_validation(means.loss)
+            note(progress.validation_consistency, progress.step, means)
             if config.early_stopping_patience is not None and progress.stale >= config.early_stopping_patience:
                 progress.finished = save = True
             if log:
-                log.validation(progress)
+                log.validation(progress, means)
         if log and progress.finished:
             log.send(progress)
         return save
 
-    def step(self, progress: Progress, rate: float) -> float:
-        """One optimiser step; returns the gradient's norm before clipping.
+    def step(self, progress: Progress, rate: float) -> tuple[float, Means]:
+        """One optimiser step; returns the gradient's norm before clipping, and the step's means.
 
-        Each micro-batch adds ``sum w CE / trained tokens of the whole step``; DDP and FSDP average gradients over
-        workers, hence the factor `world`. Random numbers are seeded by step and micro-batch, not by worker.
+        Each micro-batch adds ``sum w CE / trained tokens of the whole step`` and, with pairs, ``sum alpha KL / pairs
+        of the whole step``; DDP and FSDP average gradients over workers, hence the factor `world`. Random numbers
+        are seeded by step and micro-batch, not by worker.
         """
         import torch
 
-        start, rows = time.perf_counter(), self.plan[progress.step]
-        count = int(self.trained[rows].sum())
-        pieces = share(micro_batches(rows, self.lengths, self.budget), self.rank, self.world)
-        total = torch.zeros((), device=self.device)
+        start, units = time.perf_counter(), self.plan[progress.step]
+        trained, pairs = self.count(units)
+        pieces = share(micro_batches(units, self.lengths, self.budget), self.rank, self.world)
+        total = torch.zeros(4, device=self.device)
         for place, (number, piece) in enumerate(pieces):
             torch.manual_seed(hash((self.config.seed, progress.step, number)) & (2**63 - 1))
             with gradients_kept_local(self.model, place < len(pieces) - 1):
-                loss = self.loss(piece) / count
-                (loss * self.world).backward()
-            total += loss.detach()
+                terms = self.losses(piece).over(trained, pairs)
+                ((terms[0] + terms[1]) * self.world).backward()
+            total += terms.detach()
         norm = self.update(rate)
-        progress.losses.append(self.sum_over_workers(total))
+        means = Means(pairs, *self.sum_over_workers(total))
+        progress.losses.append(means.loss)
         progress.step += 1
-        progress.tokens += int(self.lengths[rows].sum())
+        note(progress.consistency, progress.step, means)
+        progress.tokens += int(self.lengths[rows_of(units)].sum())
         progress.train_s += time.perf_counter() - start
-        if not math.isfinite(progress.losses[-1]):
-            raise TrainingError(f"the loss is {progress.losses[-1]} at step {progress.step}: lower learning_rate")
-        return norm
+        if not math.isfinite(means.loss):
+            raise TrainingError(f"the loss is {means.loss} at step {progress.step}: lower learning_rate")
+        return norm, means
 
-    def loss(self, piece: np.ndarray) -> torch.Tensor:
-        """Summed loss of one micro-batch, in the configured precision."""
+    def count(self, units: np.ndarray) -> tuple[int, int]:
+        """Trained tokens of `units`, and pairs among them whose answers share tokens."""
+        return int(self.trained[rows_of(units)].sum()), count_shared(self.table, units)
+
+    def losses(self, piece: np.ndarray) -> Losses:
+        """Sums over one micro-batch, in the configured precision."""
         import torch
 
         batch = collate(self.table, piece).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return batch_loss(self.model, self.output_layer, batch)
+            return batch_losses(self.model, self.output_layer, batch)
 
     def update(self, rate: float) -> float:
         """Clip the accumulated gradients by their global norm, apply them at `rate`, and clear them."""
@@ -216,23 +227,30 @@ class Trainer:
         self.optimizer.zero_grad()
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
-    def validate(self) -> float:
-        """Mean weighted cross-entropy of a trained token of the held-out questions."""
-        import numpy as np
+    def validate(self) -> Means:
+        """The means over all rows of the held-out questions."""
         import torch
 
-        rows = np.asarray(self.held_out)
-        pieces = micro_batches(rows, self.lengths, self.config.micro_batch_tokens)
+        pieces = micro_batches(self.held_out, self.lengths, self.config.micro_batch_tokens)
         self.model.eval()
         with torch.no_grad():
-            losses = [self.loss(piece) for _, piece in share(pieces, self.rank, self.world)]
+            sums = [self.losses(piece).over(1, 1) for _, piece in share(pieces, self.rank, self.world)]
         self.model.train()
-        return self.sum_over_workers(torch.stack(losses).sum()) / int(self.trained[rows].sum())
+        trained, pairs = self.count(self.held_out)
+        total = torch.stack([column.sum() for column in torch.stack(sums, dim=1)])
+        cross_entropy, *shared = self.sum_over_workers(total)
+        return Means(pairs, cross_entropy / trained, *(value / max(1, pairs) for value in shared))
 
-    def sum_over_workers(self, value: torch.Tensor) -> float:
-        """The sum of a scalar over all workers, the same on each."""
+    def sum_over_workers(self, values: torch.Tensor) -> list[float]:
+        """The sums of `values` [n] over all workers, the same on each."""
         import torch.distributed as dist
 
         if self.world > 1:
-            dist.all_reduce(value)
-        return float(value)
+            dist.all_reduce(values)
+        return values.tolist()
+
+
+def note(rows: list[list[float]], step: int, means: Means) -> None:
+    """Add the components of `means` to `rows` of `Progress`, if there were pairs."""
+    if means.pairs:
+        rows.append([step, means.cross_entropy, means.answer_kl, means.agreement])

@@ -1,4 +1,4 @@
-"""The loss equals a naive reference, and how a step is cut into pieces does not change its gradient."""
+"""Cross-entropy equals a naive reference; how a step is cut into pieces does not change its gradient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pipelines.batches import Batch  # noqa: E402
-from pipelines.losses import batch_loss, weighted_cross_entropy  # noqa: E402
+from pipelines.losses import batch_losses, weighted_cross_entropy  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,10 @@ def batch(weights: list[list[float]], seed: int = 0) -> Batch:
     return Batch(ids, padded)
 
 
+def loss(model, rows: Batch):
+    return batch_losses(model, model.lm_head, rows).cross_entropy
+
+
 def naive(model, rows: Batch):
     """Token by token, from full logits of each row without its padding."""
     total = torch.zeros(())
@@ -41,27 +45,27 @@ def naive(model, rows: Batch):
 
 def test_hand_case():
     logits = torch.tensor([[0.0, 0.0], [np.log(3.0), 0.0]])
-    loss = weighted_cross_entropy(logits, torch.tensor([0, 0]), torch.tensor([1.0, 1.5]))
-    assert loss.item() == pytest.approx(np.log(2) + 1.5 * np.log(4 / 3), rel=1e-6)
+    total = weighted_cross_entropy(logits, torch.tensor([0, 0]), torch.tensor([1.0, 1.5]))
+    assert total.item() == pytest.approx(np.log(2) + 1.5 * np.log(4 / 3), rel=1e-6)
 
 
 def test_softmax_is_float32_whatever_the_logits():
     logits = torch.tensor([[20.0, 20.5, -3.0]], dtype=torch.bfloat16)
-    loss = weighted_cross_entropy(logits, torch.tensor([0]), torch.tensor([1.0]))
+    total = weighted_cross_entropy(logits, torch.tensor([0]), torch.tensor([1.0]))
     exact = -torch.log_softmax(logits.double(), -1)[0, 0].item()
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(exact, rel=1e-6)
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(exact, rel=1e-6)
 
 
 def test_equals_naive_reference(model):
     rows = batch([[0, 0, 1, 1, 1.5], [0, 1, 0], [0, 0, 0, 2, -0.5, 1, 1]])
-    assert batch_loss(model, model.lm_head, rows).item() == pytest.approx(naive(model, rows).item(), rel=1e-5)
+    assert loss(model, rows).item() == pytest.approx(naive(model, rows).item(), rel=1e-5)
 
 
 def test_logits_exist_at_trained_positions_only(model):
     seen = []
     handle = model.lm_head.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape)))
-    batch_loss(model, model.lm_head, batch([[0, 0, 1, 1], [0, 0, 0, 1]]))
+    loss(model, batch([[0, 0, 1, 1], [0, 0, 0, 1]]))
     handle.remove()
     assert seen == [(3, 50)]
     assert model(input_ids=torch.zeros(1, 4, dtype=torch.int64)).logits.shape == (1, 4, 50)
@@ -69,15 +73,15 @@ def test_logits_exist_at_trained_positions_only(model):
 
 def test_padding_and_prompt_give_no_gradient(model):
     rows = batch([[0, 0, 1, 1], [0, 1]])
-    before = batch_loss(model, model.lm_head, rows).item()
+    before = loss(model, rows).item()
     rows.ids[1, 2:] = 7
-    assert batch_loss(model, model.lm_head, rows).item() == before
+    assert loss(model, rows).item() == before
 
 
 def gradient(model, pieces: list[Batch], count: int):
     model.zero_grad()
     for piece in pieces:
-        (batch_loss(model, model.lm_head, piece) / count).backward()
+        (loss(model, piece) / count).backward()
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 

@@ -18,7 +18,7 @@ import pytest
 from actors.errors import TrainingError, UsageError
 from pipelines.config import Lora, Train
 from pipelines.train import train
-from tests.training_examples import sums
+from tests.training_examples import rationales, sums
 
 
 def settings(student: str, **changes) -> Train:
@@ -88,15 +88,16 @@ def test_exported_weights_have_the_validation_loss_that_is_reported(undisturbed)
     from transformers import AutoModelForCausalLM
 
     from pipelines.batches import collate, split_by_question
-    from pipelines.losses import batch_loss
+    from pipelines.losses import batch_losses
     from pipelines.tokens import TokenTable
 
     folder, result, _ = undisturbed
     table = TokenTable(f"{folder}/tokens.parquet")
     held_out = np.asarray(split_by_question(table.question_ids, 0.1, 42)[1])
+    batch = collate(table, held_out[:, None])
     model = AutoModelForCausalLM.from_pretrained(result.student)
     with torch.no_grad():
-        loss = batch_loss(model, model.lm_head, collate(table, held_out)).item() / table.trained[held_out].sum()
+        loss = batch_losses(model, model.lm_head, batch).cross_entropy.item() / table.trained[held_out].sum()
     assert loss == pytest.approx(result.best_validation_loss, rel=1e-5)
 
 
@@ -170,6 +171,51 @@ def test_adapter_is_exported_for_peft(cluster, tiny_model, tmp_path):
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), result.student)
     assert any(weight.abs().max() > 0 for name, weight in model.named_parameters() if "lora_B" in name)
     assert result.history["loss"][-1] < result.history["loss"][0]
+
+
+@pytest.fixture(scope="module", params=[None, Lora(rank=4)], ids=["full", "lora"])
+def with_pairs(request, cluster, tiny_model, tmp_path_factory):
+    """Settings for pairs of rationales, and the result of a run with one worker; checkpoints fall within epochs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    changes = {"lora": request.param, "save_steps": 4, "eval_steps": 5, "batch_tokens": 900}
+    config = settings(tiny_model, **changes)
+    return changes, folder, train(rationales(60), config, str(folder))
+
+
+def test_pairs_follow_the_same_trajectory_with_two_workers_one_of_them_killed(with_pairs, tiny_model, tmp_path):
+    """The pairs of an epoch do not depend on workers, nor on where in it a checkpoint was taken."""
+    changes, _, result = with_pairs
+    thread = threading.Thread(target=kill_a_worker, args=(tmp_path,))
+    thread.start()
+    resumed = train(rationales(60), settings(tiny_model, workers=2, **changes), str(tmp_path))
+    thread.join()
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 2
+    for name in ("loss", "consistency", "validation_consistency"):
+        np.testing.assert_allclose(resumed.history[name], result.history[name], rtol=1e-4)
+
+
+def test_components_of_pairs_are_reported_and_logged(with_pairs):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, folder, result = with_pairs
+    assert result.pairs == {"questions": 60, "pairs": 180, "with_span": 180}
+    assert [row[0] for row in result.history["consistency"]] == [*range(1, result.steps + 1)]
+    assert len(result.history["validation_consistency"]) == len(result.history["validation_loss"])
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    names = ("cross_entropy", "answer_kl", "answer_kl_per_cross_entropy")
+    logged = {name: [event.value for event in events.Scalars(f"train/{name}")] for name in names}
+    _, cross_entropy, answer_kl, _ = np.array(result.history["consistency"]).T
+    np.testing.assert_allclose(logged["cross_entropy"], cross_entropy, rtol=1e-5)
+    np.testing.assert_allclose(logged["answer_kl"], answer_kl, rtol=1e-5)
+    np.testing.assert_allclose(logged["answer_kl_per_cross_entropy"], answer_kl / cross_entropy, rtol=1e-5)
+    assert "validation/answer_agreement" in events.Tags()["scalars"]
+
+
+def test_nothing_to_compare_is_said_before_training(tiny_model, tmp_path):
+    with pytest.raises(TrainingError, match="consistency training has nothing to compare: 0 questions") as caught:
+        train(rationales(4, each=1), settings(tiny_model), str(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_no_examples(tiny_model, tmp_path):

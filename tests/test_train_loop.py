@@ -9,10 +9,11 @@ import pytest
 from actors.errors import TrainingError
 from pipelines.checkpoints import Progress
 from pipelines.config import Lora, Train
+from pipelines.losses import Means
 from pipelines.student import load_student, vocabulary_size
 from pipelines.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
 from pipelines.train_loop import Trainer, learning_rate, make_optimizer, threads
-from tests.training_examples import sums
+from tests.training_examples import rationales, sums
 
 
 @pytest.mark.parametrize(
@@ -82,14 +83,64 @@ def test_accumulation_does_not_change_the_trajectory(tiny_model, table):
     losses = []
     for budget in (600, 120):
         trainer, progress = make_trainer(tiny_model, table, micro_batch_tokens=budget), Progress()
-        norms = [trainer.step(progress, 1e-3) for _ in range(6)]
+        norms = [trainer.step(progress, 1e-3)[0] for _ in range(6)]
         losses.append([*progress.losses, *norms])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def pair_table(student: str, folder: str, alpha: float, questions: int = 30) -> TokenTable:
+    path = f"{folder}/pairs-{alpha}.parquet"
+    rows = tokenise(load_tokenizer(student, None), rationales(questions, alpha=alpha))
+    write_tokens(rows, path, max_length=256, vocabulary=400)
+    return TokenTable(path)
+
+
+def test_accumulation_does_not_change_the_trajectory_with_pairs(tiny_model, tmp_path):
+    table, found = pair_table(tiny_model, str(tmp_path), 0.5), []
+    for budget in (600, 150):
+        trainer, progress = make_trainer(tiny_model, table, micro_batch_tokens=budget), Progress()
+        norms = [trainer.step(progress, 1e-3)[0] for _ in range(6)]
+        found.append([*progress.losses, *norms, *sum(progress.consistency, [])])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_parts_of_the_loss_are_kept_unscaled(tiny_model, tmp_path):
+    trainer, progress = make_trainer(tiny_model, pair_table(tiny_model, str(tmp_path), 0.5)), Progress()
+    for step in (1, 2):
+        _, means = trainer.step(progress, 1e-3)
+        assert progress.consistency[-1] == [step, means.cross_entropy, means.answer_kl, means.agreement]
+        assert means.loss == pytest.approx(means.cross_entropy + 0.5 * means.answer_kl, rel=1e-6)
+        assert means.answer_kl > 0 and 0 <= means.agreement <= 1 and means.pairs > 1
+
+
+def test_validation_compares_each_held_out_row_once(tiny_model, tmp_path):
+    trainer = make_trainer(tiny_model, pair_table(tiny_model, str(tmp_path), 0.5), validation_fraction=0.2)
+    assert trainer.held_out.shape == (12, 2)  # 6 questions of 3 rationales: a pair and a row alone each
+    assert trainer.validate().pairs == 6
+    assert trainer.validate() == trainer.validate()
+
+
+def test_answers_of_held_out_questions_grow_alike_with_the_weight(tiny_model, tmp_path):
+    found = []
+    for alpha in (0.0, 1.0, 10.0):
+        table = pair_table(tiny_model, str(tmp_path), alpha, questions=60)
+        trainer, progress = make_trainer(tiny_model, table, validation_fraction=0.2, epochs=8), Progress()
+        while progress.step < len(trainer.plan):
+            trainer.step(progress, 3e-3)
+        found.append(trainer.validate().answer_kl)
+    assert found[0] > found[1] > found[2]
+    assert found[2] < found[0] / 2
+
+
+def test_without_pairs_there_are_no_parts(tiny_model, table):
+    trainer, progress = make_trainer(tiny_model, table), Progress()
+    _, means = trainer.step(progress, 1e-3)
+    assert means.pairs == 0 and not progress.consistency and means.loss == means.cross_entropy
+
+
 def test_every_new_best_is_saved_and_patience_ends_training(tiny_model, table, monkeypatch):
     trainer = make_trainer(tiny_model, table, eval_steps=1, save_steps=100, early_stopping_patience=2)
-    scripted = iter([3.0, 2.0, 2.5, 2.6])
+    scripted = (Means(0, loss, 0.0, 0.0, 0.0) for loss in (3.0, 2.0, 2.5, 2.6))
     monkeypatch.setattr(trainer, "validate", lambda: next(scripted))
     progress = Progress()
     assert [trainer.advance(progress, None) for _ in range(4)] == [True, True, False, True]
@@ -106,5 +157,7 @@ def test_a_loss_that_is_no_number_ends_training_in_one_line(tiny_model, table):
 
 
 def test_reduced_precision_stays_close(tiny_model, table):
-    losses = [make_trainer(tiny_model, table, precision=precision).validate() for precision in ("float32", "bfloat16")]
+    losses = [
+        make_trainer(tiny_model, table, precision=precision).validate().loss for precision in ("float32", "bfloat16")
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)

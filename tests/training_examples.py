@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.records import Example, Question, Segment
+from pipelines.records import Consistency, Example, Question, Segment
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>\n{% endfor %}"
@@ -20,6 +20,21 @@ def sums(count: int) -> list[Example]:
         pieces = (Segment(program),) if number % 2 else (Segment(program[:16], 1.0), Segment(program[16:], 1.5))
         messages = ({"role": "user", "content": question.text},)
         examples.append(Example(f"e{number}", f"q{number // 2}", messages, pieces))
+    return examples
+
+
+def rationales(questions: int, each: int = 3, alpha: float = 0.5) -> list[Example]:
+    """Ways to tell a sum, for consistency training; they end in the same sentence."""
+    examples = []
+    for number in range(questions):
+        left, right = number % 9 + 1, number * 7 % 11
+        messages = ({"role": "user", "content": f"What is {left} plus {right}, asked {number} times?"},)
+        end = f"Therefore, the answer is {left + right}."
+        ways = (f"{left} + {right} = {left + right}.", f"Count {right} on from {left}.", f"First {left}, then more.")
+        for way in range(each):
+            text = f"{ways[way]}\n{end}"
+            shared = {"group": f"q{number}", "answer": str(left + right), "consistency": Consistency(alpha, 1.3)}
+            examples.append(Example(f"q{number}/{way}", f"q{number}", messages, (Segment(text),), **shared))
     return examples
 
 
