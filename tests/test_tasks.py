@@ -107,6 +107,38 @@ def test_choices_enter_the_question_and_the_grading(tmp_path: Path, choices, gol
         assert loaded.task.grade(text, question).status == status
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": {"stem": "Punish?", "choices": [{"label": "A", "text": "ignore"}, {"label": "B", "text": "end"}]}},
+        {"question": "Punish?", "choices": {"label": ["A", "B"], "text": ["ignore", "end"]}},
+    ],
+)
+def test_commonsenseqa_as_published_and_as_on_the_hub(tmp_path: Path, row: dict):
+    path = str(write_lines(tmp_path / "rows.jsonl", [row | {"answerKey": "B"}]))
+    loaded = load_questions(questions(task="commonsenseqa", path=path))
+    question = loaded.questions[0]
+    assert question.text == "Punish?\nOptions:\n(A) ignore\n(B) end"
+    assert question.meta["choices"] == {"A": "ignore", "B": "end"}
+    assert loaded.task.grade("Therefore, the answer is B.", question).status == "passed"
+    assert loaded.task.grade("Therefore, the answer is A.", question).parsed == "A"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Body": "Each pack costs 76 dollars", "Question": "How much are two?", "Answer": "152.0", "ID": "chal-1"},
+        {"Body": "Each pack costs 76 dollars.", "Question": "How much are two?", "Answer": 152},
+        {"question": "Each pack costs 76 dollars. How much are two?", "answer": 152.0},
+    ],
+)
+def test_svamp_joins_body_and_question(tmp_path: Path, row: dict):
+    loaded = load_questions(questions(task="svamp", path=str(write_lines(tmp_path / "rows.jsonl", [row]))))
+    question = loaded.questions[0]
+    assert (question.text, question.answer) == ("Each pack costs 76 dollars. How much are two?", "152")
+    assert loaded.task.grade("Two cost 152.", question).status == "passed"
+
+
 def test_gsm8k_takes_the_label_and_keeps_the_rationale(tmp_path: Path):
     rows = [
         {"question": "Clips?", "answer": "48/2 = <<48/2=24>>24\nIn all 72.\n#### 72"},
@@ -218,7 +250,7 @@ def test_no_scorer_in_use_runs_or_accepts_hostile_text(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected gsm8k, table"),
+        ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected commonsenseqa, gsm8k, svamp, table"),
         ({"task": "reasoning_gym:gsm_symbolc"}, "did you mean gsm_symbolic"),
         ({"task": "reasoning_gym:gcd", "options": {"size_": 3}}, "size_"),
         ({"task": "reasoning_gym:gcd", "options": {"min_numbers": -1}}, "min_numbers"),
@@ -252,6 +284,12 @@ def test_bad_settings_are_one_clear_line(settings: dict, message: str):
         ('{"question": "a", "answer": "b"}', {"grader": "numeric"}, "row 1: the gold answer 'b' is no number"),
         ('{"question": "a", "answer": "dog"}', {"grader": "choice"}, "row 1: the gold answer 'dog' names no option"),
         ('{"question": "a", "answer": "72"}', {"task": "gsm8k"}, "rows.jsonl:1: no answer in it; expected a last"),
+        (
+            '{"question": "a", "choices": ["b"], "answerKey": ""}',
+            {"task": "commonsenseqa"},
+            "rows.jsonl:1: no gold answer",
+        ),
+        ('{"question": "a", "answer": ""}', {"task": "svamp"}, "rows.jsonl:1: no answer in it"),
         ('{"question": "a", "answer": "A"}', {"options": {"choices": "answer"}, "grader": "text"}, None),
         ('{"question": "a", "answer": "A", "c": [1, {}]}', {"options": {"choices": "c"}}, None),
         ('{"question": "a", "answer": "A", "c": {"label": ["A"]}}', {"options": {"choices": "c"}}, "no list of texts"),
@@ -296,7 +334,7 @@ needs_data = pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAY
     ("task", "file", "grader", "count", "duplicates"),
     [
         ("gsm8k", "gsm8k/train.jsonl", "numeric", 7473, 0),
-        ("table", "svamp/train.jsonl", "numeric", 700, 0),
+        ("svamp", "svamp/train.jsonl", "numeric", 700, 0),
         ("table", "multiarith/all.jsonl", "numeric", 580, 20),
         ("table", "strategyqa/train.jsonl", "text", 2060, 1),
         ("table", "bbh/word_sorting.jsonl", "text", 125, 0),
@@ -316,9 +354,7 @@ def test_real_questions_load_and_accept_their_gold_answers(task, file, grader, c
 
 @needs_data
 def test_commonsenseqa_is_multiple_choice():
-    columns = {"question_column": "question.stem", "answer_column": "answerKey"}
-    path = str(DATA / "commonsenseqa/train.jsonl")
-    loaded = load_questions(questions(task="table", path=path, options={"choices": "question.choices"}, **columns))
+    loaded = load_questions(questions(task="commonsenseqa", path=str(DATA / "commonsenseqa/train.jsonl")))
     assert (loaded.task.grader, len(loaded.questions)) == ("choice", 9741)
     question = loaded.questions[0]
     assert loaded.task.grade(question.meta["choices"][question.answer], question).status == "passed"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from actors.errors import UsageError
 from pipelines.config import Questions
-from pipelines.tasks import gsm8k, reasoning_gym, table
+from pipelines.tasks import commonsenseqa, gsm8k, reasoning_gym, svamp, table
 from pipelines.tasks.base import Grade, LoadedQuestions, Task
 
 __all__ = ["Grade", "LoadedQuestions", "Task", "load_questions"]
 
-FAMILIES = {"gsm8k": gsm8k.load, "table": table.load}
+FAMILIES = {"commonsenseqa": commonsenseqa.load, "gsm8k": gsm8k.load, "svamp": svamp.load, "table": table.load}
 
 
 def load_questions(config: Questions) -> LoadedQuestions:

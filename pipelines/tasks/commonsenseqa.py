@@ -1,0 +1,40 @@
+"""CommonsenseQA: a question, five options by letter, and the letter of the right one.
+
+Rows are the published JSONL (question.stem, question.choices, answerKey) or the hub's (question, choices, answerKey).
+The options are written into the question as lines ``(A) ...``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.errors import UsageError
+from pipelines.config import Questions
+from pipelines.records import Question
+from pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, check_gold, without_duplicates
+from pipelines.tasks.rows import Row, read_rows
+from pipelines.tasks.table import read_choices, with_options
+
+HUB_DATASET = "tau/commonsense_qa"
+
+
+def load(config: Questions) -> LoadedQuestions:
+    """The questions of a local file or hub dataset; without a path those of tau/commonsense_qa.
+
+    `meta` carries the row (counted from 1) and the options by letter as `choices`. Raises UsageError for rows without
+    an answer, which the published test split consists of.
+    """
+    rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
+    return without_duplicates(AnswerTask(config.task, "choice"), [_question(config.task, row) for row in rows])
+
+
+def _question(task: str, row: Row) -> Question:
+    asked = row.field("question")
+    published = isinstance(asked, Mapping)
+    text = as_text(row.field("question.stem") if published else asked)
+    choices = read_choices(row.field("question.choices" if published else "choices"), row.where)
+    answer = as_text(row.field("answerKey"))
+    if not text:
+        raise UsageError(f"{row.where}: no question in it")
+    check_gold(answer, "choice", row.where, choices)
+    return Question.make(task, with_options(text, choices), answer, row=row.number, choices=choices)
