@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from actors.errors import UsageError
 
@@ -195,6 +195,29 @@ class PaD(Strict):
         return self
 
 
+class MccKD(Strict):
+    """MCC-KD (arXiv 2310.14747): several diverse right rationales per question, answers drawn together in pairs."""
+
+    recipe: Literal["mcc_kd"] = "mcc_kd"
+    prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
+    rationales: int = Field(4, ge=1, description="distinct right rationales kept per question (K); 1 trains no pairs")
+    select: Literal["diverse", "random", "similar"] = Field("diverse", description="random, similar: the controls")
+    ngram: int = Field(2, ge=1, description="words of an n-gram; rationales are compared as sets of them (Jaccard)")
+    near_duplicate: float = Field(0.8, gt=0, description="similarity from which a rationale counts as another again")
+    alpha: float = Field(0.1, ge=0, description="weight of the KL between two rationales' answers; 0 pairs without it")
+    temperature: float = Field(1.0, gt=0, description="of the answer distributions that are compared")
+    filter: bool = Field(True, description="false keeps rationales with a wrong answer too (the ablation)")
+    seed: int = Field(0, description="of `select: random`")
+
+
+def _recipe_of(settings: Any) -> Any:
+    """The name of the recipe that `settings` are for; PaD's where they name none."""
+    return settings.get("recipe", "pad") if isinstance(settings, dict) else getattr(settings, "recipe", None)
+
+
+AnyRecipe = Annotated[Annotated[PaD, Tag("pad")] | Annotated[MccKD, Tag("mcc_kd")], Discriminator(_recipe_of)]
+
+
 class Run(Strict):
     """A whole run: questions, teacher, execution, recipe, training, evaluation."""
 
@@ -203,7 +226,7 @@ class Run(Strict):
     questions: Questions
     teacher: Teacher
     execution: Execution = Execution()
-    recipe: PaD = PaD()
+    recipe: AnyRecipe = PaD()
     train: Train | None = None
     evaluation: Evaluation | None = None
 

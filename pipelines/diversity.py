@@ -2,8 +2,8 @@
 
     texts --ngrams--> sets --similarities--> [m, m] --distinct--> without near-duplicates --choose--> K places
 
-Pure functions over the few rationales of one question. `most_diverse` is exact up to `EXACT` candidate sets, which
-covers what is usual (4 of 20 are 4,845), and greedy beyond.
+Pure functions over the few rationales of one question; `pick` is all of them in turn. `most_diverse` is exact up to
+`EXACT` candidate sets, which covers what is usual (4 of 20 are 4,845), and greedy beyond.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 EXACT = 5000  # candidate sets that are compared one by one
 WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d]+|[^\w\s]")
+
+
+def pick(texts: Sequence[str], k: int, how: str, *, n: int, threshold: float, seed: str) -> tuple[list[int], list[int]]:
+    """Places of the K texts to train on, and of those dropped before the choice as near-duplicates.
+
+    Similarity is of `n`-grams; `threshold` is that of `distinct`; `how` and `seed` are those of `choose`.
+    """
+    import numpy as np
+
+    similarity = similarities(texts, n)
+    kept = distinct(similarity, threshold)
+    chosen = choose(similarity[np.ix_(kept, kept)], k, how, seed)
+    return [kept[place] for place in chosen], sorted({*range(len(texts))} - {*kept})
 
 
 def ngrams(text: str, n: int) -> frozenset[tuple[str, ...]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.mcc_kd import MultiCotConsistentDistillation
 from pipelines.pad import ProgramAidedDistillation
 from pipelines.recipe import Recipe
 
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
+    "mcc_kd": MultiCotConsistentDistillation,
     "pad": ProgramAidedDistillation,
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines import diversity
-from pipelines.diversity import choose, distinct, jaccard, most_diverse, most_similar, ngrams, similarities
+from pipelines.diversity import choose, distinct, jaccard, most_diverse, most_similar, ngrams, pick, similarities
 
 WORDS = [*"tabcdefgh", "then", "she", "buys", "boxes", "3", "4", "12", "+", "-", "*", "="]
 
@@ -100,6 +100,13 @@ def test_controls_differ_from_diverse_and_are_reproducible():
     assert draws == [choose(similarity, 3, "random", f"q{i}") for i in range(30)]
     assert len({*map(tuple, draws)}) > 10
     assert all(len(set(draw)) == 3 for draw in draws)
+
+
+def test_pick_drops_near_duplicates_before_it_chooses():
+    wordings = ["first 3 + 4", "first 3 + 4", "add 4 to 3 now", "first 3 + 5", "count up from 3"]
+    assert pick(wordings, 2, "diverse", n=1, threshold=0.6, seed="q") == ([2, 4], [1, 3])
+    assert pick(wordings, 9, "diverse", n=1, threshold=1.01, seed="q") == ([0, 1, 2, 3, 4], [])
+    assert pick([], 2, "diverse", n=1, threshold=0.6, seed="q") == ([], [])
 
 
 def test_a_question_with_eight_rationales_takes_a_millisecond():

@@ -1,0 +1,129 @@
+"""The recipe: which rationales become examples, how they end, what asks for consistency."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines.config import MccKD
+from pipelines.mcc_kd import MultiCotConsistentDistillation, gold_text, without_ending
+from pipelines.records import Consistency, Question, Sample
+from pipelines.tasks.base import grade_answer
+
+QUESTION = Question.make("gsm8k", "Ann has 3 pears and buys 4. How many now?", "7")
+TEXTS = [
+    "She starts with 3 pears. After buying 4 she has 3 + 4 = 7.\nTherefore, the answer is 7.",
+    "She starts with 3 pears. After buying 4 she has 3 + 4 = 7.\n#### 7",
+    "Count on from 3: four, five, six, seven. So the answer is 7.",
+    "Buying means adding, and 4 added to 3 makes 7\nA: 7",
+    "3 - 4 = -1. Therefore, the answer is -1.",
+    "I cannot tell.",
+    "The answer is 7.",
+]
+
+
+def sample(index: int, text: str, question: Question = QUESTION) -> Sample:
+    grade = grade_answer(text, question.answer, "numeric")
+    name = f"{question.id}/r/{index}"
+    made = Sample(name, question.id, index, text, text, grade.status, grade.reason, grade.parsed, 9, 9, "stop", index)
+    return made
+
+
+SAMPLES = [sample(index, text) for index, text in enumerate(TEXTS)]
+
+
+def recipe(**settings) -> MultiCotConsistentDistillation:
+    return MultiCotConsistentDistillation(MccKD(**settings))
+
+
+def test_right_and_distinct_rationales_become_examples_with_one_ending():
+    selection = recipe(rationales=2, alpha=0.2, temperature=1.3, ngram=1).select(QUESTION, SAMPLES)
+    assert [example.source[-1] for example in selection.examples] == ["0", "2"]
+    for example in selection.examples:
+        *_, ending = example.text.split("\n")
+        assert ending == "Therefore, the answer is 7."
+        assert example.text.count("answer is") == 1
+        assert (example.answer, example.consistency) == ("7", Consistency(0.2, 1.3))
+        assert example.messages[0]["content"].endswith(QUESTION.text)
+    assert len({example.group for example in selection.examples}) == 1
+    expected = {"wrong_answer": 1, "no_answer": 1, "no_rationale": 1, "near_duplicate": 1, "over_limit": 1}
+    assert selection.dropped == expected
+    assert len(selection.examples) + sum(expected.values()) == len(SAMPLES)
+
+
+def test_unknown_samples_are_never_used():
+    unknown = replace(SAMPLES[0], status="unknown", reason="engine_error")
+    for filtered in (True, False):
+        selection = recipe(filter=filtered).select(QUESTION, [unknown])
+        assert not selection.examples and selection.dropped == {"engine_error": 1}
+
+
+def test_enough_are_k_distinct_right_rationales():
+    two = recipe(rationales=2)
+    assert not two.enough(QUESTION, SAMPLES[:2])  # the second is the first one again
+    assert two.enough(QUESTION, SAMPLES[:3])
+    assert not recipe(rationales=4).enough(QUESTION, SAMPLES)
+    assert not two.enough(QUESTION, [])
+
+
+def test_selection_is_most_diverse_and_the_controls_are_not():
+    def pair(how: str) -> set[str]:
+        return {
+            example.source[-1] for example in recipe(rationales=2, select=how, ngram=1).select(QUESTION, near).examples
+        }
+
+    near = [SAMPLES[0], sample(8, "She starts with 3 pears. After buying 4 there are 3 + 4 = 7 now.\nA: 7"), SAMPLES[2]]
+    assert pair("similar") == {"0", "8"}
+    assert "2" in pair("diverse")
+    assert pair("random") == pair("random")
+
+
+def test_a_single_rationale_asks_for_no_consistency_and_alpha_zero_still_pairs():
+    assert recipe(rationales=1).select(QUESTION, SAMPLES).examples[0].consistency is None
+    assert recipe(rationales=2, alpha=0).select(QUESTION, SAMPLES).examples[0].consistency == Consistency(0.0, 1.0)
+
+
+def test_unfiltered_rationales_end_in_their_own_answer_and_pair_with_the_same():
+    examples = recipe(rationales=9, filter=False, near_duplicate=1.01).select(QUESTION, SAMPLES).examples
+    assert sorted(example.answer for example in examples) == ["-1", "7", "7", "7", "7"]
+    assert {example.group.rpartition("/")[2] for example in examples} == {"7", "-1"}
+    assert examples[-1].text == "3 - 4 = -1.\nTherefore, the answer is -1."
+
+
+@pytest.mark.parametrize(
+    ("rationale", "rest"),
+    [
+        ("3 + 4 = 7.\nTherefore, the answer is 7.", "3 + 4 = 7."),
+        ("3 + 4 = 7. So the correct answer is 3.5 dollars.", "3 + 4 = 7."),
+        ("It is 3.5 + 1.\n#### 4.5\n", "It is 3.5 + 1."),
+        ("Text\n\nAnswer: (B)", "Text"),
+        ("Text\nA: 18", "Text"),
+        ("Deserts are dry, so the correct option is (B).", "Deserts are dry, so the correct option is (B)."),
+        ("She has 3.5 and so the answer is 7.", "She has 3.5 and so the answer is 7."),
+        ("Deserts are dry. The correct choice is (B) the desert.", "Deserts are dry."),
+        ("Half of it.\nSo the answer is 7.\nA: 7", "Half of it."),
+        ("A: the first step.\nThen 7.", "A: the first step.\nThen 7."),
+        ("The answer is large. It is 7.", "The answer is large. It is 7."),
+        ("Therefore, the answer is 7.", ""),
+        ("All in all <answer>7</answer>", "All in all"),
+        ("", ""),
+    ],
+)
+def test_endings_that_only_state_the_answer_are_removed(rationale, rest):
+    assert without_ending(rationale) == rest
+
+
+@pytest.mark.parametrize(
+    ("answer", "meta", "text"),
+    [
+        ("$1,080.00", {}, "1080"),
+        ("51.0", {}, "51"),
+        ("(B)", {"choices": {"A": "sea", "B": "desert"}}, "B"),
+        ("desert", {"choices": {"A": "sea", "B": "desert"}}, "B"),
+        ("The Red House", {}, "The Red House"),
+        ("yes", {}, "yes"),
+    ],
+)
+def test_gold_answer_has_one_spelling(answer, meta, text):
+    assert gold_text(Question("q", "?", answer, meta)) == text
