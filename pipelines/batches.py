@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.records import content_hash
-from pipelines.spans import shared_answer
+from pipelines.spans import SharedAnswer, shared_answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,23 +186,31 @@ def count_shared(table: TokenTable, units: np.ndarray) -> int:
 
 
 def _pairs(table: TokenTable, units: np.ndarray) -> Pairs | None:
-    """Where the pairs among `units` share their answers' tokens, as places in the batch that `units` make."""
+    """Where the pairs among `units` share their answers' tokens, in the batch that `units` make."""
     import numpy as np
-    import torch
 
     if units.shape[1] < 2:
         return None
-    rows, tokens, lengths, leads = [], [], [], []
-    places = np.cumsum((units >= 0).sum(axis=1)) - (units >= 0).sum(axis=1)
-    for place, (left, right) in zip(places, units, strict=True):
-        shared = shared_answer(table, left, right) if right >= 0 else None
-        if shared:
-            steps = np.arange(shared.length)
-            rows.append(np.stack([np.full_like(steps, place), np.full_like(steps, place + 1)]))
-            tokens.append(np.stack([shared.left_start + steps, shared.right_start + steps]))
-            lengths.append(shared.length)
+    sizes = (units >= 0).sum(axis=1)
+    spans, leads = [], []
+    for place, (left, right) in zip(np.cumsum(sizes) - sizes, units, strict=True):
+        if right >= 0 and (shared := shared_answer(table, left, right)):
+            spans.append((int(place), int(place) + 1, shared))
             leads.append(left)
-    if not leads:
-        return None
-    flat = (np.concatenate(rows, axis=1), np.concatenate(tokens, axis=1), np.repeat(np.arange(len(leads)), lengths))
-    return Pairs(*map(torch.from_numpy, (*flat, table.consistency[leads], table.temperature[leads])))
+    return align(spans, table.consistency[leads], table.temperature[leads]) if spans else None
+
+
+def align(spans: Sequence[tuple[int, int, SharedAnswer]], weight: np.ndarray, temperature: np.ndarray) -> Pairs:
+    """Pairs of a batch: each a left row, a right row, and where the tokens to compare stand in them.
+
+    `weight` and `temperature` [P] are float32.
+    """
+    import numpy as np
+    import torch
+
+    rows = np.array([[left, right] for left, right, _ in spans]).T
+    starts = np.array([[span.left_start, span.right_start] for _, _, span in spans]).T
+    lengths = np.array([span.length for _, _, span in spans])
+    pair = np.repeat(np.arange(len(spans)), lengths)
+    steps = np.arange(len(pair)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return Pairs(*map(torch.from_numpy, (rows[:, pair], starts[:, pair] + steps, pair, weight, temperature)))

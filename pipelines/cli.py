@@ -137,6 +137,30 @@ def grade(
 
 
 @app.command()
+def consistency(
+    student: Annotated[str, typer.Argument(help="a model directory, PEFT adapter or hub id", metavar="STUDENT")],
+    examples: Annotated[str, typer.Argument(help="examples of held-out questions, RUN/examples/KEY of recipe mcc_kd")],
+    temperature: Annotated[float, typer.Option(help="of the answer distributions that are compared", min=0.01)] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="JSON file for what was measured")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """How alike a student's answers are over several rationales of a question."""
+    import json
+
+    from pipelines.consistency import measure
+    from pipelines.example_store import read_examples
+
+    found = measure(read_examples(examples), student, temperature=temperature)
+    if out:
+        out.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
+    if not quiet:
+        Console().print(
+            f"answer KL {found.answer_kl:.4f}, agreement {found.agreement:.1%} over {found.pairs:,} pairs "
+            f"of rationales; KL to another question's answer {found.other_kl:.4f} over {found.other_pairs:,}"
+        )
+
+
+@app.command()
 def serve(
     student: Annotated[str, typer.Argument(help="a run directory, or a student directory", metavar="STUDENT_OR_RUN")],
     host: Annotated[str, typer.Option(help="address to listen on; loopback unless told otherwise")] = "127.0.0.1",
