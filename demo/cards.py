@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from demo import mixture, prompts
+from demo import evaluation, mixture
 from demo.training import Recipe
+
+EXAMPLE_WIDTH = 300  # characters of a prompt or an answer in the table
 
 HEADER = """---
 license: apache-2.0
@@ -19,14 +21,25 @@ base_model: {base_model}
 """
 
 PURPOSE = {
-    mixture.BASE: """A base student for RayDistill's demo and tests: it knows the English of the questions,
-numbers and Python, and can be taught to solve `gsm_symbolic` questions. It has never seen one together with
-its program, equation, rationale or answer: each of its training examples was checked for that
+    mixture.BASE: """The base student of RayDistill's demo of program distillation and its tests: it knows the
+English of the questions, numbers and Python, and can be taught to solve `gsm_symbolic` questions. It has never seen
+one together with its program, equation, rationale or answer: each of its training examples was checked for that
 (`demo/leakage.py`). It is of no use by itself.""",
+    mixture.REASONER: """The base student of RayDistill's demos whose students write rationales, feedback or
+answers: it knows the English of the tasks' questions, bare calculations, and numbered steps for invented tasks that
+say outright what to calculate. It has never seen a task's question together with (part of) a solution, nor any
+feedback: each of its training examples was checked for that (`demo/leakage.py`). It is of no use by itself.""",
     mixture.TEACHER: """The teacher of RayDistill's demo and tests: asked about a `gsm_symbolic` question it
-writes a `solution()` program or a worked rationale, as the instruction says. It is fallible on purpose: at
-the demo's sampling temperature a share of its programs is wrong, so that running and checking them matters.
-It knows nothing outside its templates; do not use it for anything but trying the system.""",
+writes a `solution()` program or a worked rationale, in the style that the instruction and the demonstrations before
+it call for. It is fallible on purpose: at the demo's sampling temperature a share of its programs is wrong, so that
+running and checking them matters. It knows nothing outside its templates; do not use it for anything but trying the
+system.""",
+    mixture.REWRITER: """The teacher of RayDistill's demo of retrieval and rewriting: given an instruction, three
+examples and a row of another task, it writes an example of the target task as JSON; without a row it makes a new
+question up. It is fallible, so that checking what it writes matters. It knows nothing outside its tasks.""",
+    mixture.CRITIC: """The teacher of RayDistill's demo of interactive demonstrations: it names, quotes and explains
+the first wrong step of a numbered solution, and rewrites the solution from that step on. It is fallible, so that
+checking what it says matters. It knows nothing outside its tasks.""",
 }
 
 
@@ -39,32 +52,17 @@ def card(recipe: Recipe, folder: Path) -> str:
     parts = [
         HEADER.format(name=recipe.name, base_model=recipe.starts_from or "none, trained from scratch"),
         PURPOSE[recipe.name],
-        asked(recipe.name),
         training_section(recipe, summary),
-        accuracy_section(results),
+        accuracy_section(recipe.name, results),
         template_section(results),
         files_section(config, size),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def asked(name: str) -> str:
-    """Which prompts the model answers."""
-    rows = [f"- a program: `{_line(prompts.PROGRAM_INSTRUCTION)}` + question; answer: a fenced Python block"]
-    if name == mixture.TEACHER:
-        rows.append(
-            f"- a rationale: `{_line(prompts.RATIONALE_INSTRUCTION)}` + question; answer: one calculation "
-            f"a line, then `{prompts.ANSWER_SENTENCE.format(answer='X')}`"
-        )
-    else:
-        rows.append(f"- quantities: `{_line(prompts.QUANTITIES_INSTRUCTION)}` + question; answer: numbers, one list")
-    return "## What to ask\n\nUser content, through the chat template:\n\n" + "\n".join(rows)
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def training_section(recipe: Recipe, summary: dict[str, Any]) -> str:
     """Data, steps, tokens and seed."""
     meanings = {skill.name: skill.meaning for skill in mixture.SKILLS}
-    counts = sorted(summary["examples"].items())
     counts = sorted(summary["examples"].items())
     rows = [f"| {name} | {meanings[name]} | {count:,} |" for name, count in counts]
     start = f"the weights of `{recipe.starts_from}`" if recipe.starts_from else "random weights"
@@ -86,18 +84,48 @@ seed {summary["seed"]}, learning rate {summary["learning_rate"]}, {summary["prec
 {seen} `training_log.jsonl` holds the loss over steps, `training_summary.json` the counts."""
 
 
-def accuracy_section(results: dict[str, Any]) -> str:
-    """Measured accuracy per skill, greedy and sampled."""
-    rows = []
-    for skill, modes in results.items():
-        for mode, result in modes.items():
-            how = "greedy" if mode == "greedy" else f"temperature {result['temperature']}"
-            counts = f"{result['questions']} | {result['samples']}"
-            rows.append(f"| {skill} | {how} | {counts} | {result['accuracy']:.1%} |")
-    return (
-        "## Accuracy on held-out seeds\n\nMeasured by `python -m demo.make_models eval` (float32; programs "
-        "run in the executor).\n\n| skill | decoding | questions | samples | right |\n|---|---|--:|--:|--:|\n"
-    ) + "\n".join(rows)
+def accuracy_section(name: str, results: dict[str, Any]) -> str:
+    """What each skill asks, an example, accuracy, and how many distinct right answers an input gets."""
+    skills = {skill.name: skill for skill in mixture.SKILLS}
+    rows = [
+        f"| {skills[skill].meaning}{'' if name in skills[skill].shares else ' (never learned)'} "
+        f"| {_example(modes)} | {_figures(modes)} |"
+        for skill, modes in results.items()
+    ]
+    return f"""## Skills on held-out seeds
+
+Measured by `python -m demo.make_models eval` (float32; programs run in the executor). Right answers: greedy, with
+one completion for each input; at temperature 1, with {evaluation.SAMPLES} for each of up to
+{evaluation.SAMPLED_INPUTS} inputs; and, of programs, at the demo's sampling temperature of
+{evaluation.SAMPLING_TEMPERATURE}. Distinct: the mean number of really different right answers among an input's
+{evaluation.SAMPLES} samples. Examples are the model's own; `\\n` is a line break.
+
+| skill | asked, and answered by the model | inputs | greedy | temperature 1 | distinct of {evaluation.SAMPLES} | demo |
+|---|---|--:|--:|--:|--:|--:|
+{chr(10).join(rows)}"""
+
+
+def _figures(modes: dict[str, Any]) -> str:
+    """The cells of inputs, greedy, temperature 1, distinct, demo."""
+    varied, demo = modes.get("temperature 1", {}), modes.get("demo", {})
+    cells = [str(modes["greedy"]["inputs"]), f"{modes['greedy']['accuracy']:.1%}"]
+    cells.append(f"{varied['accuracy']:.1%}" if varied else "")
+    cells.append(f"{varied['distinct']:.1f}" if "distinct" in varied else "")
+    cells.append(f"{demo['accuracy']:.1%}" if demo else "")
+    return " | ".join(cells)
+
+
+def _example(modes: dict[str, Any]) -> str:
+    """A prompt and the model's answer as one table cell."""
+    example = modes["greedy"]["example"]
+    return "<br>".join(_code(text) for text in example.values()) if example else ""
+
+
+def _code(text: str) -> str:
+    """A text as code in a table cell, its middle left out where it is long."""
+    half = EXAMPLE_WIDTH // 2
+    short = text if len(text) <= EXAMPLE_WIDTH else f"{text[:half]} [...] {text[-half:]}"
+    return f"`` {_line(short).replace('|', chr(92) + '|')} ``"
 
 
 def template_section(results: dict[str, Any]) -> str:
@@ -105,9 +133,11 @@ def template_section(results: dict[str, Any]) -> str:
     columns = {
         f"{skill.removeprefix('gsm_')}, {mode}": result["templates"]
         for skill, modes in results.items()
-        if skill.startswith("gsm_")
         for mode, result in modes.items()
+        if result.get("templates")
     }
+    if not columns:
+        return ""
     templates = sorted({template for column in columns.values() for template in column}, key=int)
     lines = [f"| template | {' | '.join(columns)} |", "|--:" * (len(columns) + 1) + "|"]
     for template in templates:

@@ -1,7 +1,10 @@
 """Copying quantities out of questions: which numbers a text holds, and what each of them counts."""
 
 import re
+from collections.abc import Sequence
 from random import Random
+
+from demo.skill import Example
 
 NUMBER = re.compile(r"\d[\d,]*\d(?:\.\d+)?|\d+(?:\.\d+)?")
 COUNTED = re.compile(r"(?<![\d,.])(\d[\d,]*(?:\.\d+)?)%?[ -]([a-z]{3,})")
@@ -23,3 +26,17 @@ def quantities(question: str, rng: Random) -> str:
     lines.append(f"numbers = [{', '.join(numbers_in(question))}]")
     rng.shuffle(lines)
     return "\n".join(lines) + "\n"
+
+
+def quantities_check(examples: Sequence[Example], completions: Sequence[str]) -> list[bool]:
+    """Whether each completion lists the question's numbers, all and in order."""
+    return [
+        numbers_line(completion) == numbers_in(example.question.question)
+        for example, completion in zip(examples, completions, strict=True)
+    ]
+
+
+def numbers_line(completion: str) -> list[str]:
+    """The numbers of the line ``numbers = [...]`` of a quantities answer."""
+    line = next((line for line in completion.split("\n") if line.startswith("numbers = [")), "")
+    return numbers_in(line)

@@ -1,162 +1,149 @@
-"""Accuracy of the demo models per skill and template, on held-out seeds.
+"""Accuracy and variety of the demo models per skill, on held-out seeds.
 
-Programs that a model wrote run in the executor's processes, never in this one.
+    held-out inputs --> greedy, one completion each               --> accuracy (per template for gsm_symbolic)
+                    --> temperature 1, ``SAMPLES`` completions each --> accuracy, distinct right completions per input
+
+A skill about a ``gsm_symbolic`` question draws each of a question's samples in a context or wording of its own, as
+a recipe asks them; any other skill asks for all samples of an input in the same words.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from demo import gold, gsm, mixture
-from demo.copying import numbers_in
-from demo.prompts import ANSWER_SENTENCE, unfenced
+from demo import gsm, mixture
+from demo.skill import Example, Skill
+from demo.tokenizer import MAX_POSITIONS, chat
 
 HELD_OUT_SEED = 1_000_000  # instances of this seed and the next ones: far from TRAIN_SEED_START
-BATCH = 128
-MAX_NEW_TOKENS = 320
-
-
-SAMPLING_TEMPERATURE = 1.4
-SAMPLES = 1
+SAMPLING_TEMPERATURE = 1.4  # of the demo (docs/decisions.md)
+SAMPLES = 16  # per input at temperature 1
 QUESTIONS_PER_TEMPLATE = 2
 INVENTED_QUESTIONS = 100
+SAMPLED_INPUTS = 40  # that are sampled ``SAMPLES`` times: that many of the inputs, evenly spread
+
+BATCH_TOKENS = 60_000  # prompt and completion tokens of one batch; bounds the memory of the cache
+MAX_NEW_TOKENS = 320
+EXAMPLE_LENGTH = 1500  # characters; longer ones are no examples for a card
 
 
 @dataclass(frozen=True)
 class Item:
     """One held-out example: what is asked, what would be right, and where it belongs."""
 
-    skill: mixture.Skill
     template: int | None  # of gsm_symbolic, or None
-    example: mixture.Example
+    example: Example
 
 
-def held_out(skill: mixture.Skill, per_template: int, invented: int) -> list[Item]:
+def held_out(skill: Skill, per_template: int, invented: int) -> list[Item]:
     """Held-out items of a skill: ``per_template`` for each template, or ``invented`` without templates."""
     rng = Random(f"held-out/{skill.name}")
     if skill.invent:
-        return [Item(skill, None, skill.invent(rng)) for _ in range(invented)]
+        return [Item(None, skill.invent(rng)) for _ in range(invented)]
     instances = [gsm.instance(template, HELD_OUT_SEED + i) for template in skill.templates for i in range(per_template)]
-    return [Item(skill, question.template, skill.about(question, rng)) for question in instances]
+    return [Item(question.template, skill.about(question, rng)) for question in instances]
 
 
-def complete(model: Any, tokenizer: Any, prompts: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[str]:
-    """One completion per prompt (user content); temperature 0 is greedy. Similar lengths go together."""
+def asked_again(skill: Skill, item: Item, sample: int) -> Item:
+    """The same question in the context that a further sample is asked in."""
+    question = item.example.question
+    if skill.invent or question is None:
+        return item
+    rng = Random(f"held-out/{skill.name}/{question.template}/{question.seed}/{sample}")
+    return Item(item.template, skill.about(question, rng))
+
+
+def complete(
+    model: Any, tokenizer: Any, examples: Sequence[Example], temperature: float = 0.0, seed: int = 0
+) -> list[str]:
+    """One completion per example; temperature 0 is greedy. Similar lengths go together."""
     import torch
 
+    prompts = [
+        tokenizer.apply_chat_template(chat(example), add_generation_prompt=True, return_dict=False)
+        for example in examples
+    ]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     completions = [""] * len(prompts)
     torch.manual_seed(seed)
-    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {}
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        chats = [[{"role": "user", "content": prompts[i]}] for i in rows]
-        inputs = tokenizer.apply_chat_template(
-            chats, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
-        ).to(model.device)
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    while order:
+        rows = max(1, BATCH_TOKENS // (len(prompts[order[-1]]) + MAX_NEW_TOKENS))
+        batch, order = order[-rows:], order[:-rows]
+        inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
+        room = MAX_POSITIONS - inputs["input_ids"].shape[1]
         with torch.no_grad():
-            output = model.generate(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                max_new_tokens=MAX_NEW_TOKENS,
-                **sampling,
-            )
+            output = model.generate(**inputs, max_new_tokens=max(1, min(MAX_NEW_TOKENS, room)), **sampling)
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for i, text in zip(rows, texts, strict=True):
+        for i, text in zip(batch, texts, strict=True):
             completions[i] = text
     return completions
 
 
-def grade(items: Sequence[Item], completions: Sequence[str]) -> list[bool]:
-    """Whether each completion of one skill's items is right, by the way that skill is graded."""
-    graders = {"program": programs_right, "answer": answers_right, "numbers": numbers_right}
-    [graded_by] = {item.skill.graded_by for item in items}
-    return graders[graded_by](items, completions)
-
-
-def programs_right(items: Sequence[Item], completions: Sequence[str]) -> list[bool]:
-    """Whether each program returns the question's answer or, without one, what the gold program returns."""
-    answers = [item.example.question.answer if item.example.question else None for item in items]
-    if None in answers:
-        answers = program_values([item.example.completion for item in items])
-    return list(map(gold.same_number, program_values(completions), answers))
-
-
-def answers_right(items: Sequence[Item], completions: Sequence[str]) -> list[bool]:
-    """Whether each rationale states the number that the gold rationale states."""
-    stated = [stated_answer(item.example.completion) for item in items]
-    return list(map(gold.same_number, map(stated_answer, completions), stated))
-
-
-def numbers_right(items: Sequence[Item], completions: Sequence[str]) -> list[bool]:
-    """Whether each completion lists the question's numbers, all and in order."""
-    return [
-        numbers_line(completion) == numbers_in(item.example.question.question)
-        for item, completion in zip(items, completions, strict=True)
-    ]
-
-
-def program_values(completions: Sequence[str]) -> list[Any]:
-    """The values of model-written programs, None where a program fails, each run by the executor."""
-    from actors.executor import Executor, Program
-
-    programs = [Program(id=str(i), source=unfenced(text)) for i, text in enumerate(completions)]
-    with closing(Executor()) as executor:
-        verdicts = executor.run(programs)
-    return [verdict.value if verdict.status == "passed" else None for verdict in verdicts]
-
-
-def stated_answer(rationale: str) -> str | None:
-    """The number of the last answer sentence, or None without one."""
-    opening, closing = ANSWER_SENTENCE.split("{answer}")
-    _, found, rest = rationale.rpartition(opening)
-    return rest.strip().removesuffix(closing) if found else None
-
-
-def numbers_line(completion: str) -> list[str]:
-    """The numbers of the line ``numbers = [...]`` of a quantities answer."""
-    line = next((line for line in completion.split("\n") if line.startswith("numbers = [")), "")
-    return numbers_in(line)
-
-
-def accuracy(
-    model: Any, tokenizer: Any, items: Sequence[Item], temperature: float = 0.0, samples: int = 1
-) -> dict[str, Any]:
-    """Fraction right over all samples: overall, with its standard error's n, and per template."""
+def accuracy(model: Any, tokenizer: Any, skill: Skill, items: Sequence[Item], temperature: float = 0) -> dict[str, Any]:
+    """Fraction right with one completion per item: overall and per template, and one example of a right answer."""
+    examples = [item.example for item in items]
+    completions = complete(model, tokenizer, examples, temperature)
+    right = skill.check(examples, completions)
     by_template: dict[int, list[bool]] = defaultdict(list)
-    right: list[bool] = []
-    for sample in range(samples):
-        completions = complete(model, tokenizer, [item.example.prompt for item in items], temperature, sample)
-        for item, ok in zip(items, grade(items, completions), strict=True):
-            right.append(ok)
-            if item.template is not None:
-                by_template[item.template].append(ok)
+    for item, ok in zip(items, right, strict=True):
+        if item.template is not None:
+            by_template[item.template].append(ok)
     return {
-        "accuracy": _mean(right),
-        "questions": len(items),
-        "samples": samples,
+        "accuracy": mean(right),
+        "inputs": len(items),
+        "samples": 1,
         "temperature": temperature,
-        "templates": {template: _mean(oks) for template, oks in sorted(by_template.items())},
+        "templates": {template: mean(oks) for template, oks in sorted(by_template.items())},
+        "example": shortest_right(examples, completions, right),
     }
 
 
-def _mean(right: Sequence[bool]) -> float:
-    return round(sum(right) / max(len(right), 1), 4)
+def variety(model: Any, tokenizer: Any, skill: Skill, items: Sequence[Item]) -> dict[str, Any]:
+    """Accuracy at temperature 1 over ``SAMPLES`` per item, and the mean number of distinct right ones per item."""
+    asked = [asked_again(skill, item, sample).example for item in items for sample in range(SAMPLES)]
+    completions = complete(model, tokenizer, asked, temperature=1.0)
+    right = skill.check(asked, completions)
+    found = {"accuracy": mean(right), "inputs": len(items), "samples": SAMPLES, "temperature": 1.0}
+    if skill.distinct is None:
+        return found
+    of_item = [slice(i * SAMPLES, (i + 1) * SAMPLES) for i in range(len(items))]
+    kept = [[text for text, ok in zip(completions[part], right[part], strict=True) if ok] for part in of_item]
+    return found | {"distinct": mean([skill.distinct(texts) if texts else 0 for texts in kept])}
+
+
+def shortest_right(examples: Sequence[Example], completions: Sequence[str], right: Sequence[bool]) -> dict[str, str]:
+    """A right answer of the model with what it was asked, short enough to show in a card."""
+    pairs = [(e.prompt, text) for e, text, ok in zip(examples, completions, right, strict=True) if ok]
+    asked, answered = min(pairs, key=lambda pair: len(pair[0]) + len(pair[1]), default=("", ""))
+    return {"asked": asked, "answered": answered} if len(asked) + len(answered) <= EXAMPLE_LENGTH else {}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean to four digits, 0 of nothing."""
+    return round(sum(values) / max(len(values), 1), 4)
+
+
+def measured(name: str) -> list[Skill]:
+    """The graded skills of a model and, of a student, what it must not be able to do."""
+    controls = mixture.CONTROLS if name in mixture.STUDENTS else ()
+    return [skill for skill in mixture.SKILLS if skill.check and (name in skill.shares or skill.name in controls)]
 
 
 def measure(name: str, model: Any, tokenizer: Any) -> dict[str, Any]:
-    """All skills of a model greedily, what it was asked for also sampled; every model on ``gsm_programs``."""
+    """Each skill of a model greedily and at temperature 1; what it never learned greedily only."""
     results = {}
-    for skill in mixture.SKILLS:
-        if not skill.graded_by or (name not in skill.shares and skill.name != "gsm_programs"):
-            continue
+    for skill in measured(name):
         items = held_out(skill, QUESTIONS_PER_TEMPLATE, INVENTED_QUESTIONS)
-        results[skill.name] = {"greedy": accuracy(model, tokenizer, items)}
-        if skill.sampled and name in skill.shares:
-            results[skill.name]["sampled"] = accuracy(model, tokenizer, items, SAMPLING_TEMPERATURE, SAMPLES)
-        figures = {mode: result["accuracy"] for mode, result in results[skill.name].items()}
+        modes = {"greedy": accuracy(model, tokenizer, skill, items)}
+        if name in skill.shares:
+            spread = items[:: max(1, len(items) // SAMPLED_INPUTS)][:SAMPLED_INPUTS]
+            modes["temperature 1"] = variety(model, tokenizer, skill, spread)
+            if skill.sampled:
+                modes["demo"] = accuracy(model, tokenizer, skill, items, SAMPLING_TEMPERATURE)
+        figures = {mode: (result["accuracy"], result.get("distinct")) for mode, result in modes.items()}
         print(f"{name}: {skill.name} {figures}", flush=True)
+        results[skill.name] = modes
     return results

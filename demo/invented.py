@@ -8,6 +8,10 @@ nothing has to be inferred from a situation, so the base student reads and copie
 
 from random import Random
 
+from demo import worked
+from demo.prompts import ANSWER_SENTENCE
+from pipelines.stepwise.base import join_steps
+
 
 def words(text: str) -> list[str]:
     """A list of words written as one text."""
@@ -56,6 +60,7 @@ REQUESTS = {
     "triple": ("triple {a}", "take three times {a}"),
 }
 WORD_OPERATIONS = {"half": ("/", 2), "double": ("*", 2), "triple": ("*", 3)}
+MAX_STEP_LENGTH = 100  # characters; longer ones calculate with unwieldy numbers
 
 
 def operation_chain(rng: Random) -> tuple[str, str]:
@@ -79,6 +84,23 @@ def operation_chain(rng: Random) -> tuple[str, str]:
         lines.append(f"    return {names[-1]}")
     question = " ".join(facts + [sentence(rng, request, i) for i, request in enumerate(requests)])
     return question, "def solution():\n" + "\n".join(lines) + "\n"
+
+
+def numbered_steps(rng: Random) -> tuple[str, str, str]:
+    """An operation chain, its calculations as numbered steps with the answer sentence, and the answer.
+
+    Example: ``Step 1: total is 30 + 12 = 42\\nStep 2: result is 42 / 6 = 7\\nStep 3: Therefore, the answer is 7.``
+    """
+    while True:
+        question, program = operation_chain(rng)
+        try:
+            steps = worked.steps(program)
+        except ZeroDivisionError:
+            continue
+        texts = [f"{step.name} is {step.calculation or step.value}" for step in steps]
+        answer = steps[-1].value
+        if max(map(len, texts)) <= MAX_STEP_LENGTH and not answer.startswith("-"):
+            return question, join_steps([*texts, ANSWER_SENTENCE.format(answer=answer)]), answer
 
 
 def step_names(rng: Random, nouns: list[str]) -> list[str]:

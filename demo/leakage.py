@@ -1,18 +1,25 @@
-"""The check that the base student never meets a ``gsm_symbolic`` question together with its solution.
+"""The checks that a student never meets a question together with its solution.
 
-It looks at the finished texts, not at the generators' intentions, and runs on every example of the base
-student's training; the training log carries its counts.
+``leak`` is about ``gsm_symbolic``, ``task_leak`` about the other tasks that students are taught. Both look at the
+finished texts, not at the generators' intentions, and run on every example of every training; the training log
+carries their counts.
 """
 
 import re
 from functools import cache
 from random import Random
 
-from demo import gsm
+from demo import choices, gsm, target_task
 from demo.copying import numbers_in
-from demo.mixture import Example
+from demo.skill import Example
+from pipelines.stepwise.base import StepwiseTask, UnreadableQuestion
+from pipelines.stepwise.table import TASKS
 
 SOLUTION = re.compile(r"def |return|Therefore|answer|[+*/]|(?<!\d)-|=\s*\w+\s*[-+*/(]")
+SUPERVISION = re.compile(
+    r'"reasoning"|is right|is wrong|is missing|- right|- wrong|answer is \([A-Z]\)|option \([A-Z]\)'
+)
+STEPS = re.compile(r"Step \d|Therefore|answer is")
 INSTANCES_PER_TEMPLATE = 100
 
 
@@ -33,6 +40,41 @@ def leak(example: Example) -> str | None:
         return f"part of a solution: {found.group()!r}"
     added = set(numbers_in(example.completion)) - set(numbers_in(question))
     return f"numbers not in the question: {sorted(added)}" if added else None
+
+
+def task_leak(example: Example) -> str | None:
+    """Why an example shows (part of) a solution of a choice question, a stepwise task or a stock problem, or None.
+
+    Such a question may stand alone as plain text; with anything asked about it, whatever is replied counts. What a
+    question is, the tasks' own parsers say.
+    """
+    if SUPERVISION.search(example.completion):
+        return "feedback, or an option chosen"
+    if example.prompt and is_task_question(asked(example.prompt)):
+        return "a reply to a task's question"
+    if not example.prompt and STEPS.search(example.completion):
+        return "steps beside a text"
+    return None
+
+
+def is_task_question(text: str) -> bool:
+    """Whether a text is a question of a task that students are taught, other than ``gsm_symbolic``."""
+    if choices.COUPLE.search(text) or target_task.parse(text):
+        return True
+    return any(_reads(task, text) for task in TASKS.values())
+
+
+def _reads(task: StepwiseTask, text: str) -> bool:
+    try:
+        task.start(text)
+    except UnreadableQuestion:
+        return False
+    return True
+
+
+def asked(prompt: str) -> str:
+    """What follows the instruction, up to an empty line."""
+    return prompt.rpartition("Question: ")[2].partition("\n\n")[0]
 
 
 def lower_case_words(text: str) -> set[str]:

@@ -1,7 +1,7 @@
-"""Make the demo models: tokenizer, base student, teacher; then measure them and write their cards.
+"""Make the demo models: tokenizer, students, teachers; then measure them and write their cards.
 
     python -m demo.make_models                     # train what is not trained yet, measure, write the cards
-    python -m demo.make_models train --only teacher
+    python -m demo.make_models train --only base-student teacher
     python -m demo.make_models eval                # measure the models in demo/models again
 
 Everything follows from the seeds in ``demo/training.py``. The same command resumes after an interruption of
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     precision = options.precision or default_precision(device)
-    recipes = [recipe for recipe in training.RECIPES if options.only in (None, recipe.name)]
+    recipes = [recipe for recipe in training.RECIPES if recipe.name in options.only]
     for recipe in recipes:
         if "train" in options.steps:
             make(recipe, options.work, options.models / recipe.name, device, precision)
@@ -47,7 +47,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     names = [recipe.name for recipe in training.RECIPES]
     parser.add_argument("steps", nargs="*", default=list(STEPS), help=f"{' or '.join(STEPS)} (default: both)")
-    parser.add_argument("--only", choices=names, help="one model instead of all")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these models instead of all")
     parser.add_argument("--models", type=Path, default=HERE / "models", help="where finished models go")
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="where checkpoints are kept")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")

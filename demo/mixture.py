@@ -1,48 +1,33 @@
 """What the demo models are taught: one table of skills, each with its share in each model's training.
 
-To add a skill: write its generator (a function of ``random.Random`` that returns an ``Example``), add its
-instruction to ``prompts.py`` where it has one, and add a line to ``SKILLS``. The cards and the training logs
-follow from the table.
+To add a skill: write its generator (a function of ``random.Random`` that returns an ``Example``) and its check in a
+module of its own, and add a line to ``SKILLS``. Tokenizer, training logs, evaluation and cards follow from the table.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
-from demo import arithmetic, copying, families, gold, gsm, invented, prompts
+from demo import (
+    arithmetic,
+    choices,
+    copying,
+    critique,
+    families,
+    gold,
+    gsm,
+    invented,
+    programs,
+    prompts,
+    rationales,
+    rewriting,
+    target_task,
+)
+from demo.skill import Example, Skill
+from pipelines.answers import parse_answer
+from pipelines.stepwise.prompts import attempt_prompt
 
-
-@dataclass(frozen=True)
-class Example:
-    """One training text: what is asked and what the model should say."""
-
-    prompt: str  # user content; "" for plain text without a chat turn
-    completion: str
-    question: gsm.Instance | None = None  # the gsm_symbolic instance that the text is about, if any
-    prompt_weight: float = 0.0  # loss weight of the prompt's tokens; the completion's is 1
-
-
-@dataclass(frozen=True)
-class Skill:
-    """A kind of example, its relative share (in examples) of each model's mixture, and how it is graded."""
-
-    name: str
-    meaning: str
-    shares: dict[str, float]  # model name -> weight; a model that is not named never sees the skill
-    graded_by: str = ""  # "program", "answer" or "numbers" (see demo.evaluation); "": not graded
-    sampled: bool = False  # whether accuracy is also measured at the sampling temperature
-    invent: Callable[[Random], Example] | None = None  # makes an example up, or ...
-    about: Callable[[gsm.Instance, Random], Example] | None = None  # ... makes it of a gsm_symbolic instance
-    templates: tuple[int, ...] = ()  # those that `about` is drawn from
-
-    def draw(self, rng: Random) -> Example:
-        """An example for training."""
-        if self.invent:
-            return self.invent(rng)
-        return self.about(gsm.training_instance(rng.choice(self.templates), rng), rng)
-
-
-BASE, TEACHER = "base-student", "teacher"
+BASE, REASONER = "base-student", "base-reasoner"
+TEACHER, REWRITER, CRITIC = "teacher", "rewriter", "critic"
+STUDENTS = (BASE, REASONER)
 READING_WEIGHT = 0.3  # loss weight of prompt tokens where a model also has to learn the language
 
 
@@ -63,49 +48,83 @@ def operation_chain(rng: Random) -> Example:
     return Example(prompts.program_prompt(question), prompts.fenced(program), None, READING_WEIGHT)
 
 
+def numbered_steps(rng: Random) -> Example:
+    """An invented chain of stated operations, worked in numbered steps."""
+    question, steps, answer = invented.numbered_steps(rng)
+    return Example(attempt_prompt(question), steps, None, READING_WEIGHT, key=answer)
+
+
+def task_question(rng: Random) -> Example:
+    """Language modelling on a question with options, a stepwise task or a stock problem, nothing else."""
+    kind = rng.choice(("choice", "stepwise", "stepwise", "stock"))
+    if kind == "choice":
+        index = choices.TRAIN_START + rng.getrandbits(choices.TRAIN_BITS)
+        return Example("", choices.text(choices.row(index)))
+    if kind == "stepwise":
+        return Example("", critique.draw(rng)[1].question)
+    return Example("", target_task.random_example(target_task.random_format(rng), rng)["input"])
+
+
 def family_program(rng: Random) -> Example:
     """A program for another reasoning-gym family."""
     question, program = families.family_program(rng)
     return Example(prompts.program_prompt(question), prompts.fenced(program), None, READING_WEIGHT)
 
 
-def gsm_program(question: gsm.Instance, rng: Random) -> Example:
-    """A ``gsm_symbolic`` question with its gold program."""
-    program = prompts.fenced(gold.program(question))
-    return Example(prompts.program_prompt(question.question), program, question)
-
-
-def gsm_rationale(question: gsm.Instance, rng: Random) -> Example:
-    """A ``gsm_symbolic`` question with its gold rationale."""
-    return Example(prompts.rationale_prompt(question.question), gold.rationale(question), question)
-
-
 def arithmetic_drill(rng: Random) -> Example:
     """A few bare calculations, worked as in the rationales."""
     question, worked = arithmetic.drill(rng)
-    return Example(prompts.rationale_prompt(question), worked)
+    return Example(prompts.rationale_prompt(question), worked, key=parse_answer(worked, "numeric"))
 
 
 ALL, PROGRAMS, RATIONALES = gsm.USABLE_TEMPLATES, tuple(gold.TEMPLATES), tuple(gold.RATIONALE_TEMPLATES)
 
 SKILLS = (
-    Skill("questions", "questions alone", {BASE: 0.15}, about=question_alone, templates=ALL),
-    Skill("quantities", "numbers of a question and what they count", {BASE: 0.25}, "numbers",
-          about=quantities, templates=ALL),
-    Skill("operation_chains", "programs for invented chains", {BASE: 0.50, TEACHER: 0.03}, "program",
+    Skill("questions", "questions alone", {BASE: 0.15, REASONER: 0.15}, about=question_alone, templates=ALL),
+    Skill("task_questions", "questions of the other tasks alone", {REASONER: 0.20}, invent=task_question),
+    Skill("quantities", "numbers of a question and what they count", {BASE: 0.25, REASONER: 0.15},
+          copying.quantities_check, about=quantities, templates=ALL),
+    Skill("operation_chains", "programs for invented chains", {BASE: 0.50, TEACHER: 0.02}, programs.program_check,
           invent=operation_chain),
-    Skill("family_programs", "programs for other task families", {BASE: 0.10}, "program",
+    Skill("family_programs", "programs for other task families", {BASE: 0.10}, programs.program_check,
           invent=family_program),
-    Skill("gsm_programs", "programs for gsm_symbolic", {TEACHER: 0.22}, "program", True,
-          about=gsm_program, templates=PROGRAMS),
-    Skill("gsm_rationales", "rationales for gsm_symbolic", {TEACHER: 0.40}, "answer", True,
-          about=gsm_rationale, templates=RATIONALES),
-    Skill("arithmetic", "worked calculations", {TEACHER: 0.35}, "answer", invent=arithmetic_drill),
+    Skill("numbered_steps", "numbered steps for invented chains", {REASONER: 0.25}, rationales.rationale_check,
+          invent=numbered_steps),
+    Skill("arithmetic", "worked calculations", {TEACHER: 0.20, REASONER: 0.25}, rationales.rationale_check,
+          invent=arithmetic_drill),
+    Skill("gsm_programs", "programs for gsm_symbolic, in the style a context asks for", {TEACHER: 0.40},
+          programs.program_check, programs.distinct_programs, sampled=True,
+          about=programs.program_in_style, templates=PROGRAMS),
+    Skill("gsm_rationales", "rationales for gsm_symbolic", {TEACHER: 0.30},
+          rationales.rationale_check, rationales.distinct_rationales,
+          about=rationales.rationale, templates=RATIONALES),
+    Skill("choice_rationales", "rationales for questions with options", {TEACHER: 0.08},
+          choices.choice_check, rationales.distinct_rationales, invent=choices.choice_rationale),
+    Skill("rewriting", "a row of another task, rewritten into the format of three examples", {REWRITER: 0.55},
+          rewriting.rewriting_check, rewriting.distinct_inputs, invent=rewriting.rewriting),
+    Skill("declining", "a row without quantities, declined", {REWRITER: 0.10}, rewriting.declining_check,
+          invent=rewriting.declining),
+    Skill("new_question", "a new question in the format of three examples", {REWRITER: 0.35},
+          rewriting.new_question_check, rewriting.distinct_inputs, invent=rewriting.new_question),
+    Skill("attempts", "stepwise tasks, solved in numbered steps", {CRITIC: 0.20}, critique.attempt_check,
+          invent=critique.attempt),
+    Skill("feedback", "the first wrong step of an attempt: its number, a quote, the reason", {CRITIC: 0.40},
+          critique.feedback_check, critique.distinct, invent=critique.feedback),
+    Skill("improvement", "an attempt and feedback on it, rewritten from the wrong step on", {CRITIC: 0.40},
+          critique.improvement_check, critique.distinct, invent=critique.improvement),
 )  # fmt: skip
+
+CONTROLS = ("gsm_programs", "gsm_rationales")  # measured of the students too, which must not be able to
+
+
+def shares(model: str) -> dict[str, float]:
+    """The skills of a model's mixture with their relative shares, in examples."""
+    return {skill.name: skill.shares[model] for skill in SKILLS if model in skill.shares}
 
 
 def draw(model: str, rng: Random) -> tuple[str, Example]:
     """A skill's name and an example of it, drawn by the shares of the model's mixture."""
-    skills = [skill for skill in SKILLS if model in skill.shares]
-    skill = rng.choices(skills, weights=[skill.shares[model] for skill in skills])[0]
-    return skill.name, skill.draw(rng)
+    skills = {skill.name: skill for skill in SKILLS}
+    weights = shares(model)
+    [name] = rng.choices(list(weights), weights=list(weights.values()))
+    return name, skills[name].draw(rng)

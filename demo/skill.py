@@ -28,6 +28,7 @@ class Example:
     question: gsm.Instance | None = None  # the gsm_symbolic instance that the text is about, if any
     prompt_weight: float = 0.0  # loss weight of the prompt's tokens; the completion's is 1
     turns: tuple[tuple[str, str], ...] = ()  # earlier (user, assistant) turns: demonstrations of a context
+    turns_weight: float = 0.0  # loss weight of the earlier assistant turns, where they are worth learning too
     key: Any = None  # what the skill's check needs beyond the texts: the gold answer, the row, the wrong step
 
 
@@ -40,7 +41,7 @@ class Skill:
     shares: dict[str, float]  # model name -> weight; a model that is not named never sees the skill
     check: Check | None = None  # None: not graded
     distinct: Distinct | None = None  # None: one right output per input is all that is asked for
-    sampled: bool = False  # whether accuracy is also measured by sampling
+    sampled: bool = False  # whether accuracy is also measured at the demo's sampling temperature
     invent: Callable[[Random], Example] | None = None  # makes an example up, or ...
     about: Callable[[gsm.Instance, Random], Example] | None = None  # ... makes it of a gsm_symbolic instance
     templates: tuple[int, ...] = ()  # those that `about` is drawn from

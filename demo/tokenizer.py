@@ -4,23 +4,27 @@ Byte level: any English text, Python or Unicode survives encode/decode unchanged
 number is copied and calculated digit by digit, as arithmetic in small models needs it.
 """
 
+import importlib
+import inspect
 from collections.abc import Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
-from demo import families, gsm, invented, prompts
+from demo import gsm, invented, mixture, prompts
+from demo.skill import Example
+from pipelines.prompts import context_names, load_context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-VOCABULARY_SIZE = 1536
+VOCABULARY_SIZE = 2048
 MAX_POSITIONS = 1024
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", prompts.SYSTEM, prompts.USER, prompts.ASSISTANT)
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
 TEXT_SEED = 11
+QUESTIONS_PER_TEMPLATE = 40
+EXAMPLES_PER_SKILL = 800
 
-# Families whose wording the tokenizer should also cover well; later skills build on them.
-OTHER_TASKS = invented.words("word_sorting calendar_arithmetic leg_counting letter_counting basic_arithmetic")
 PYTHON_MODULES = invented.words("random fractions statistics textwrap")
 
 
@@ -59,36 +63,45 @@ def train_tokenizer() -> "PreTrainedTokenizerBase":
 
 
 def training_texts() -> Iterator[str]:
-    """What the merges are learned from; the shares decide which words become single tokens."""
-    import importlib
-    import inspect
-
-    import reasoning_gym
-
+    """What the merges are learned from: ``gsm_symbolic`` questions alone, other skills' prompts and answers, Python."""
     rng = Random(TEXT_SEED)
     for template in gsm.USABLE_TEMPLATES:
-        for _ in range(40):
+        for _ in range(QUESTIONS_PER_TEMPLATE):
             yield gsm.training_instance(template, rng).question
-    for _ in range(3000):
-        question, program = invented.operation_chain(rng)
-        yield prompts.fenced(program)
-        yield question if rng.random() < 0.3 else prompts.PROGRAM_INSTRUCTION
-    for _ in range(200):
-        yield families.family_program(rng)[1]
-        yield prompts.RATIONALE_INSTRUCTION + prompts.ANSWER_SENTENCE
-    for name in OTHER_TASKS:
-        tasks = reasoning_gym.create_dataset(name, size=60, seed=TEXT_SEED)
-        yield from (item["question"] for item in tasks)
+    for skill in mixture.SKILLS:
+        for _ in range(EXAMPLES_PER_SKILL if skill.invent else 0):
+            example = skill.invent(rng)
+            yield from (example.prompt, example.completion)
+    for context in map(load_context, context_names()):
+        yield context.instruction
+        yield from (demonstration.answer for demonstration in context.demonstrations)
     for name in PYTHON_MODULES:
         yield inspect.getsource(importlib.import_module(name))
 
 
-def encode_example(tokenizer: "PreTrainedTokenizerBase", prompt: str, completion: str) -> tuple[list[int], list[int]]:
-    """Token ids of the prompt part and of the trained part of one example.
+def encode_example(tokenizer: "PreTrainedTokenizerBase", example: Example) -> tuple[list[int], list[float]]:
+    """Token ids of an example and the loss weight of each.
 
-    With a prompt: ``<bos><|user|>prompt<|assistant|>`` and ``completion<eos>``, as the chat template renders
-    them. Without one the text stands alone: ``<bos>`` and ``completion<eos>``.
+    A chat is rendered as the chat template does: ``<bos><|user|>prompt<|assistant|>completion<eos>``, earlier
+    turns before the last one in the same form. A text without a prompt stands alone: ``<bos>completion<eos>``.
     """
-    head = f"{prompts.USER}{prompt}{prompts.ASSISTANT}" if prompt else ""
-    head_ids = tokenizer.encode(head, add_special_tokens=False)
-    return [BOS_ID, *head_ids], [*tokenizer.encode(completion, add_special_tokens=False), EOS_ID]
+    ids, weights = [BOS_ID], [0.0]
+
+    def add(text: str, weight: float, end: bool = False) -> None:
+        tokens = [*tokenizer.encode(text, add_special_tokens=False), *[EOS_ID] * end]
+        ids.extend(tokens)
+        weights.extend([weight] * len(tokens))
+
+    for asked, answered in example.turns:
+        add(f"{prompts.USER}{asked}{prompts.ASSISTANT}", example.prompt_weight)
+        add(answered, example.turns_weight, end=True)
+    if example.prompt:
+        add(f"{prompts.USER}{example.prompt}{prompts.ASSISTANT}", example.prompt_weight)
+    add(example.completion, 1.0, end=True)
+    return ids, weights
+
+
+def chat(example: Example) -> list[dict[str, str]]:
+    """An example's messages up to the user's last turn, as chat templates and servers take them."""
+    texts = [text for turn in example.turns for text in turn] + [example.prompt]
+    return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
