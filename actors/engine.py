@@ -44,7 +44,8 @@ class Request:
     """A prompt, and which samples of it are wanted; ``Request("q1", "2+2=", indices=(0, 1))``.
 
     `prompt` is plain text or chat messages (rendered with the model's own template). `prefix` starts the
-    answer, which the model continues; it is not repeated in the completion.
+    answer, which the model continues; it is not repeated in the completion. `prefix_ids` does the same token by
+    token, for what a model has written before: text encoded again may be cut into other tokens.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Request:
     indices: tuple[int, ...] = (0,)
     seed: int = 0
     prefix: str = ""
+    prefix_ids: tuple[int, ...] = ()
     adapter: str | None = None  # path of a LoRA adapter
     key: str = ""  # what recorded answers are looked up by: the plain question
     purpose: str = ""  # what the tokens are booked on in the ledger
@@ -214,11 +216,14 @@ class Engine:
         return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
 
     def _render(self, request: Request) -> str | dict[str, Any]:
-        if isinstance(request.prompt, str):
-            return request.prompt + request.prefix
-        text = self._tokenizer.apply_chat_template(list(request.prompt), tokenize=False, add_generation_prompt=True)
-        # The template has put the special tokens in already.
-        return {"prompt_token_ids": self._tokenizer.encode(text + request.prefix, add_special_tokens=False)}
+        templated = not isinstance(request.prompt, str)  # such a text has its special tokens already
+        text = request.prompt
+        if templated:
+            text = self._tokenizer.apply_chat_template(list(request.prompt), tokenize=False, add_generation_prompt=True)
+        elif not request.prefix_ids:
+            return f"{text}{request.prefix}"
+        ids = self._tokenizer.encode(f"{text}{request.prefix}", add_special_tokens=not templated)
+        return {"prompt_token_ids": [*ids, *request.prefix_ids]}
 
     def _sampling_params(self, request: Request, first: int, count: int) -> SamplingParams:
         from vllm import SamplingParams

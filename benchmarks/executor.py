@@ -43,7 +43,7 @@ from actors.sandbox.layers import NAMES
 from actors.sandbox.supervisor import JailOptions
 from actors.sandbox.verdict import agree
 
-BATCH = 512
+BATCH = 1024
 LATENCY_CALLS = 300
 HEAP_BYTES = 500 << 20
 DEFERRED = "class Price:\n    amount = 3\ndef solution():\n    return Price().amount * 14\n"
@@ -219,10 +219,10 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
             for name, (on, run, sources, group) in arms.items():
                 os.sched_setaffinity(0, on)
                 rates[name].append(rate(run, sources, group, seconds))
-            os.sched_setaffinity(0, one)
-            heap = bytearray(os.urandom(1 << 20)) * (HEAP_BYTES >> 20)
-            rates["isolated_heap"].append(rate(running(isolated), plain_programs, 64, seconds))
-            del heap
+                if name == "isolated":  # at once afterwards: the difference is smaller than the machine's drift
+                    heap = bytearray(os.urandom(1 << 20)) * (HEAP_BYTES >> 20)
+                    rates["isolated_heap"].append(rate(run, sources, group, seconds))
+                    del heap
         latency = latency_ms(isolated, plain_programs)
         grade = isolated.grade
     return {"programs": origin, "grade": grade, "rates": rates, "latency_ms": latency}

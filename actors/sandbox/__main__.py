@@ -5,16 +5,16 @@ rest of the project is visible to the programs that run later.
 """
 
 import importlib.util
+import os.path
 import sys
-from pathlib import Path
 
 PACKAGE = "raydistill_sandbox"
 
 
 def load_package() -> None:
-    folder = Path(__file__).resolve().parent
+    folder = os.path.dirname(os.path.realpath(__file__))
     spec = importlib.util.spec_from_file_location(
-        PACKAGE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        PACKAGE, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )
     assert spec and spec.loader
     package = importlib.util.module_from_spec(spec)

@@ -105,13 +105,19 @@ class Runner:
 
     def __init__(self, screen: Any = None) -> None:
         self.screen = screen
+        self.no_input = io.StringIO()
+        self.start_clocks()
+
+    def start_clocks(self) -> None:
+        """From here on time counts for the next program; each program ends where the next one starts."""
+        self._clocks = time.perf_counter_ns(), time.thread_time_ns()
 
     def run(self, task: Task, stdout_cap: int, value_cap: int, screened: bool) -> bytes:
         """Run `task` and return its claim, packed for the shared area."""
-        wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+        wall, cpu = self._clocks
         stdout = sys.stdout = CappedText(stdout_cap)
         sys.stderr = CappedText(stdout_cap)
-        sys.stdin = io.StringIO(task.stdin)
+        sys.stdin = io.StringIO(task.stdin) if task.stdin else self.no_input
         namespace = self.screen.namespace() if screened else _main_module()
         outcome, payload, label, message = wire.VALUE, b"", "", ""
         try:
@@ -126,7 +132,8 @@ class Runner:
             outcome = wire.OUTPUT_LIMIT
         if screened:
             namespace.clear()
-        cost = time.thread_time_ns() - cpu, time.perf_counter_ns() - wall
+        self.start_clocks()
+        cost = self._clocks[1] - cpu, self._clocks[0] - wall
         return _pack_claim(outcome, payload, label, message, stdout, cost)
 
 

@@ -8,7 +8,6 @@ import ctypes
 import errno
 import functools
 import os
-import platform
 import struct
 from collections.abc import Callable
 
@@ -33,7 +32,7 @@ class Kernel:
     """System calls by name; every failure is an OSError."""
 
     def __init__(self) -> None:
-        self.machine = platform.machine()
+        self.machine = os.uname().machine
         self.numbers = TABLES.get(self.machine, {})
         self._libc = ctypes.PyDLL(None, use_errno=True)
         self._syscall = self._libc.syscall

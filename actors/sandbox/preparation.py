@@ -8,6 +8,7 @@ import gc
 import importlib
 import os
 import random
+import site
 import sys
 import warnings
 from importlib.machinery import BuiltinImporter, FrozenImporter
@@ -25,6 +26,7 @@ _fillers: list[list[bytes]] = []
 
 def preload(profile: Profile, extra_modules: list[str]) -> list[str]:
     """Import everything the programs may use; returns what is not installed."""
+    site.setquit()  # exit() and quit(), where the interpreter runs without `site`
     missing = []
     for name in [*profile.modules, *extra_modules]:
         try:

@@ -22,8 +22,7 @@ import select
 import signal
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .kernel import Kernel
 
@@ -34,14 +33,13 @@ PROBE_CPU_S, PROBE_MEMORY_MB, PROBE_TIMEOUT_MS = 2, 64, 10_000
 AF_UNIX, AF_INET, AF_NETLINK, AF_VSOCK, SOCK_STREAM, SOCK_DGRAM, SOCK_RAW = 1, 2, 16, 40, 1, 2, 3
 CLONE_NEWUSER = 0x10000000
 DESCRIPTORS = range(3, 256)
-ENVIRONMENT_NAMES = (b"LANG", b"TZ", b"PYTHONHASHSEED", b"OPENBLAS_NUM_THREADS", b"OMP_NUM_THREADS", b"MKL_NUM_THREADS")
+ENVIRONMENT_NAMES = b"LANG TZ PYTHONHASHSEED LD_BIND_NOW OPENBLAS_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS".split()
 
 Targets = dict[str, Any]
 Fork = Callable[[Callable[[], int], int, int], tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """Something no program may do. `attempt` returns if it succeeded and raises OSError if it was refused."""
 
     name: str

@@ -12,7 +12,7 @@ these pages instead of faulting them in (the largest single gain in speed), and 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LEAN_MODULES = """
     abc bisect calendar cmath collections collections.abc copy datetime decimal encodings.ascii encodings.latin_1 enum
@@ -163,14 +163,16 @@ def solution():
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     name: str
     modules: Sequence[str]
     warm_programs: Sequence[str]
+    flags: Sequence[str] = ()
+    """of the interpreter"""
 
 
-LEAN = Profile("lean", LEAN_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"))
+# Installed packages may load modules of theirs at every start (.pth files); the lean zygote has no use for any.
+LEAN = Profile("lean", LEAN_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"), flags=("-S",))
 STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN.warm_programs)
 RICH = Profile(
     "rich", [*STANDARD.modules, *RICH_MODULES.split()], [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")]

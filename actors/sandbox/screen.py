@@ -15,9 +15,9 @@ there, and every program is isolated.
 import builtins
 import collections
 import datetime
-import dis
 import fractions
 import importlib
+import opcode
 import random
 import sys
 from types import CodeType, ModuleType
@@ -63,11 +63,11 @@ FORBIDDEN_OPERATIONS = """
     GET_AWAITABLE LOAD_CLASSDEREF SETUP_ANNOTATIONS
 """
 
-_FORBIDDEN_CODES = frozenset(dis.opmap[name] for name in FORBIDDEN_OPERATIONS.split() if name in dis.opmap)
+_FORBIDDEN_CODES = frozenset(opcode.opmap[name] for name in FORBIDDEN_OPERATIONS.split() if name in opcode.opmap)
 _ALLOWED_CODES = bytes(code for code in range(256) if code not in _FORBIDDEN_CODES)
 _SEPARATOR = "."  # stands in no name
 _UNDERSCORED = _SEPARATOR + "_"
-_IMPORT_NAME, _EXTENDED_ARG = dis.opmap["IMPORT_NAME"], dis.opmap["EXTENDED_ARG"]
+_IMPORT_NAME, _EXTENDED_ARG = opcode.opmap["IMPORT_NAME"], opcode.opmap["EXTENDED_ARG"]
 _ALLOWED_UNDERSCORED = frozenset(("_", "__name__"))
 
 

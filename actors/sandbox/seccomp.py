@@ -18,7 +18,7 @@ needs).
 import errno
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .kernel import CHILD_CLONE_FLAGS, PR_SET_PDEATHSIG, SECCOMP_SET_MODE_FILTER, SIGKILL
 
@@ -67,8 +67,7 @@ def refuse(code: int) -> int:
     return 0x00050000 | code
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentRule:
+class ArgumentRule(NamedTuple):
     """`call` is answered `then` if all its checks hold, else `otherwise`. A check is (argument, test, value)."""
 
     call: str

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import SandboxError
 from . import wire
+from .profiles import PROFILES
 from .wire import Record
 
 START_TIMEOUT_S = 60.0
@@ -74,7 +75,7 @@ class Jail:
         return self.report
 
     def _spawn(self) -> None:
-        command = [self.options.python, "-s", "-B", str(Path(__file__).parent)]
+        command = [self.options.python, "-s", "-B", *PROFILES[self.options.profile].flags, str(Path(__file__).parent)]
         request_end, self._requests = os.pipe()
         self._replies, reply_end = os.pipe()
         try:

@@ -114,21 +114,15 @@ def judge(program_id: str, record: Record, *, mode: int, lane: str, grade: str, 
         reason = "protocol"
     else:
         reason = _observed_reason(record, limits) or (_claimed_reason(claim, mode) if claim else "exit_silent")
-    batch_mate = lane == "batch" and not record.cpu_us
-    return Verdict(
-        id=program_id,
-        status=PASSED if reason == "ok" else UNKNOWN if reason in OURS else FAILED,
-        reason=reason,
-        value=_shown_value(claim.value) if claim and reason in ("ok", "bad_type", "nonfinite") else None,
-        kind=_kind(claim) if claim else "none",
-        message=claim.message if claim else "",
-        stdout=claim.stdout if claim else "",
-        cpu_s=claim.cpu_s if claim and batch_mate else record.cpu_us / 1e6,
-        wall_s=claim.wall_s if claim and batch_mate else record.wall_us / 1e6,
-        grade=grade,
-        lane=lane,
-        observed={} if batch_mate else _facts(record),
-    )
+    status = PASSED if reason == "ok" else UNKNOWN if reason in OURS else FAILED
+    shown: tuple[Any, str, str, str] = (None, "none", "", "")  # value, kind, message, stdout
+    if claim:
+        value = _shown_value(claim.value) if reason in ("ok", "bad_type", "nonfinite") else None
+        shown = (value, _kind(claim), claim.message, claim.stdout)
+        if lane == "batch" and not record.cpu_us:  # a batch-mate: the process's own figures are not about it
+            return Verdict(program_id, status, reason, *shown, claim.cpu_s, claim.wall_s, grade, lane)
+    costs = record.cpu_us / 1e6, record.wall_us / 1e6
+    return Verdict(program_id, status, reason, *shown, *costs, grade, lane, _facts(record))
 
 
 def lost(program_id: str, why: str, grade: str) -> Verdict:

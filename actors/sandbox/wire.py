@@ -83,9 +83,10 @@ def pack_text(text: str) -> bytes:
 
 
 def pack_task(task: Task) -> bytes:
-    parts = [pack_text(task.source), pack_text(task.stdin), pack_text(task.entry)]
-    parts.append(values.encode(task.calls) if task.calls else b"")
-    return TASK.pack(task.mode, *map(len, parts)) + b"".join(parts)
+    source, entry = pack_text(task.source), pack_text(task.entry)
+    stdin = pack_text(task.stdin) if task.stdin else b""
+    calls = values.encode(task.calls) if task.calls else b""
+    return TASK.pack(task.mode, len(source), len(stdin), len(entry), len(calls)) + source + stdin + entry + calls
 
 
 def pack_job(tasks: Sequence[bytes], lane: int, limits: tuple[int, int, int, int, int]) -> bytes:

@@ -98,6 +98,8 @@ class Zygote:
         self.inbox = inbox
         self._confinements: dict[tuple[int, int], ChildConfinement] = {}
         self.last_word = time.monotonic()
+        self.poll = select.poll()
+        self.poll.register(requests, 0)  # a hang-up is always reported
 
     def serve(self) -> NoReturn:
         header = bytearray(wire.JOB.size)
@@ -160,6 +162,7 @@ class Zygote:
         tasks = wire.unpack_tasks(self.inbox[: job.size], job.programs)
         if not batch:
             gc.enable()
+        self.runner.start_clocks()
         for index in range(first, job.programs):
             claim = self.runner.run(tasks[index], job.stdout_cap, job.value_cap, batch)
             end = at + wire.FRAME.size + len(claim)
@@ -172,9 +175,22 @@ class Zygote:
 
     def _watch(self, pid: int, pidfd: int, job: JobHeader) -> int:
         """Wait until the child ends; kill it at a limit. Ends this process when the supervisor is gone."""
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.register(self.requests, 0)  # a hang-up is always reported
+        self.poll.register(pidfd, select.POLLIN)
+        # Nearly every child ends within a tick. Until then nothing is worked out: what this process writes while
+        # a child lives costs it a copied page each.
+        flags = 0 if self._has_ended(pidfd, TICK_MS) else self._meter(pid, pidfd, job)
+        self.poll.unregister(pidfd)
+        return flags
+
+    def _has_ended(self, pidfd: int, wait_ms: float) -> bool:
+        events = self.poll.poll(wait_ms)
+        if any(descriptor == self.requests for descriptor, _ in events):
+            self.kernel.kill(pidfd)
+            os._exit(0)
+        return bool(events)
+
+    def _meter(self, pid: int, pidfd: int, job: JobHeader) -> int:
+        """Hold a child that takes its time against the limits, in a batch those of each of its programs."""
         batch = job.lane == wire.BATCH
         clock = (~pid << 3) | PROCESS_CLOCK
         frames, frames_cpu, deadline = 0, 0.0, time.monotonic() + job.wall_ms / 1e3
@@ -183,11 +199,7 @@ class Zygote:
             if left <= 0:
                 self.kernel.kill(pidfd)
                 return wire.KILLED_WALL
-            events = poll.poll(TICK_MS if batch else min(left, HEARTBEAT_S) * 1e3)
-            if any(descriptor == self.requests for descriptor, _ in events):
-                self.kernel.kill(pidfd)
-                os._exit(0)
-            if events:
+            if self._has_ended(pidfd, TICK_MS if batch else min(left, HEARTBEAT_S) * 1e3):
                 return 0
             self._beat()
             if batch:
