@@ -7,7 +7,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo test test-slow check format lock clean
+.PHONY: help setup demo demo-mcc-kd test test-slow check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -27,6 +27,9 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 
 demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, student, evaluation (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo.yaml
+
+demo-mcc-kd: $(STAMP) ## MCC-KD on the embedded default: diverse rationales, consistent answers (no GPU, no download)
+	@$(BIN)/raydistill run configs/demo-mcc-kd.yaml
 
 test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 	@$(BIN)/python -m pytest

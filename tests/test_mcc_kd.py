@@ -1,14 +1,21 @@
-"""The recipe: which rationales become examples, how they end, what asks for consistency."""
+"""The recipe: which rationales become examples, how they end, what asks for consistency; runs of it."""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.config import MccKD
+from pipelines.config import MccKD, Run
+from pipelines.consistency import count
+from pipelines.example_store import read_examples
 from pipelines.mcc_kd import MultiCotConsistentDistillation, gold_text, without_ending
 from pipelines.records import Consistency, Question, Sample
+from pipelines.run import Runner
 from pipelines.tasks.base import grade_answer
 
 QUESTION = Question.make("gsm8k", "Ann has 3 pears and buys 4. How many now?", "7")
@@ -127,3 +134,62 @@ def test_endings_that_only_state_the_answer_are_removed(rationale, rest):
 )
 def test_gold_answer_has_one_spelling(answer, meta, text):
     assert gold_text(Question("q", "?", answer, meta)) == text
+
+
+# From recorded completions to examples and a student, with a real Ray
+
+
+def write_lines(path: Path, rows: list[dict[str, str]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def synthesise(folder: Path, questions: dict[str, str], rows: list[dict[str, str]], **sections: Any) -> tuple[Any, str]:
+    """A run over recorded `rows`; returns its runner and the folder of its examples."""
+    teacher = {"engine": "recorded", "model": write_lines(folder / "recorded.jsonl", rows)}
+    config = {"run_dir": str(folder / "run"), "questions": questions, "teacher": teacher | sections.pop("teacher")}
+    runner = Runner(Run.model_validate(config | sections))
+    try:
+        return runner, runner.synthesise(runner.start())
+    finally:
+        runner.close()
+
+
+def test_recorded_rationales_become_pairs_that_train(
+    cluster: None, questions_file: Path, tmp_path: Path, tiny_model: str
+):
+    ways = ("Twice {i} is {n}.\nTherefore, the answer is {n}.", "{i} + {i} = {n}\n#### {n}", "None.\nA: 99")
+    rows = [
+        {"question": f"What is {i} plus {i}?", "completion": way.format(i=i, n=2 * i)}
+        for i in range(12)
+        for way in ways
+    ]
+    train = {"student": tiny_model, "learning_rate": 1e-3, "epochs": 1, "validation_fraction": 0, "max_length": 256}
+    sections = {"recipe": {"recipe": "mcc_kd", "rationales": 2, "alpha": 0.5}, "train": train, "teacher": {"n": 3}}
+    runner, folder = synthesise(tmp_path, {"task": "table", "path": str(questions_file)}, rows, **sections)
+    assert runner.report["recipe"] == "mcc_kd"
+    assert (runner.report["verification"]["passed"], runner.report["examples"]) == (24, 24)
+    result = runner.train(folder)
+    assert result.pairs == {"questions": 12, "pairs": 12, "with_span": 12}
+    assert [row[0] for row in result.history["consistency"]] == [*range(1, result.steps + 1)]
+
+
+MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
+
+
+@pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAYDISTILL_DATA is not set")
+def test_real_rationales_are_graded_selected_and_aligned(cluster: None, tmp_path: Path, tiny_model: str):
+    """All 660 x 4: graded as their authors did, and a span in every pair."""
+    path = Path(os.environ["RAYDISTILL_DATA"], "gsm8k_model_solutions", "part.jsonl")
+    given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [{"question": row["question"], "completion": row[model]["solution"]} for row in given for model in MODELS]
+    questions = {"task": "gsm8k", "path": str(path), "answer_column": "ground_truth"}
+    runner, folder = synthesise(tmp_path, questions, rows, recipe={"recipe": "mcc_kd"}, teacher={"n": 4})
+    right = sum(row[model]["is_correct"] for row in given for model in MODELS)
+    report = runner.report
+    assert (report["verification"]["programs"], report["verification"]["passed"]) == (2640, right)
+    assert report["examples"] + sum(report["selection"]["dropped"].values()) == 2640
+    assert report["examples"] > 0.9 * right
+    counts = count(read_examples(folder), tiny_model, max_length=4096)
+    assert counts.pairs > 800
+    assert counts.with_span >= 0.99 * counts.pairs
