@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
 DEAD_ENGINE_EXIT_CODE = 70  # EX_SOFTWARE
+# What vLLM 0.29 needs to be told where there is no GPU. A prefill in chunks rewinds the generators of seeded
+# requests, which torch's CPU generator cannot; compilation costs minutes and gains nothing there.
+CPU_ARGUMENTS = {"enable_chunked_prefill": False, "enforce_eager": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,14 +310,9 @@ class Engine:
 
 
 def _platform_arguments() -> dict[str, Any]:
-    """What vLLM needs to be told on a machine without an accelerator.
-
-    A prefill in chunks rewinds the generators of seeded requests, which torch's CPU generator cannot
-    ("CPU Generator does not use offset", vLLM 0.29); compilation costs minutes and gains nothing there.
-    """
     from vllm.platforms import current_platform
 
-    return {"enable_chunked_prefill": False, "enforce_eager": True} if current_platform.is_cpu() else {}
+    return CPU_ARGUMENTS if current_platform.is_cpu() else {}
 
 
 @dataclass(frozen=True, slots=True)

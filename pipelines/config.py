@@ -132,6 +132,23 @@ class Train(Strict):
     seed: int = 42
 
 
+class Beam(Strict):
+    """PaD 1.7: beam search over the lines of a program, with or without step-by-step verification."""
+
+    width: int = Field(4, ge=1, description="hypotheses kept after each line (b)")
+    candidates: int = Field(4, ge=1, description="next lines per hypothesis: the greedy one and samples")
+    temperature: float = Field(1.0, gt=0, description="of the samples")
+    max_lines: int = Field(32, ge=1)
+    faithfulness: bool = Field(False, description="score each step against the question; false is the plain beam")
+    execution: bool = Field(False, description="drop hypotheses whose program so far raises when it is run")
+    encoder: str = Field("all-MiniLM-L6-v2", description="sentence-transformers model: name, folder or hub id")
+
+    @property
+    def name(self) -> str:
+        """As in reports: ``beam 4 + faithfulness``."""
+        return " + ".join([f"beam {self.width}", *(n for n in ("faithfulness", "execution") if getattr(self, n))])
+
+
 class Evaluation(Strict):
     """What is measured on held-out questions, for whom."""
 
@@ -139,6 +156,7 @@ class Evaluation(Strict):
     models: tuple[Literal["base", "student", "teacher"], ...] = ("base", "student", "teacher")
     n: int = Field(1, ge=1, description="samples for average, majority and pass@n; 1 means greedy only")
     temperature: float = Field(0.7, ge=0, description="of those n samples; pass@1 greedy is always measured")
+    beams: tuple[Beam, ...] = Field((), description="the student is also measured with these beam searches")
     max_tokens: int = Field(512, ge=1)
 
 

@@ -28,6 +28,8 @@ class Score:
     majority: float | None = None
     pass_at_n: float | None = None
     executable: float | None = None  # greedy samples that gave a value, right or wrong
+    completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
+    wall_s: float = 0.0  # of the run that measured this
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
 
     def to_json(self) -> dict[str, object]:

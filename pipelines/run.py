@@ -25,13 +25,13 @@ from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
-from pipelines.config import Engine, Refine, Run, SamplingConfig, Train
+from pipelines.config import Engine, Refine, Run, Train
 from pipelines.engines import model_identity
-from pipelines.evaluate import Score, score
 from pipelines.example_store import export_chat, read_examples, write_examples
+from pipelines.measure import measure, measure_beam
 from pipelines.progress import bar
 from pipelines.records import content_hash
-from pipelines.refine import Outcomes, add_repairs, repair_outcomes
+from pipelines.refine import add_repairs
 from pipelines.repair import repairs_of
 from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
@@ -182,46 +182,15 @@ class Runner:
         """Measure the named models (base, student, teacher) on the evaluation questions."""
         if self.config.evaluation is None or self.held_out is None:
             return
+        config, scores = self.config.evaluation, self.report["evaluation"]
         for name in models:
-            if name in self.config.evaluation.models:
-                self.report["evaluation"][name] = self._score(name, self.held_out).to_json()
-
-    def _score(self, name: str, loaded: LoadedQuestions) -> Score:
-        """The score of a model, measured now or by an earlier run of the same evaluation."""
-        config, model = self.config.evaluation, self._model(name)
-        assert config is not None
-        draws = [SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)]
-        if config.n > 1:
-            draws.append(SamplingConfig(n=config.n, temperature=config.temperature, max_tokens=config.max_tokens))
-        plans = [self.work.plan(model, loaded, sampling, student=True) for sampling in draws]
-        ids = content_hash(*sorted(question.id for question in loaded.questions))
-        repairs = repairs_of(self.config.recipe) if name == "student" else 0
-        uri = f"{self.work.root}/evaluation/{content_hash([key for _, key in plans], config.n, ids, repairs)}.json"
-        if done := read_bytes(uri):
-            return Score(**json.loads(done))
-        outcomes = [self._outcomes(name, plan, loaded, model) for plan, _ in plans]
-        described: dict[str, Any] = {
-            "samples": config.n,
-            "temperature": config.temperature if config.n > 1 else 0.0,
-            "grader": f"{loaded.task.name} ({loaded.task.grader})",
-        }
-        measured = score(*(outcome.values() for outcome in outcomes), **described)
-        if repairs:
-            before = {"accuracy": measured.accuracy, "executable": measured.executable or 0.0}
-            repaired = [
-                repair_outcomes(self.work, plan, loaded, outcome, model, repairs)
-                for (plan, _), outcome in zip(plans, outcomes, strict=True)
-            ]
-            measured = score(*(outcome.values() for outcome in repaired), **described)
-            measured = replace(measured, before_repairs=before)
-        if not measured.unknown:
-            report.write_json(uri, measured.to_json())
-        return measured
-
-    def _outcomes(self, name: str, plan: Pass, loaded: LoadedQuestions, model: Engine) -> Outcomes:
-        drawn = "greedy" if plan.asking.n == 1 else f"n={plan.asking.n}, T={plan.asking.sampling.temperature:g}"
-        result = self.work.run(f"evaluating {name} ({drawn})", plan, loaded.questions, model, keep_outcomes=True)
-        return result.outcomes
+            if name not in config.models:
+                continue
+            model, repairs = self._model(name), repairs_of(self.config.recipe) if name == "student" else 0
+            scores[name] = measure(self.work, config, name, model, self.held_out, repairs).to_json()
+            for beam in config.beams if name == "student" else ():
+                measured = measure_beam(self.work, config, beam, name, model, self.held_out)
+                scores[f"{name}, {beam.name}"] = measured.to_json()
 
     def _model(self, name: str) -> Engine:
         """The engine settings for the base, the student or the teacher; the teacher's with another model."""

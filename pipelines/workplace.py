@@ -6,12 +6,13 @@ those and by limits and task. Pools start when a pass needs them, and give their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from actors.engine import Sampling
+from actors.pool import PoolClient
 from pipelines import cluster
 from pipelines.asking import Asking, Completer
 from pipelines.config import Engine, Run, SamplingConfig, Train
@@ -48,14 +49,18 @@ class Workplace:
         *,
         student: bool = False,
         recipe: Recipe | None = None,
+        also: object = None,
     ) -> tuple[Pass, str]:
-        """The pass that asks `model` as `recipe` does (default: the run's), and the key of its verdicts."""
+        """The pass that asks `model` as `recipe` does (default: the run's), and the key of its verdicts.
+
+        `also` is what else the completions depend on.
+        """
         recipe, probe = recipe or self.recipe, Question("", "{question}", "")
         prompts = [recipe.student_prompt(probe)] if student else recipe.prompts(probe)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
         keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
-        key = content_hash(identity, model.dtype, keyed, drawn)
+        key = content_hash(identity, model.dtype, keyed, drawn, *([also] if also else []))
         verdicts = self.verdicts_key(key, loaded.task, recipe)
         asking = Asking(
             recipe=recipe,
@@ -92,8 +97,12 @@ class Workplace:
         model: Engine | Completer,
         *,
         keep_outcomes: bool = False,
+        through: Callable[[PoolClient], Completer] | None = None,
     ) -> PassResult:
-        """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them."""
+        """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them.
+
+        `through` makes what asks the engines, where requests do not go to them as they are.
+        """
 
         def start_engines() -> None:
             if not isinstance(model, Engine):
@@ -103,13 +112,16 @@ class Workplace:
             self.engines.use(model)
 
         cluster.connect(self.config.cpus)
+        completer: Completer = self.engines.client if isinstance(model, Engine) else model
+        if through:
+            completer = through(self.engines.client)
         if plan.asking.recipe.executes:
             self.executors.start()
         with bar(self.console, title, len(questions)) as shown:
             return run_pass(
                 plan,
                 questions,
-                self.engines.client if isinstance(model, Engine) else model,
+                completer,
                 self.executors.client,
                 start_engines=start_engines,
                 keep_outcomes=keep_outcomes,
