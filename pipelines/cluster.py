@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from pipelines import config as settings
 from pipelines.tasks.rows import expand
 
 EXECUTOR_CALLS_IN_FLIGHT = 4
+CONNECT_TIMEOUT_S = 10.0
 
 
 def connect(cpus: int | None = None) -> None:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
     A Ray started here gets at least 4 logical CPUs: the pools reserve shares of cores, not cores.
+    Raises UsageError where RAY_ADDRESS names no cluster that answers.
     """
     import ray
 
@@ -30,7 +33,8 @@ def connect(cpus: int | None = None) -> None:
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if os.environ.get("RAY_ADDRESS"):
+    if address := os.environ.get("RAY_ADDRESS"):
+        _check_reachable(address)
         ray.init(**quiet)
     else:
         count = cpus or max(4, os.cpu_count() or 1)
@@ -38,6 +42,20 @@ def connect(cpus: int | None = None) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
     for name in ("ray.data", "ray.serve", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UsageError unless something listens at `address`; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):  # "auto" and "local" are Ray's to find
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"RAY_ADDRESS={address}: no cluster answers there ({error}); start it, or unset RAY_ADDRESS to run on "
+            "this machine"
+        ) from None
 
 
 def check_teacher(config: settings.Teacher) -> None:

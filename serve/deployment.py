@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, get_args
 
+from actors.engine import CPU_ARGUMENTS
 from actors.errors import EngineError
 from actors.pool import Pool
 from pipelines.cluster import engine_pool, executor_pool
@@ -27,9 +28,7 @@ REASON_CHARACTERS = 500
 REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
 SEQUENCES_PER_ENGINE = 64
 KV_CACHE_GB = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", 1))  # vLLM takes it whole at start, where there is no GPU
-# As in `actors.engine`: chunks of a prefill rewind the generators of seeded requests, which torch's CPU generator
-# cannot. Half precision is ten times slower than float32 on a CPU that has to emulate it.
-CPU_ARGUMENTS = {"enforce_eager": True, "enable_chunked_prefill": False, "dtype": "float32"}
+CPU_DTYPE = "float32"  # half precision is ten times slower on a CPU that has to emulate it
 
 
 class Service:
@@ -102,7 +101,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "revision": student.revision,
         "max_num_seqs": SEQUENCES_PER_ENGINE,
         **_adapter_arguments(student),
-        **({} if reserved.gpus else CPU_ARGUMENTS),
+        **({} if reserved.gpus else CPU_ARGUMENTS | {"dtype": CPU_DTYPE}),
     }
     config = {
         "model_loading_config": {"model_id": student.name, "model_source": student.model},

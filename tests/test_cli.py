@@ -14,9 +14,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def raydistill(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def raydistill(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipelines", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **variables}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -56,6 +56,13 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
     assert done.returncode == code, done.stderr
     assert message in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert not list((tmp_path / "run").rglob("*.json")) and not list((tmp_path / "run").rglob("*.parquet"))
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    path = write_run(tmp_path, [GOOD], engine="recorded", model="questions.jsonl")
+    done = raydistill("synth", str(path), cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1")
+    assert done.returncode == 2
+    assert "RAY_ADDRESS=127.0.0.1:1: no cluster answers there" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_missing_configuration_is_usage(tmp_path: Path) -> None:
