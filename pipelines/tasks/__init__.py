@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from actors.errors import UsageError
 from pipelines.config import Questions
-from pipelines.tasks import commonsenseqa, gsm8k, reasoning_gym, svamp, table
+from pipelines.tasks import bbh, commonsenseqa, extractive_qa, gsm8k, nli, reasoning_gym, svamp, table
 from pipelines.tasks.base import Grade, LoadedQuestions, Task
 
 __all__ = ["Grade", "LoadedQuestions", "Task", "load_questions"]
 
-FAMILIES = {"commonsenseqa": commonsenseqa.load, "gsm8k": gsm8k.load, "svamp": svamp.load, "table": table.load}
+FAMILIES = {
+    "bbh": bbh.load,
+    "commonsenseqa": commonsenseqa.load,
+    "extractive_qa": extractive_qa.load,
+    "gsm8k": gsm8k.load,
+    "nli": nli.load,
+    "svamp": svamp.load,
+    "table": table.load,
+}
 
 
 def load_questions(config: Questions) -> LoadedQuestions:
