@@ -94,6 +94,12 @@ class Search:
     tokens: int = 0
     error: str = ""
 
+    @property
+    def live(self) -> list[Hypothesis]:
+        """The hypotheses that go on: not finished, and with tokens left of those allowed to each."""
+        limit = self.request.sampling.max_tokens
+        return [beam for beam in self.beams if not beam.finished and len(beam.ids) < limit]
+
 
 class BeamSearch:
     """Stands where engines stand: completes each request with the best hypothesis of a beam search.
@@ -119,9 +125,7 @@ class BeamSearch:
     async def _answer(self, request: Request) -> Completion:
         """The best finished hypothesis; where none is finished within the lines allowed, the best one."""
         search = Search(request)
-        while not search.error and search.lines < self._config.max_lines:
-            if all(beam.finished for beam in search.beams):
-                break
+        while search.live and not search.error and search.lines < self._config.max_lines:
             await self._advance(search)
         winner = next((beam for beam in search.beams if beam.finished), search.beams[0])
         return Completion(
@@ -138,11 +142,10 @@ class BeamSearch:
         )
 
     async def _advance(self, search: Search) -> None:
-        """Continue every live hypothesis by a line, and keep the best of these and the finished ones."""
+        """Continue every live hypothesis by a line, and keep the best of these and the others."""
         asked = [
             (beam, request)
-            for place, beam in enumerate(search.beams)
-            if not beam.finished
+            for place, beam in enumerate(search.live)
             for request in self._next_lines(search, place, beam)
         ]
         written: list[Completion] = await self._engines.call("generate", [request for _, request in asked])
@@ -153,13 +156,20 @@ class BeamSearch:
         search.lines += 1
         search.prompt_tokens = search.prompt_tokens or written[0].prompt_tokens
         search.tokens += sum(completion.completion_tokens for completion in written)
-        candidates = [beam for beam in search.beams if beam.finished]
+        candidates = [beam for beam in search.beams if beam not in search.live]
         candidates += [self._continued(*pair) for pair in zip(parents, written, strict=True)]
         search.beams = best(await self._verified(search.request.key, candidates), self._config.width)
 
     def _next_lines(self, search: Search, place: int, beam: Hypothesis) -> list[Request]:
         """The requests for a hypothesis' next line: one greedy, and samples with seeds of their own."""
-        drawn = replace(search.request.sampling, temperature=self._config.temperature, stop=("\n",), logprobs=0)
+        given = search.request.sampling
+        drawn = replace(
+            given,
+            max_tokens=given.max_tokens - len(beam.ids),
+            temperature=self._config.temperature,
+            stop=("\n",),
+            logprobs=0,
+        )
         identity = f"{search.request.id}/line-{search.lines}-{place}"
         request = replace(
             search.request,

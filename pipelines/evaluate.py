@@ -29,7 +29,7 @@ class Score:
     pass_at_n: float | None = None
     executable: float | None = None  # greedy samples that gave a value, right or wrong
     completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
-    wall_s: float = 0.0  # of the run that measured this
+    wall_s: float = 0.0  # of asking and verifying them, in the run that measured this; without the engines' start
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
 
     def to_json(self) -> dict[str, object]:

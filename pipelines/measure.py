@@ -6,7 +6,6 @@ Each is a pass like the teacher's synthesis, so an evaluation resumes, and one t
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -39,21 +38,20 @@ def measure(
     uri = _uri(work, loaded, [key for _, key in plans], config.n, repairs)
     if done := read_bytes(uri):
         return Score(**json.loads(done))
-    started = time.monotonic()
     results = [_run(work, name, plan, loaded, model) for plan, _ in plans]
     described: dict[str, Any] = {
         "samples": config.n,
         "temperature": config.temperature if config.n > 1 else 0.0,
         "grader": f"{loaded.task.name} ({loaded.task.grader})",
     }
-    measured = _with_cost(score(*(r.outcomes.values() for r in results), **described), results[0], started)
+    measured = _with_cost(score(*(r.outcomes.values() for r in results), **described), results[0])
     if repairs:
         before = {"accuracy": measured.accuracy, "executable": measured.executable or 0.0}
         repaired = [
             repair_outcomes(work, plan, loaded, result.outcomes, model, repairs).values()
             for (plan, _), result in zip(plans, results, strict=True)
         ]
-        again = _with_cost(score(*repaired, **described), results[0], started)
+        again = _with_cost(score(*repaired, **described), results[0])
         measured = replace(again, before_repairs=before)
     return _kept(uri, measured)
 
@@ -79,13 +77,12 @@ def measure_beam(
             work.executors.client if beam.execution else None,
         )
 
-    started = time.monotonic()
     title = f"evaluating {name} ({beam.name})"
     result = work.run(title, plan, loaded.questions, model, keep_outcomes=True, through=search)
     measured = score(
         result.outcomes.values(), samples=1, temperature=0.0, grader=f"{loaded.task.name} ({loaded.task.grader})"
     )
-    return _kept(uri, _with_cost(measured, result, started))
+    return _kept(uri, _with_cost(measured, result))
 
 
 def _uri(work: Workplace, loaded: LoadedQuestions, keys: list[str], samples: int, repairs: int) -> str:
@@ -98,8 +95,8 @@ def _run(work: Workplace, name: str, plan: Pass, loaded: LoadedQuestions, model:
     return work.run(f"evaluating {name} ({drawn})", plan, loaded.questions, model, keep_outcomes=True)
 
 
-def _with_cost(measured: Score, result: PassResult, started: float) -> Score:
-    return replace(measured, completion_tokens=result.completion_tokens, wall_s=round(time.monotonic() - started, 1))
+def _with_cost(measured: Score, result: PassResult) -> Score:
+    return replace(measured, completion_tokens=result.completion_tokens, wall_s=round(result.wall_s, 1))
 
 
 def _kept(uri: str, measured: Score) -> Score:

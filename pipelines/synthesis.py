@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ class PassResult:
     reasons: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     grade: str = ""
+    wall_s: float = 0.0  # without the start of engines
     outcomes: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
 
     def add(self, outcome: dict[str, Any], keep: bool) -> None:
@@ -134,6 +136,7 @@ def run_pass(
         asking = replace(plan.asking, rounds=result.rounds)
         if any(i not in completions.ids for question in remaining for i in asking.sample_ids(question)):
             start_engines()
+        started = time.monotonic()
         finished: set[str] = set()
         seen = Counter[str]()
         for outcome in _round(plan, asking, _source(plan, remaining, completions), engines, executors):
@@ -143,6 +146,7 @@ def run_pass(
                 finished.add(outcome["question_id"])
             if on_progress:
                 on_progress(result)
+        result.wall_s += time.monotonic() - started
         _account(remaining, seen)
         remaining = [question for question in remaining if question.id not in finished]
     return result

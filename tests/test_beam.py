@@ -7,6 +7,7 @@ import importlib.util
 import math
 import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ def test_the_verifier_changes_the_ranking() -> None:
 def test_candidates_whose_program_so_far_raises_are_dropped(executor: LocalExecutor) -> None:
     completion = solve(Beam(width=2, candidates=3, execution=True), executors=executor)
     assert "missing" not in completion.text and completion.finish_reason == "stop"
+
+
+def test_hypotheses_end_at_the_tokens_allowed_to_each() -> None:
+    short = replace(REQUEST, sampling=replace(REQUEST.sampling, max_tokens=20))
+    engine = ScriptedEngine()
+    (completion,) = asyncio.run(BeamSearch(Beam(width=2, candidates=2), engine, decode).call("generate", [short]))
+    assert completion.finish_reason == "length"
+    assert [request.sampling.max_tokens for request in engine.requests] == [20, 20, 4, 4]
 
 
 def test_seeds_of_lines_differ_and_repeat() -> None:
