@@ -247,10 +247,31 @@ def test_no_scorer_in_use_runs_or_accepts_hostile_text(monkeypatch):
 # Bad input: one line that names the place, what came, and what to do
 
 
+def test_templates_of_gsm_symbolic_can_be_held_out():
+    def load(templates: list[int] | None, size: int = 60) -> list:
+        options = {"templates": templates} if templates else {}
+        return load_questions(
+            questions(task="reasoning_gym:gsm_symbolic", size=size, seed=7, options=options)
+        ).questions
+
+    known, held_out = load([0, 69]), load([70, 99])
+    assert len(known) == len(held_out) == 60
+    numbers = {question.meta["template"]: int(question.meta["template"].partition("/")[2]) for question in [*known]}
+    assert max(numbers.values()) <= 69
+    assert min(int(question.meta["template"].partition("/")[2]) for question in held_out) >= 70
+    everything = {question.id for question in load(None, size=90)}
+    assert {question.id for question in known[:40]} < everything
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected commonsenseqa, gsm8k, svamp, table"),
+        (
+            {"task": "reasoning_gym:gsm_symbolic", "options": {"templates": [200, 300]}, "size": 2},
+            "templates is [200, 300]",
+        ),
+        ({"task": "reasoning_gym:gsm_symbolic", "options": {"templates": 3}, "size": 2}, "templates is 3; expected"),
+        ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected"),
         ({"task": "reasoning_gym:gsm_symbolc"}, "did you mean gsm_symbolic"),
         ({"task": "reasoning_gym:gcd", "options": {"size_": 3}}, "size_"),
         ({"task": "reasoning_gym:gcd", "options": {"min_numbers": -1}}, "min_numbers"),

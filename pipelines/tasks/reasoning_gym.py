@@ -15,7 +15,7 @@ Exceptions, by reading and trying the scorers of reasoning-gym 0.1.25:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ PREFIX = "reasoning_gym:"
 GSM_SYMBOLIC = "gsm_symbolic"
 GSM_SYMBOLIC_SUFFIX = " Give the result as your final answer. Do not include units."
 FULL_MARKS = 0.99
+MAX_DRAWN = 256  # questions drawn for each one of the wanted templates
 
 COMPARED: dict[str, Kind] = {
     "binary_matrix": "text",  # evaluates the text
@@ -91,11 +92,17 @@ def load(config: Questions) -> LoadedQuestions:
     """Generate `config.size` questions (default: the dataset's own) with `config.seed` and `config.options`.
 
     `meta` carries the row (the index that the dataset generates it from) and, for gsm_symbolic, the `template`
-    (e.g. ``gsm_symbolic/27``) and the worked solution as `rationale`.
+    (e.g. ``gsm_symbolic/27``) and the worked solution as `rationale`. Of gsm_symbolic the option `templates`, a pair
+    [first, last] of their numbers, takes only questions of these, so that others can be held out.
     """
     grader = grader_of(config.task) if config.grader == "auto" else config.grader
-    dataset = open_dataset(config.task, size=config.size, seed=config.seed, options=config.options)
-    questions = [_question(config.task, dataset, row) for row in range(len(dataset))]
+    options = dict(config.options)
+    templates = options.pop("templates", None) if config.task == PREFIX + GSM_SYMBOLIC else None
+    dataset = open_dataset(config.task, size=config.size, seed=config.seed, options=options)
+    rows: Sequence[int] = range(len(dataset))
+    if templates is not None:
+        dataset, rows = _of_templates(config, options, templates, len(dataset))
+    questions = [_question(config.task, dataset, row) for row in rows]
     if grader == "reasoning_gym":
         return without_duplicates(ScoredTask(config.task, dataset), questions)
     return without_duplicates(AnswerTask(config.task, choose_kind(grader, questions)), questions)
@@ -131,6 +138,25 @@ def grader_of(task: str) -> Kind | Literal["reasoning_gym", "auto"]:
         return COMPARED[family]
     own = DATASETS[family][0].score_answer is not ProceduralDataset.score_answer
     return "reasoning_gym" if own else "auto"
+
+
+def _of_templates(config: Questions, options: dict[str, Any], templates: Any, size: int) -> tuple[Any, list[int]]:
+    """A dataset that holds `size` questions of the templates [first, last], and their rows.
+
+    A larger dataset of the same seed begins with the questions of a smaller one.
+    """
+    numbers = [*templates] if isinstance(templates, list | tuple) else []
+    drawn, rows = size, list[int]()
+    while len(numbers) == 2 and len(rows) < size and drawn <= MAX_DRAWN * size:
+        drawn *= 2
+        dataset = open_dataset(config.task, size=drawn, seed=config.seed, options=options)
+        rows = [row for row, template in enumerate(dataset.task_indices) if numbers[0] <= template <= numbers[1]]
+    if len(rows) < size:
+        raise UsageError(
+            f"{config.task}: options.templates is {templates!r}; expected the first and last number of a range, "
+            "0 to 99, in which there are templates"
+        )
+    return dataset, rows[:size]
 
 
 def _family(task: str) -> str:
