@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {"actors": {"actors"}, "pipelines": {"actors", "pipelines"}, "serve": {"actors", "pipelines", "serve"}}
-HEAVY = ("torch", "vllm", "transformers", "ray", "datasets", "reasoning_gym", "peft")
+HEAVY = ("torch", "vllm", "transformers", "ray", "datasets", "reasoning_gym", "peft", "lancedb")
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ALLOWED
