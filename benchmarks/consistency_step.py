@@ -59,7 +59,12 @@ def make_trainer(config: Train, table: TokenTable, vocabulary: int | None) -> Tr
         from transformers import LlamaConfig, LlamaForCausalLM
 
         torch.manual_seed(0)
-        width = {"hidden_size": 256, "intermediate_size": 704, "num_attention_heads": 4, "num_hidden_layers": 4}
+        width: dict[str, Any] = {
+            "hidden_size": 256,
+            "intermediate_size": 704,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 4,
+        }
         model = LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, tie_word_embeddings=True, **width)).train()
     if torch.cuda.is_available():
         model = model.to("cuda")

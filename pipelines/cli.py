@@ -154,10 +154,12 @@ def consistency(
     if out:
         out.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
     if not quiet:
-        Console().print(
-            f"answer KL {found.answer_kl:.4f}, agreement {found.agreement:.1%} over {found.pairs:,} pairs "
-            f"of rationales; KL to another question's answer {found.other_kl:.4f} over {found.other_pairs:,}"
+        told = (
+            f"answer KL {found.answer_kl:.4f}, agreement {found.agreement:.1%} over {found.pairs:,} pairs of rationales"
         )
+        if found.other_kl is not None:
+            told += f"; KL to another question's answer {found.other_kl:.4f} over {found.other_pairs:,}"
+        Console().print(told)
 
 
 @app.command()

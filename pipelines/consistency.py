@@ -37,7 +37,7 @@ class AnswerConsistency:
     answer_kl: float
     agreement: float  # fraction of pairs with the same most likely token at every token of the shared answer
     other_pairs: int  # pairs of rationales of two questions with different answers
-    other_kl: float
+    other_kl: float | None  # None without such pairs
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,7 +74,7 @@ def measure(
             "consistency: no two examples of a question that state the same answer and ask for consistency training; "
             "expected examples of recipe mcc_kd with rationales above 1"
         )
-    return AnswerConsistency(same.pairs, *same.means(), other.pairs, other.means()[0])
+    return AnswerConsistency(same.pairs, *same.means(), other.pairs, other.means()[0] if other.pairs else None)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ class _Sums:
         self._agreement += losses.agreement.item()
 
     def means(self) -> tuple[float, float]:
-        return self._answer_kl / max(1, self.pairs), self._agreement / max(1, self.pairs)
+        return self._answer_kl / self.pairs, self._agreement / self.pairs
 
 
 def _load(student: str) -> Any:

@@ -77,6 +77,11 @@ def test_a_model_that_answers_everything_alike_agrees_with_every_question(tiny_m
     assert (found.answer_kl, found.agreement, found.other_kl) == (0.0, 1.0, 0.0)
 
 
+def test_a_single_question_has_no_other_to_compare_with(tiny_model):
+    found = measure(rationales(1), tiny_model)
+    assert (found.pairs, found.other_pairs, found.other_kl) == (1, 0, None)
+
+
 def test_pairs_are_counted_for_a_students_tokenizer(tiny_model):
     counts = count(rationales(5, each=3), tiny_model, max_length=256)
     assert counts == PairCounts(questions=5, pairs=15, with_span=15)
