@@ -28,7 +28,6 @@ from pipelines.prompts import Context, fence, load_context, render, render_conte
 from pipelines.recipe import Prompt, Selection
 from pipelines.records import Example, Question, Sample, Segment, content_hash
 
-ANSWER_ONLY = "Give only the answer."
 CALCULATOR = re.compile(r"<<[^<>]*>>")
 """The annotations in GSM8K's solutions: ``48/2 = <<48/2=24>>24``."""
 
@@ -69,8 +68,6 @@ class ProgramAidedDistillation:
         return named
 
     def student_prompt(self, question: Question) -> Prompt:
-        if self.config.target == "answer":
-            return Prompt("answer", [{"role": "user", "content": f"{ANSWER_ONLY}\n\nQuestion: {question.text}"}])
         return Prompt(self.config.target, render("instruct", self.config.target, question.text))
 
     def extract(self, text: str) -> str | None:

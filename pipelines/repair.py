@@ -19,11 +19,10 @@ from pipelines.config import PaD, Refine
 from pipelines.dedup import canonical_program
 from pipelines.extract import extract_program
 from pipelines.faults import FAULTS, inject
-from pipelines.prompts import fence
+from pipelines.prompts import ask, fence
 from pipelines.recipe import Prompt, Recipe, Selection
 from pipelines.records import Example, Question, Sample, Segment, content_hash
 
-INSTRUCTION = "Correct the Python function solution()."
 WITHOUT_MESSAGE = {
     "cpu": "The program did not come to an end.",
     "timeout": "The program did not come to an end.",
@@ -38,7 +37,7 @@ NOT_REPAIRABLE = frozenset(("wrong_answer", "no_answer", "no_program", "length",
 
 def repair_messages(question: str, program: str, feedback: str) -> list[dict[str, Any]]:
     """The chat that asks for a repair."""
-    content = f"{INSTRUCTION}\n\nQuestion: {question}\n\n{fence(program)}\n\nFeedback: {feedback}"
+    content = f"{ask('repair', question)}\n\n{fence(program)}\n\nFeedback: {feedback}"
     return [{"role": "user", "content": content}]
 
 

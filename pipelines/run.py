@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
 from pipelines.config import Engine, Refine, Run, Train
+from pipelines.consistency import count
 from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, write_examples
 from pipelines.measure import measure, measure_beam
@@ -97,7 +98,18 @@ class Runner:
         spent = read_spending(self.work.ledger, plan.asking.purpose).tokens
         stored = sum(sum(table["completion_tokens"].to_pylist()) for table in read_segments(plan.completions))
         self.report |= report.synthesis(teacher.model, summary, wasted_tokens=max(0, spent - stored))
+        self._count_pairs(folder)
         return folder
+
+    def _count_pairs(self, folder: str) -> None:
+        """Where rationales are trained in pairs: how many the student's tokenizer leaves, and how many with a span."""
+        student, pairs = self.config.train, getattr(self.config.recipe, "rationales", 1) > 1
+        if student and pairs and self.report["examples"]:
+            examples = read_examples(folder)
+            counts = count(examples, student.student, student.revision, max_length=student.max_length)
+            kept = {"correct": self.report["verification"]["passed"], "selected": self.report["examples"]}
+            self.report[self.config.recipe.recipe] = kept | asdict(counts)
+            self.work.say(f"{counts.pairs:,} pairs of rationales, {counts.with_span:,} with a common answer span")
 
     def _synthesise(self, plan: Pass, loaded: LoadedQuestions, folder: str) -> dict[str, Any]:
         remove(folder)
@@ -131,6 +143,9 @@ class Runner:
         self._publish(result)
         names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
         self.report["training"] = {name: getattr(result, name) for name in names}
+        if measured := result.history.get("validation_consistency"):
+            parts = ("step", "cross_entropy", "answer_kl", "answer_agreement")
+            self.report[self.config.recipe.recipe]["validation"] = dict(zip(parts, measured[-1], strict=True))
         return result
 
     def _refine(self, config: Refine, examples: str) -> str:

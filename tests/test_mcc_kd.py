@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from pipelines.config import MccKD, Run
-from pipelines.consistency import count
-from pipelines.example_store import read_examples
 from pipelines.mcc_kd import MultiCotConsistentDistillation, gold_text, without_ending
 from pipelines.records import Consistency, Question, Sample
 from pipelines.run import Runner
@@ -169,6 +167,8 @@ def test_recorded_rationales_become_pairs_that_train(
     runner, folder = synthesise(tmp_path, {"task": "table", "path": str(questions_file)}, rows, **sections)
     assert runner.report["recipe"] == "mcc_kd"
     assert (runner.report["verification"]["passed"], runner.report["examples"]) == (24, 24)
+    counts = {"correct": 24, "selected": 24, "questions": 12, "pairs": 12, "with_span": 12}
+    assert runner.report["mcc_kd"] == counts
     result = runner.train(folder)
     assert result.pairs == {"questions": 12, "pairs": 12, "with_span": 12}
     assert [row[0] for row in result.history["consistency"]] == [*range(1, result.steps + 1)]
@@ -184,12 +184,18 @@ def test_real_rationales_are_graded_selected_and_aligned(cluster: None, tmp_path
     given = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [{"question": row["question"], "completion": row[model]["solution"]} for row in given for model in MODELS]
     questions = {"task": "gsm8k", "path": str(path), "answer_column": "ground_truth"}
-    runner, folder = synthesise(tmp_path, questions, rows, recipe={"recipe": "mcc_kd"}, teacher={"n": 4})
+    sections = {
+        "recipe": {"recipe": "mcc_kd"},
+        "train": {"student": tiny_model, "max_length": 4096},
+        "teacher": {"n": 4},
+    }
+    runner, _ = synthesise(tmp_path, questions, rows, **sections)
     right = sum(row[model]["is_correct"] for row in given for model in MODELS)
     report = runner.report
     assert (report["verification"]["programs"], report["verification"]["passed"]) == (2640, right)
     assert report["examples"] + sum(report["selection"]["dropped"].values()) == 2640
     assert report["examples"] > 0.9 * right
-    counts = count(read_examples(folder), tiny_model, max_length=4096)
-    assert counts.pairs > 800
-    assert counts.with_span >= 0.99 * counts.pairs
+    counts = report["mcc_kd"]
+    assert (counts["correct"], counts["selected"]) == (right, report["examples"])
+    assert counts["pairs"] > 800
+    assert counts["with_span"] >= 0.99 * counts["pairs"]

@@ -22,6 +22,8 @@ from actors.errors import UsageError
 INSTRUCTIONS = {
     "program": "Write a Python function solution() that returns the answer.",
     "rationale": "Think step by step and end with: Therefore, the answer is X.",
+    "answer": "Give only the answer.",
+    "repair": "Correct the Python function solution().",
 }
 FEW_SHOT = {"program": "straight", "rationale": "sentences"}
 """The contexts of `prompt: few_shot`, shown whole."""
