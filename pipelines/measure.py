@@ -60,13 +60,27 @@ def measure_beam(
     work: Workplace, config: Evaluation, beam: Beam, name: str, model: Engine, loaded: LoadedQuestions
 ) -> Score:
     """The score of the best hypotheses of a beam search, with what all hypotheses together have cost."""
-    if beam.faithfulness:
-        find_model(beam.encoder)
     sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
     plan, key = work.plan(model, loaded, sampling, student=True, also=beam.model_dump())
     uri = _uri(work, loaded, [key], 1, 0)
     if done := read_bytes(uri):
         return Score(**json.loads(done))
+    result = search_beams(work, plan, beam, name, model, loaded)
+    measured = score(
+        result.outcomes.values(), samples=1, temperature=0.0, grader=f"{loaded.task.name} ({loaded.task.grader})"
+    )
+    return _kept(uri, _with_cost(measured, result))
+
+
+def search_beams(
+    work: Workplace, plan: Pass, beam: Beam, name: str, model: Engine, loaded: LoadedQuestions
+) -> PassResult:
+    """The outcomes of the best hypotheses; `plan` is `model`'s, keyed also by the settings of `beam`.
+
+    Raises UsageError where step verification has no sentence encoder.
+    """
+    if beam.faithfulness:
+        find_model(beam.encoder)
 
     def search(engines: PoolClient) -> BeamSearch:
         return BeamSearch(
@@ -78,11 +92,7 @@ def measure_beam(
         )
 
     title = f"evaluating {name} ({beam.name})"
-    result = work.run(title, plan, loaded.questions, model, keep_outcomes=True, through=search)
-    measured = score(
-        result.outcomes.values(), samples=1, temperature=0.0, grader=f"{loaded.task.name} ({loaded.task.grader})"
-    )
-    return _kept(uri, _with_cost(measured, result))
+    return work.run(title, plan, loaded.questions, model, keep_outcomes=True, through=search)
 
 
 def _uri(work: Workplace, loaded: LoadedQuestions, keys: list[str], samples: int, repairs: int) -> str:
