@@ -1,0 +1,234 @@
+"""PaD's claims (arXiv 2305.13888) on the demo models: do verified programs teach better than chains of thought?
+
+    python benchmarks/replicate_pad.py --plan                          # the headline's cells with planned minutes
+    python benchmarks/replicate_pad.py                                 # cot, gold_cot and pad, seeds 0, 1 and 2
+    python benchmarks/replicate_pad.py --percents 5 35 100             # the data curve
+    python benchmarks/replicate_pad.py --arms all --part 1/2 --work W  # every other student, for one of two machines
+    python benchmarks/replicate_pad.py --set teacher.temperature=1 --name pad-temperature-1    # a changed setting
+    python benchmarks/replicate_pad.py --report                        # page and plot from the cells that there are
+
+A cell is an (arm, share of the questions, seed); its seed draws training questions, teacher samples and training.
+Students are tested on fresh questions of the templates they train on (known) and of all others (held_out). Each cell
+leaves a file in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work`
+share what the teacher has written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from actors.errors import UsageError
+from actors.segments import write_atomic
+from benchmarks.pad_arms import (
+    ARMS,
+    HEADLINE,
+    RECORDED,
+    SPARE,
+    Arm,
+    cell_path,
+    make_config,
+    planned_minutes,
+    settings,
+)
+from benchmarks.pad_page import write_report
+from benchmarks.replication import RESULTS, ROOT, SETS, Cell, part, write_cell
+from pipelines.config import Engine, Run, SamplingConfig
+from pipelines.example_store import read_examples, write_examples
+from pipelines.measure import search_beams
+from pipelines.prompts import fence
+from pipelines.records import Question, content_hash
+from pipelines.refine import Outcomes, repair_outcomes
+from pipelines.repair import repairs_of
+from pipelines.run import Runner
+from pipelines.tasks import LoadedQuestions, load_questions
+
+
+def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
+    """Train the student of a cell, or find it where another cell has trained it, and measure it."""
+    arm, started = ARMS[cell.arm], time.monotonic()
+    changes = settings(options, replace(cell, arm=arm.student_of or cell.arm))
+    count = count_examples(options, replace(cell, arm=arm.as_many_as), console) if arm.as_many_as else None
+    if count is not None:
+        changes["questions.size"] = math.ceil(SPARE * count) + 8
+    config = make_config(options, changes)
+    if cell.arm in RECORDED:
+        recorded = {"engine": "recorded", "model": str(record_gold(config, Path(options.work)))}
+        config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded)})
+    runner = Runner(config, console)
+    try:
+        loaded = runner.start()
+        examples = runner.synthesise(loaded)
+        teacher = runner.report["teacher"]
+        if count is not None:
+            examples = first_examples(runner, examples, count)
+        result = runner.train(examples)
+        tests = {name: measure(runner, arm, result.student, SETS[name]) for name in SETS}
+    finally:
+        runner.close()
+    return {
+        "tests": tests,
+        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "questions": len({example.question_id for example in read_examples(examples)}),
+        "examples": runner.report["examples"],
+        "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def count_examples(options: argparse.Namespace, cell: Cell, console: Console) -> int:
+    """How many examples a cell trains on; its teacher is asked where that has not been done."""
+    runner = Runner(make_config(options, settings(options, cell)), console)
+    try:
+        runner.synthesise(runner.start())
+        return int(runner.report["examples"])
+    finally:
+        runner.close()
+
+
+def first_examples(runner: Runner, folder: str, count: int) -> str:
+    """The folder of the first `count` examples of `folder` in the order of the questions."""
+    assert runner.loaded
+    order = {question.id: place for place, question in enumerate(runner.loaded.questions)}
+    examples = sorted(read_examples(folder), key=lambda example: (order[example.question_id], example.id))
+    if len(examples) < count:
+        raise UsageError(f"{count} examples wanted, but {len(order)} questions gave {len(examples)}: raise SPARE")
+    taken = f"{runner.work.root}/examples/{content_hash(Path(folder).name, count)}"
+    write_examples(sorted(examples[:count], key=lambda example: example.id), taken)
+    runner.report["examples"] = count
+    return taken
+
+
+def record_gold(config: Run, work: Path) -> Path:
+    """A file of the gold programs of the training questions, empty where a template has none, as a teacher's."""
+    rows = [
+        {"question": question.text, "completion": gold_program(question, config.questions.seed)}
+        for question in load_questions(config.questions).questions
+    ]
+    path = work / "gold" / f"{content_hash(rows)}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(str(path), "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return path
+
+
+def gold_program(question: Question, seed: int) -> str:
+    """The hand-written program of a gsm_symbolic question drawn with `seed`, fenced; "" where there is none."""
+    from demo import gold, gsm
+
+    template = int(question.meta["template"].rpartition("/")[2])
+    instance = gsm.instance(template, seed + question.meta["row"])
+    if instance.question != question.text:
+        raise UsageError(f"template {template} gives {instance.question[:60]!r}; expected {question.text[:60]!r}")
+    return fence(gold.program(instance)) if template in gold.PROGRAMS else ""
+
+
+def measure(runner: Runner, arm: Arm, student: str, templates: Mapping[str, Any]) -> dict[str, Any]:
+    """What the student answers to each test question: greedily, with repairs, or by beam search; and what it cost."""
+    config, work = runner.config, runner.work
+    assert config.evaluation
+    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    model = engine.model_copy(update={"engine": "vllm", "model": student})
+    loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
+    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
+    if arm.beam:
+        plan, _ = work.plan(model, loaded, sampling, student=True, also=arm.beam.model_dump())
+        result = search_beams(work, plan, arm.beam, "student", model, loaded)
+    else:
+        plan, _ = work.plan(model, loaded, sampling, student=True)
+        result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    told: dict[str, Any] = {**by_question(result.outcomes, loaded)}
+    told |= {"tokens": result.completion_tokens}
+    told |= {"seconds": round(result.wall_s, 1) if result.generated == result.samples else None}  # None: resumed
+    if repairs := repairs_of(config.recipe):
+        repaired = repair_outcomes(work, plan, loaded, result.outcomes, model, repairs)
+        told |= {"before_repairs": by_question(result.outcomes, loaded)} | by_question(repaired, loaded)
+    return told
+
+
+def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[int | None]]:
+    """1 or 0 for each question in order: answered rightly, and with any value at all; None where it is unknown."""
+    passed, executable = list[int | None](), list[int | None]()
+    for question in loaded.questions:
+        (status, *_), (value, *_) = outcomes[question.id]
+        known = status != "unknown"
+        passed.append(int(status == "passed") if known else None)
+        executable.append(int(bool(value)) if known else None)
+    return {"passed": passed, "executable": executable}
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
+    parser.add_argument("--questions", type=int, default=2500)
+    parser.add_argument("--test", type=int, default=500, help="test questions of each set")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
+    parser.add_argument("--name", default="pad", help="of the result page; another one for changed settings")
+    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-pad"))
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
+    parser.add_argument("--report", action="store_true", help="only write the page")
+    options = parser.parse_args(arguments)
+    options.changed = list(options.set)
+    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
+    return options
+
+
+def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
+    """Seed after seed, the largest share first, arms in the order of ARMS."""
+    wanted = [arm for arm in ARMS if arm in arms or "all" in arms]
+    shares = sorted(options.percents, reverse=True)
+    return [Cell(seed, percent, arm) for seed in options.seeds for percent in shares for arm in wanted]
+
+
+def show_plan(options: argparse.Namespace, cells: Sequence[Cell], todo: Sequence[Cell], console: Console) -> float:
+    """Print what is to be done; returns the planned minutes."""
+    total = 0.0
+    for cell in todo:
+        minutes = planned_minutes(options, cell, cells)
+        total += minutes
+        console.print(f"seed {cell.seed}  {cell.name:<20} {minutes:6.1f} min  {ARMS[cell.arm].title}")
+    console.print(f"{len(todo)} cells to do, {len(cells) - len(todo)} done: {total / 60:.1f} h planned on 2 cores")
+    return total
+
+
+def unit(cell: Cell) -> Cell:
+    """The cell whose student this one measures or starts from; a machine does both."""
+    return replace(cell, arm=ARMS[cell.arm].student_of or ARMS[cell.arm].shares or cell.arm)
+
+
+def main() -> None:
+    options, console = parse(), Console(soft_wrap=True, highlight=False)
+    cells = part(cells_of(options, options.arms), options.part, unit)
+    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
+    if not options.report:
+        show_plan(options, cells, todo, console)
+    if options.plan:
+        return
+    for cell in [] if options.report else todo:
+        console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
+        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
+    wanted = dict.fromkeys([*curve, *cells_of(options, ["all"]), *cells])
+    write_report(options, {cell: cell_path(options, cell) for cell in wanted})
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"replicate_pad: {error}")

@@ -1,0 +1,140 @@
+"""What replications share: cells on disk, intervals over questions and seeds, the plan of a run, tables.
+
+    arms x seeds (x shares of the training questions) --> cells --run--> one JSON file each --> summary, page, plot
+
+A cell is a run of the system whose file's name ends in a hash of all that it depends on. Cells whose file is there
+are not done again, so a killed replication goes on with the same command, and machines can share its cells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.errors import UsageError
+from actors.segments import write_atomic
+from pipelines.report import environment
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+SETS = {"known": {"templates": [0, 69]}, "held_out": {"templates": [70, 99]}}
+"""Test sets of gsm_symbolic: fresh questions of the templates that students train on, and of all others."""
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One student: its arm, trained with `seed` on the first `percent` of the training questions."""
+
+    seed: int
+    percent: int
+    arm: str
+
+    @property
+    def name(self) -> str:
+        """``pad``, or ``pad@35`` on a part of the questions."""
+        return self.arm if self.percent == 100 else f"{self.arm}@{self.percent}"
+
+    def path(self, out: Path, prefix: str, key: str) -> Path:
+        return out / "data" / f"{prefix}-{self.name}-{self.seed}-{key}.json"
+
+
+def write_cell(path: Path, cell: Cell, content: Mapping[str, Any]) -> None:
+    """Store what was measured, with its provenance; the file appears when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"arm": cell.arm, "seed": cell.seed, "percent": cell.percent, **content, **provenance()}
+    write_atomic(str(path), json.dumps(told).encode() + b"\n")
+
+
+def provenance() -> dict[str, Any]:
+    """Date, commit, versions and hardware of what is measured now."""
+    known = environment()
+    return {
+        "date": date.today().isoformat(),
+        "commit": known["commit"],
+        "versions": known["versions"],
+        "hardware": f"{os.cpu_count()} x {_processor()}{_accelerator()}",
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def _accelerator() -> str:
+    import torch
+
+    return f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU"
+
+
+def part(cells: Sequence[Cell], share: str, unit: Callable[[Cell], Cell]) -> list[Cell]:
+    """The cells of one of several machines: ``2/3`` is every third unit from the second on; units stay together."""
+    number, _, count = share.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--part {share!r}: expected for example 1/2 or 2/2")
+    units = list(dict.fromkeys(map(unit, cells)))[int(number) - 1 :: int(count)]
+    return [cell for cell in cells if unit(cell) in units]
+
+
+def matrix(rows: Sequence[Sequence[int | None]]) -> np.ndarray:
+    """Outcomes [seeds, questions]: 1.0, 0.0, or NaN where nothing is known."""
+    return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
+
+
+def interval(values: np.ndarray) -> list[float]:
+    """95 % percentile bootstrap of the mean of `values` [seeds, questions] (NaN: unknown), seeds and questions drawn.
+
+    Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
+    """
+    generator = np.random.default_rng(0)
+    known = ~np.isnan(values)
+    seeds, questions = (generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in values.shape)
+    totals = (seeds @ np.where(known, values, 0.0) * questions).sum(axis=1)
+    counts = (seeds @ known.astype(float) * questions).sum(axis=1)
+    return [round(float(bound), 4) for bound in np.nanpercentile(totals / np.maximum(counts, 1), [2.5, 97.5])]
+
+
+def mean_of(values: np.ndarray) -> dict[str, Any]:
+    """The mean over all known of `values` [seeds, questions], with its interval and the mean of each seed."""
+    return {
+        "mean": round(float(np.nanmean(values)), 4),
+        "ci95": interval(values),
+        "by_seed": [round(float(mean), 4) for mean in np.nanmean(values, axis=1)],
+    }
+
+
+def paired(ours: Mapping[int, Sequence[int | None]], theirs: Mapping[int, Sequence[int | None]]) -> dict[str, Any]:
+    """The gain of `ours` over `theirs` (outcomes by seed), question by question, over the seeds that both have.
+
+    Raises ValueError where they share no seed, or were not asked equally many questions.
+    """
+    shared = sorted(set(ours) & set(theirs))
+    if not shared:
+        raise ValueError("no seed is in both")
+    told = mean_of(matrix([ours[seed] for seed in shared]) - matrix([theirs[seed] for seed in shared]))
+    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(shared)}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, its first column to the left, the others to the right."""
+    rule = "|---|" + "--:|" * (len(header) - 1)
+    return [f"| {' | '.join(header)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def percents(told: Mapping[str, Any], key: str = "mean", signed: bool = False) -> str:
+    """``61.0 (58.2 to 63.9)`` of a mean, or of a gain with its sign."""
+    low, high = (100 * bound for bound in told["ci95"])
+    form = "{:+.1f}" if signed else "{:.1f}"
+    return f"{form.format(100 * told[key])} ({form.format(low)} to {form.format(high)})"
