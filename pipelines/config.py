@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from actors.errors import UsageError
+from pipelines.recipe_config import AnyRecipe, FaultName, MccKD, PaD, Refine, Strict, TriPosT
 
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+__all__ = ["FaultName", "MccKD", "PaD", "Refine", "Run", "Strict", "TriPosT", "load_config"]
 
 
 class Questions(Strict):
     """Where questions come from: ``reasoning_gym:gsm_symbolic``, ``gsm8k``, or a file or hub dataset."""
 
-    task: str = Field(description="reasoning_gym:<name>, gsm8k, or table (any JSONL/Parquet file or hub dataset)")
+    task: str = Field(description="reasoning_gym:<name>, stepwise:<name>, gsm8k, or table (any file or hub dataset)")
     path: str | None = Field(None, description="local .jsonl/.parquet file or hub dataset id; ${VAR} is expanded")
     split: str = "train"
     question_column: str = "question"
@@ -160,82 +159,6 @@ class Evaluation(Strict):
     max_tokens: int = Field(512, ge=1)
 
 
-FaultName = Literal["undefined_name", "use_before_assignment", "syntax", "wrong_type", "index_out_of_range"]
-
-
-class Refine(Strict):
-    """PaD 1.6: the student also learns to repair programs, those with injected faults and its own failing ones."""
-
-    faults: tuple[FaultName, ...] = Field(get_args(FaultName), min_length=1, description="kinds that are injected")
-    faults_per_program: int = Field(1, ge=0, description="kinds drawn per verified program; the paper has 3")
-    own_samples: int = Field(0, ge=0, description="of a first student, per training question, to learn from failures")
-    own_temperature: float = Field(1.0, ge=0)
-    max_own: int = Field(2, ge=1, description="own failing programs learned from, per question")
-    repairs: int = Field(1, ge=0, description="at most, of a program that fails to run, in evaluation and service")
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _kinds(self) -> Refine:
-        if self.faults_per_program > len(set(self.faults)):
-            raise ValueError(f"faults_per_program is above the {len(set(self.faults))} kinds in faults")
-        return self
-
-
-class PaD(Strict):
-    """Program-aided distillation (arXiv 2305.13888) and its baselines.
-
-    `target: rationale` is chain of thought, from the teacher or (`source: gold`) from the data set's own worked
-    solutions; `target: answer` with `source: gold` is fine-tuning on the bare labels.
-    """
-
-    recipe: Literal["pad"] = "pad"
-    target: Literal["program", "rationale", "answer"] = "program"
-    source: Literal["teacher", "gold"] = Field("teacher", description="gold: learn the data set's own solutions")
-    prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
-    contexts: tuple[str, ...] = Field((), description="each question is asked once per context (PaD 1.2), not `prompt`")
-    shots: int = Field(4, ge=0, le=4, description="demonstrations of a context that are shown")
-    max_programs: int = Field(4, ge=1, description="distinct verified programs kept per question (m)")
-    filter: bool = Field(True, description="false keeps what the teacher wrote, verified or not (the ablation)")
-    refine: Refine | None = Field(None, description="train on repairing programs as a second task")
-
-    @model_validator(mode="after")
-    def _source_has_target(self) -> PaD:
-        if self.source == "teacher" and self.target == "answer":
-            raise ValueError("target answer is learned from labels: set source to gold")
-        if self.source == "gold" and self.target == "program":
-            raise ValueError("data sets have no gold programs: give yours as a recorded teacher (teacher.engine)")
-        return self
-
-    @model_validator(mode="after")
-    def _repairs_programs(self) -> PaD:
-        if self.refine and not (self.filter and self.target == "program"):
-            raise ValueError("refine needs verified programs: target program, filter true")
-        return self
-
-
-class MccKD(Strict):
-    """MCC-KD (arXiv 2310.14747): several diverse right rationales per question, answers drawn together in pairs."""
-
-    recipe: Literal["mcc_kd"] = "mcc_kd"
-    prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
-    rationales: int = Field(4, ge=1, description="distinct right rationales kept per question (K); 1 trains no pairs")
-    select: Literal["diverse", "random", "similar"] = Field("diverse", description="random, similar: the controls")
-    ngram: int = Field(2, ge=1, description="words of an n-gram; rationales are compared as sets of them (Jaccard)")
-    near_duplicate: float = Field(0.8, gt=0, description="similarity from which a rationale counts as another again")
-    alpha: float = Field(0.1, ge=0, description="weight of the KL between two rationales' answers; 0 pairs without it")
-    temperature: float = Field(1.0, gt=0, description="of the answer distributions that are compared")
-    filter: bool = Field(True, description="false keeps rationales with a wrong answer too (the ablation)")
-    seed: int = Field(0, description="of `select: random`")
-
-
-def _recipe_of(settings: Any) -> Any:
-    """The name of the recipe that `settings` are for; PaD's where they name none."""
-    return settings.get("recipe", "pad") if isinstance(settings, dict) else getattr(settings, "recipe", None)
-
-
-AnyRecipe = Annotated[Annotated[PaD, Tag("pad")] | Annotated[MccKD, Tag("mcc_kd")], Discriminator(_recipe_of)]
-
-
 class Run(Strict):
     """A whole run: questions, teacher, execution, recipe, training, evaluation."""
 
@@ -247,6 +170,12 @@ class Run(Strict):
     recipe: AnyRecipe = PaD()
     train: Train | None = None
     evaluation: Evaluation | None = None
+
+    @model_validator(mode="after")
+    def _whole_weights(self) -> Run:
+        if self.train and self.train.lora and self.recipe.recipe == "tripost":
+            raise ValueError("recipe tripost goes on from checkpoint to checkpoint with all weights: remove train.lora")
+        return self
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:

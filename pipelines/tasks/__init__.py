@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from actors.errors import UsageError
 from pipelines.config import Questions
-from pipelines.tasks import bbh, commonsenseqa, extractive_qa, gsm8k, nli, reasoning_gym, svamp, table
+from pipelines.tasks import bbh, commonsenseqa, extractive_qa, gsm8k, nli, reasoning_gym, stepwise, svamp, table
 from pipelines.tasks.base import Grade, LoadedQuestions, Task
 
 __all__ = ["Grade", "LoadedQuestions", "Task", "load_questions"]
@@ -33,9 +33,12 @@ def load_questions(config: Questions) -> LoadedQuestions:
     """
     if config.task.startswith(reasoning_gym.PREFIX):
         return reasoning_gym.load(config)
+    if config.task.startswith(stepwise.PREFIX):
+        return stepwise.load(config)
     if config.task not in FAMILIES:
         raise UsageError(
             f"questions.task: unknown task {config.task!r}; expected {', '.join(FAMILIES)}, "
+            f"{stepwise.PREFIX}<name> such as {stepwise.PREFIX}word_sorting, "
             f"or {reasoning_gym.PREFIX}<name> such as {reasoning_gym.PREFIX}gsm_symbolic"
         )
     return FAMILIES[config.task](config)

@@ -1,0 +1,107 @@
+"""Questions of the stepwise tasks, the recipe's configuration, and the rationale baseline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from actors.errors import UsageError
+from pipelines.config import Questions, Run, TriPosT
+from pipelines.recipes import make_recipe
+from pipelines.records import Question
+from pipelines.stepwise.table import TASKS
+from pipelines.tasks import load_questions
+
+
+def load(name: str = "word_sorting", **settings: Any) -> Any:
+    return load_questions(Questions(task=f"stepwise:{name}", **settings))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_questions_are_different_and_their_rationales_right(name: str) -> None:
+    loaded = load(name, size=20)
+    levels = Counter(question.meta["level"] for question in loaded.questions)
+    assert len({question.id for question in loaded.questions}) == 20 and set(levels) == {1, 2}
+    for question in loaded.questions:
+        assert TASKS[name].feedback(question.text, question.meta["rationale"]).correct
+        assert loaded.task.grade(question.meta["rationale"], question).status == "passed"
+        assert loaded.task.grade("I cannot tell.", question).reason == "no_answer"
+
+
+def test_levels_are_chosen_by_name_or_number() -> None:
+    splits = {
+        levels: {q.meta["split"] for q in load(size=12, options={"levels": levels}).questions} for levels in NAMED
+    }
+    assert splits == {"seen": {"seen"}, "unseen": {"unseen"}, "all": {"seen", "unseen"}}
+    assert {q.meta["level"] for q in load(size=4, options={"levels": [3]}).questions} == {3}
+    few, many = load(size=10, seed=7).questions, load(size=20, seed=7).questions
+    assert few == many[:10] and few != load(size=10, seed=8).questions
+
+
+NAMED = ("seen", "unseen", "all")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"name": "juggling"}, "no stepwise task 'juggling'"),
+        ({"options": {"levels": "hard"}}, "expected seen, unseen, all, or a list out of"),
+        ({"options": {"levels": [9]}}, "options.levels is \\[9\\]"),
+        ({"options": {"level": 1}}, "unknown option 'level'"),
+    ],
+)
+def test_bad_questions_are_told_in_one_line(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        load(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "wrong"),
+    [
+        ("word_sorting", "fig kiwi plum", "kiwi fig plum"),
+        ("multistep_arithmetic", "-14", "14"),
+        ("logical_deduction", "(B)", "(A)"),
+    ],
+)
+def test_answers_are_judged_as_the_task_compares_them(name: str, gold: str, wrong: str) -> None:
+    task, question = load(name, size=1).task, Question("q", "?", gold)
+    assert task.grade(f"Step 1: Therefore, the answer is {gold}.", question).status == "passed"
+    assert task.grade(f"So the answer is {gold}.", question).status == "passed"
+    assert task.grade(f"Step 1: Therefore, the answer is {wrong}.", question).reason == "wrong_answer"
+
+
+def test_the_recipe_learns_gold_rationales_first() -> None:
+    recipe, (question,) = make_recipe(TriPosT()), load(size=1).questions
+    (example,) = recipe.select(question, []).examples
+    assert example.text == question.meta["rationale"] == recipe.extract(f"{example.text}\nFeedback: Fine.")
+    assert question.text in example.messages[0]["content"] and recipe.prompts(question) == []
+    with pytest.raises(UsageError, match="no rationale"):
+        recipe.select(Question("q", "1 + 1 =", "2"), [])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ({"balance": [0, 0, 0]}, "one is above 0"),
+        ({"balance": [0, 0, 1]}, "needs max_examples"),
+        ({"temperature": 0, "samples": 2}, "need a temperature above 0"),
+        ({"max_update": 3}, "Extra inputs"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(recipe: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        TriPosT(**recipe)
+
+
+def test_adapters_are_refused() -> None:
+    sections = {
+        "questions": {"task": "stepwise:word_sorting"},
+        "teacher": {"model": "m"},
+        "recipe": {"recipe": "tripost"},
+    }
+    assert isinstance(Run.model_validate(sections).recipe, TriPosT)
+    with pytest.raises(ValidationError, match=r"remove train\.lora"):
+        Run.model_validate({**sections, "train": {"student": "m", "lora": {}}})
