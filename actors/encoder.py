@@ -52,7 +52,9 @@ class SentenceEncoder:
     def _load(self, folder: str) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
         self._model.to("cuda" if torch.cuda.is_available() else "cpu")

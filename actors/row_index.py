@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import UsageError
@@ -66,19 +67,26 @@ class RowIndex:
     @classmethod
     def open(cls, uri: str) -> RowIndex:
         """The index at a path or URI. Raises UsageError if there is none."""
-        database = _connect(uri)
-        if RECORDS not in database.list_tables().tables:
+        if not cls.exists(uri):
             raise UsageError(f"index {uri}: no index there; build one with: raydistill index build CONFIG")
+        database = _connect(uri)
         metadata = database.open_table(RECORDS).schema.metadata or {}
         if b"encoder" not in metadata:
             raise UsageError(f"index {uri}: its table {RECORDS} is not of raydistill; name another folder")
         return cls(uri, database, EncoderId(**json.loads(metadata[b"encoder"])))
 
+    @staticmethod
+    def exists(uri: str) -> bool:
+        """Whether there is an index at a path or URI."""
+        if "://" not in uri and not Path(uri).is_dir():  # connecting would make the folder
+            return False
+        return RECORDS in _connect(uri).list_tables().tables
+
     @classmethod
     def create(cls, uri: str, encoder: EncoderId) -> RowIndex:
         """The index at `uri`, made if it is not there; one of another encoder is replaced by an empty one."""
         database = _connect(uri)
-        if RECORDS not in database.list_tables().tables or cls.open(uri).encoder != encoder:
+        if not cls.exists(uri) or cls.open(uri).encoder != encoder:
             database.create_table(RECORDS, schema=record_schema(encoder), mode="overwrite")
         if SOURCES not in database.list_tables().tables:
             database.create_table(SOURCES, schema=_source_schema())

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from actors.errors import RaydistillError, UsageError
+from pipelines.index_cli import index_app
 from pipelines.progress import infrastructure_log
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(index_app)
 
 Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
 Overrides = Annotated[

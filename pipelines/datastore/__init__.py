@@ -1,0 +1,10 @@
+"""ReBase's datastore: rows of many datasets, flattened, encoded, and stored for `actors.retriever`.
+
+sources (YAML) --read_rows--> rows --flatten--> {column: text} --encode--> (row, column) records --> RowIndex
+
+settings    what to read, how much of it, with which encoder
+reading     rows of a file or hub dataset; what cannot be read is counted, never fatal
+flattening  nested fields, label names, long values
+build       a Ray Data job that can be killed at any moment
+retrieval   the pool of retrievers, and lookups whose results are kept
+"""

@@ -1,0 +1,77 @@
+"""The pool of retrievers, and lookups whose results are kept.
+
+A lookup over an index is the same whenever it is asked for, so its rows are stored under a hash of lookup and index
+version as soon as they are there; a run that was killed reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from actors.pool import Pool, PoolClient, PoolSettings
+from actors.retriever import Level, Lookup, RetrievedRow, Retriever
+from actors.segments import read_bytes, write_atomic
+from pipelines.datastore.settings import TargetTask
+from pipelines.records import content_hash
+
+LOOKUPS_PER_CALL = 8  # of one member; the matrix is read once for all of them
+
+
+def lookup_of(
+    task: TargetTask,
+    count: int = 3000,
+    *,
+    level: Level = "row",
+    approximate: bool = False,
+    seed: int = 0,
+    banned: Sequence[str] = (),
+) -> Lookup:
+    """What to look for, for a target task; outputs are compared without their reasoning (ReBase does so for BBH)."""
+    examples = tuple(
+        {"input": example.get("input", ""), "output": example.get("output", "")} for example in task.examples
+    )
+    return Lookup(task.instruction, examples, count, level, approximate, (*task.banned, *banned), seed)
+
+
+def retriever_pool(
+    name: str, index: str, *, encoder: str | None = None, replicas: tuple[int, int] = (1, 1), cpus: float = 1
+) -> Pool:
+    """The pool of retrievers over an index, not yet started. Each member gets as many threads as it has CPUs."""
+    threads = str(max(1, int(cpus)))
+    environment = {variable: threads for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    location = index if "://" in index else str(Path(index).resolve())
+    return Pool(
+        PoolSettings(
+            name,
+            Retriever,
+            (location, encoder and (os.path.abspath(encoder) if os.path.isdir(encoder) else encoder)),
+            replicas=replicas,
+            cpus=cpus,
+            calls_in_flight=2,
+            environment=environment,
+        )
+    )
+
+
+async def retrieve(client: PoolClient, lookups: Sequence[Lookup], folder: str) -> list[list[RetrievedRow]]:
+    """The rows of each lookup, best first; those in `folder` from an earlier run are read."""
+    version = await client.call("version")
+    paths = [f"{folder}/{content_hash(version, asdict(lookup))}.json" for lookup in lookups]
+    stored = {path: read_bytes(path) for path in dict.fromkeys(paths)}
+    missing = {path: lookup for path, lookup in zip(paths, lookups, strict=True) if stored[path] is None}
+    calls = [list(missing)[start : start + LOOKUPS_PER_CALL] for start in range(0, len(missing), LOOKUPS_PER_CALL)]
+
+    async def answer(group: list[str]) -> None:
+        found = await client.call("retrieve", [missing[path] for path in group])
+        for path, rows in zip(group, found, strict=True):
+            data = json.dumps([asdict(row) for row in rows]).encode()
+            await asyncio.to_thread(write_atomic, path, data)
+            stored[path] = data
+
+    await asyncio.gather(*map(answer, calls))
+    return [[RetrievedRow(**row) for row in json.loads(stored[path] or b"[]")] for path in paths]

@@ -1,0 +1,127 @@
+"""What an index is made of: its sources, how many rows of each, and the encoder of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from actors.encoder import DEFAULT_MODEL
+from actors.errors import UsageError
+from actors.row_index import EncoderId
+from pipelines.config import Strict
+from pipelines.config import _apply as apply_override
+from pipelines.config import _describe as describe
+from pipelines.records import content_hash
+from pipelines.tasks.rows import expand
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+
+
+class SourceSettings(Strict):
+    """One dataset: a local file, or a configuration of a dataset on the hub."""
+
+    name: str = Field(min_length=1, description="unique in the index, e.g. gsm8k or glue/mnli")
+    description: str = Field(min_length=1, description="what the dataset is, in a sentence or two: S_ds compares it")
+    path: str | None = Field(None, description="local .jsonl, .csv or .parquet file; ${VAR} is expanded")
+    hub: str | None = Field(None, description="id of a hub dataset, instead of a path")
+    config: str | None = Field(None, description="configuration of the hub dataset")
+    split: str = "train"
+    columns: tuple[str, ...] = Field((), description="only these (flattened names); default: all")
+    labels: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="names of label ids, by column")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> SourceSettings:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError(f"source {self.name} needs either a path or a hub id")
+        return self
+
+    def file(self) -> Path | None:
+        """The local file; None for a hub dataset. Raises UsageError if it is missing or of an unknown kind."""
+        if self.path is None:
+            return None
+        path = Path(expand(self.path))
+        if not path.is_file():
+            raise UsageError(f"source {self.name}: {path}: no such file")
+        if path.suffix not in SUFFIXES:
+            raise UsageError(f"source {self.name}: {path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
+        return path
+
+
+class Limits(Strict):
+    """How much of each source is taken. ReBase takes at most 1,000 rows per configuration."""
+
+    rows_per_source: int = Field(1000, ge=1, description="drawn with `seed` where a source has more")
+    value_characters: int = Field(2000, ge=16, description="longer values are cut at a blank before this")
+    columns_per_row: int = Field(64, ge=1, description="rows with more are dropped and counted")
+    seed: int = 0
+
+
+class Datastore(Strict):
+    """A whole index: where it lies, its encoder, and its sources."""
+
+    index: str = Field(description="folder, or URI of an object store")
+    encoder: str = Field(DEFAULT_MODEL, description="sentence-transformers model: name, folder or hub id")
+    encoders: tuple[int, int] = Field((1, 1), description="(min, max) encoder actors")
+    limits: Limits = Limits()
+    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names(self) -> Datastore:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sources named twice: {', '.join(twice)}")
+        return self
+
+
+def source_key(source: SourceSettings, limits: Limits, encoder: EncoderId) -> str:
+    """A hash of everything that the records of `source` depend on; a file counts by its size and date."""
+    file = source.file()
+    stat = file.stat() if file else None
+    state = (stat.st_size, stat.st_mtime_ns) if stat else None
+    return content_hash(_plain(source), _plain(limits), encoder.name, encoder.version, encoder.dimension, state)
+
+
+def _plain(settings: Strict) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+class TargetTask(Strict):
+    """The task that an expert is to be trained for; ``{instruction: ..., examples: [{input: ..., output: ...}]}``."""
+
+    instruction: str = Field(min_length=1, description="what the task asks for")
+    examples: tuple[dict[str, str], ...] = Field(min_length=1, description="each with input, output, maybe reasoning")
+    banned: tuple[str, ...] = Field((), description="sources whose rows must not be used: the task's own data sets")
+
+
+Settings = TypeVar("Settings", bound=Strict)
+
+
+def load_settings(path: str | Path, kind: type[Settings], overrides: Sequence[str] = ()) -> Settings:
+    """Read a YAML file of this kind and apply ``key.path=value`` overrides.
+
+    Raises UsageError with one line for a missing file, an error of YAML, an unknown key, a bad value.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
+    for override in overrides:
+        apply_override(data, override)
+    return validated(kind, data, str(path))
+
+
+def validated(kind: type[Settings], data: Any, where: str) -> Settings:
+    """`data` as settings of this kind; raises UsageError with one line for an unknown key or a bad value."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{where}: " + "; ".join(map(describe, error.errors()))) from None

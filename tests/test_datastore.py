@@ -1,0 +1,365 @@
+"""Building the datastore: what becomes of rows, of faulty input, of a build that is cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from actors.errors import UsageError
+from actors.row_index import RowIndex
+from pipelines.cli import app
+from pipelines.datastore.build import build
+from pipelines.datastore.flattening import cut, flatten
+from pipelines.datastore.reading import read_rows
+from pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool
+from pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings
+from pipelines.datastore.staging import CHUNK_ROWS, text_rows
+from tests.tiny import write_tiny_encoder
+
+ROOT = Path(__file__).parent.parent
+
+
+# Rows
+
+
+def test_nested_fields_become_columns_of_text() -> None:
+    row = {
+        "question": {"stem": " Where? ", "choices": [{"label": "A", "text": "here"}, {"label": "B", "text": "there"}]},
+        "answers": {"text": ["here", "in here"], "start": [3, 9]},
+        "label": 1,
+        "id": None,
+        "image": b"\x89PNG",
+        "right": True,
+        "size": 3.0,
+        "empty": "",
+    }
+    assert flatten(row, {"label": ("yes", "no")}) == {
+        "question.stem": "Where?",
+        "question.choices": "A: here; B: there",
+        "answers.text": "here; in here",
+        "answers.start": "3; 9",
+        "label": "no",
+        "right": "true",
+        "size": "3",
+    }
+    assert flatten(row, columns=("question.stem", "label")) == {"question.stem": "Where?", "label": "1"}
+
+
+@pytest.mark.parametrize(("label", "name"), [(0, "yes"), ("1", "no"), ("no", "no"), (-1, None), (7, None)])
+def test_label_ids_get_names_or_are_left_out(label: Any, name: str | None) -> None:
+    assert flatten({"label": label}, {"label": ("yes", "no")}).get("label") == name
+
+
+def test_long_values_are_cut_at_a_blank() -> None:
+    assert cut("how many apples", 20) == "how many apples"
+    assert cut("how many apples", 10) == "how many"
+    assert cut("a " + "b" * 30, 10) == "a bbbbbbbb"  # a word of its own length is divided
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_what_cannot_be_read_is_counted_and_the_rest_is_there(tmp_path: Path) -> None:
+    lines = [
+        b'{"question": "how many apples", "answer": 3}',
+        b'{"question": "caf\xe9"}',  # Latin-1
+        b'{"question": "\\ud800"}',  # half of a surrogate pair
+        b"not JSON",
+        b"[1, 2]",
+        b'{"question": "how many apples", "answer": "3"}',  # the same content
+        b'{"question": null}',
+        json.dumps({str(number): "x" for number in range(65)}).encode(),
+        json.dumps({"question": "many " * 2_000_000}).encode(),  # 10 MB
+        '{"question": "caf\u00e9"}'.encode(),
+    ]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    source = SourceSettings(name="rows", description="rows", path=str(tmp_path / "rows.jsonl"))
+    rows, summary = text_rows(source, Datastore(index="i", sources=(source,)).limits)
+    assert [row.number for row in rows] == [1, 9, 10]
+    assert rows[0].values == {"question": "how many apples", "answer": "3"}
+    assert len(rows[1].values["question"]) <= 2_000 and summary.cut == 1
+    assert summary.dropped == {
+        "not_utf8": 2,
+        "malformed": 2,
+        "duplicate": 1,
+        "no_values": 1,
+        "too_many_columns": 1,
+    }
+    assert sum(summary.dropped.values()) + summary.rows == len(lines)
+
+
+def test_csv_and_parquet_rows(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    long = "many " * 100_000
+    (tmp_path / "a.csv").write_bytes(b'text,label\n"one, two",1\nx,2,3\ncaf\xe9,1\n' + f"{long},0\n".encode())
+    raw = pa.array([b"how", b"caf\xe9", b"many"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())  # Parquet written by a careless program
+    pq.write_table(pa.table({"text": text, "label": [0, 1, 2]}), tmp_path / "a.parquet")
+    found = {}
+    for name in ("a.csv", "a.parquet"):
+        dropped: Counter[str] = Counter()
+        source = SourceSettings(name=name, description="rows", path=str(tmp_path / name))
+        found[name] = ([(number, row["text"].strip()) for number, row in read_rows(source, dropped)], dropped)
+    assert found["a.csv"] == ([(1, "one, two"), (4, long.strip())], {"malformed": 1, "not_utf8": 1})
+    assert found["a.parquet"] == ([(1, "how"), (3, "many")], {"not_utf8": 1})
+    (tmp_path / "b.parquet").write_bytes(b"PAR")
+    source = SourceSettings(name="b", description="rows", path=str(tmp_path / "b.parquet"))
+    with pytest.raises(UsageError, match="not a Parquet file"):
+        list(read_rows(source, Counter()))
+
+
+def test_a_hub_dataset_gives_names_for_its_label_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "kind": datasets.ClassLabel(names=["sum", "fruit"])}
+    )
+    made = datasets.Dataset.from_dict({"text": ["3 = 3", "apples"], "kind": [0, -1]}, features=features)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    made.to_parquet(tmp_path / "owner" / "name" / "train.parquet")
+    monkeypatch.chdir(tmp_path)
+    source = SourceSettings(name="x", description="x", hub="owner/name")
+    rows = [flatten(row) for _, row in read_rows(source, Counter())]
+    assert rows == [{"text": "3 = 3", "kind": "sum"}, {"text": "apples"}]
+
+
+def test_the_sample_is_seeded_and_has_the_size_asked_for(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [{"question": f"how many {number}"} for number in range(500)])
+    source = SourceSettings(name="rows", description="rows", path=str(path))
+
+    def numbers(seed: int) -> list[int]:
+        limits = Datastore(index="i", sources=(source,), limits={"rows_per_source": 50, "seed": seed}).limits
+        return [row.number for row in text_rows(source, limits)[0]]
+
+    assert numbers(0) == numbers(0) != numbers(1)
+    assert len(set(numbers(0))) == 50 and numbers(0) == sorted(numbers(0))
+    assert max(numbers(0)) > 250 > min(numbers(0))
+
+
+# Builds
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def config(tmp_path: Path, encoder: str) -> Datastore:
+    """Two sources of three chunks each; they share ten rows, and each has twice one row."""
+    sums = [{"question": f"how many apples = {number}", "answer": str(number)} for number in range(2 * CHUNK_ROWS + 10)]
+    fruit = [{"text": f"{number} apples", "kind": number % 2} for number in range(2 * CHUNK_ROWS + 10)]
+    write_rows(tmp_path / "sums.jsonl", [*sums, sums[0]])
+    write_rows(tmp_path / "fruit.jsonl", [*fruit, *sums[:10]])
+    return Datastore(
+        index=str(tmp_path / "index"),
+        encoder=encoder,
+        sources=(
+            {"name": "sums", "description": "how many sums", "path": str(tmp_path / "sums.jsonl")},
+            {
+                "name": "fruit",
+                "description": "fruit",
+                "path": str(tmp_path / "fruit.jsonl"),
+                "labels": {"kind": ["apples", "pears"]},
+            },
+        ),
+    )
+
+
+def content(index: str) -> list[tuple[str, int, str, str]]:
+    """Every record of the finished sources, by source, row and column."""
+    opened = RowIndex.open(index)
+    names = {source.key: source.name for source in opened.sources()}
+    rows = opened.records().search().limit(None).select(["source", "row", "column", "value"]).to_list()
+    return sorted((names[row["source"]], row["row"], row["column"], row["value"]) for row in rows)
+
+
+def test_a_build_stores_each_row_once(cluster: None, config: Datastore) -> None:
+    sums, fruit = build(config)
+    size = 2 * CHUNK_ROWS + 10
+    assert (sums.rows, sums.records, dict(sums.dropped)) == (size, 2 * size, {"duplicate": 1})
+    assert (fruit.rows, fruit.records, dict(fruit.dropped)) == (size, 2 * size, {"duplicate": 10})
+    records = content(config.index)
+    assert len(records) == len(set(records)) == 4 * size
+    assert ("fruit", 2, "kind", "pears") in records
+    assert not Path(config.index, "staging").exists()
+    version = RowIndex.open(config.index).version
+    assert build(config) == [] and RowIndex.open(config.index).version == version
+
+
+def test_a_build_cut_short_at_any_step_is_completed(
+    cluster: None, config: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(step: str, before: bool) -> None:
+        done = getattr(RowIndex, step)
+
+        def stop(self: RowIndex, *arguments: Any) -> None:
+            if not before:
+                done(self, *arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RowIndex, step, stop)
+            with pytest.raises(KeyboardInterrupt):
+                build(config)
+
+    for step in ("add_records", "finish"):
+        for before in (True, False):
+            cut_short(step, before)
+    build(config)
+    records = content(config.index)
+    assert len(records) == len(set(records)) == 4 * (2 * CHUNK_ROWS + 10)
+    assert RowIndex.open(config.index).records().count_rows() == len(records)
+
+
+def test_a_changed_source_replaces_its_rows_and_others_stay(cluster: None, config: Datastore, tmp_path: Path) -> None:
+    build(config)
+    before = content(config.index)
+    write_rows(tmp_path / "fruit.jsonl", [{"text": "pears"}, {"text": "1 apples", "kind": "pears"}])
+    [changed] = build(config)
+    assert (changed.name, changed.rows) == ("fruit", 2)
+    kept = [record for record in before if record[0] == "sums"]
+    assert content(config.index) == sorted(
+        [*kept, ("fruit", 1, "text", "pears"), ("fruit", 2, "kind", "pears"), ("fruit", 2, "text", "1 apples")]
+    )
+    # A row that was in the old version of its source is no duplicate in the new one.
+    only = config.model_copy(update={"sources": config.sources[:1]})
+    assert build(only) == [] and len(RowIndex.open(config.index).sources()) == 2  # what a file does not name stays
+
+
+def test_another_encoder_needs_a_rebuild_which_loses_nothing(
+    cluster: None, config: Datastore, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    build(config)
+    before = content(config.index)
+    other = write_tiny_encoder(tmp_path_factory.mktemp("other"), seed=1)
+    changed = config.model_copy(update={"encoder": other, "sources": config.sources[:1]})
+    with pytest.raises(UsageError, match="built with encoder"):
+        build(changed)
+    assert content(config.index) == before
+    assert {source.name for source in build(changed, rebuild=True)} == {"sums", "fruit"}
+    assert len(content(config.index)) == len(before) and RowIndex.open(config.index).encoder.name == other
+
+
+def test_a_missing_source_is_said_before_anything_starts(config: Datastore, tmp_path: Path) -> None:
+    (tmp_path / "fruit.jsonl").unlink()
+    with pytest.raises(UsageError, match="source fruit: .*fruit.jsonl: no such file"):
+        build(config)
+    assert not Path(config.index).exists()
+
+
+def test_a_hub_dataset_that_cannot_be_had_is_one_line(cluster: None, config: Datastore) -> None:
+    missing = SourceSettings(name="x", description="x", hub="owner/no-such-dataset")
+    with pytest.raises(UsageError, match="source x: hub dataset owner/no-such-dataset: cannot be loaded: [^\n]+$"):
+        build(config.model_copy(update={"sources": (*config.sources, missing)}))
+    with pytest.raises(UsageError, match="needs either a path or a hub id"):
+        load_settings_text({"index": "i", "sources": [{"name": "x", "description": "x"}]})
+
+
+def load_settings_text(data: dict[str, Any]) -> Datastore:
+    from pipelines.datastore.settings import validated
+
+    return validated(Datastore, data, "here")
+
+
+# Lookups through a pool, and the command line
+
+
+TASK = TargetTask(
+    instruction="how many sums", examples=({"input": "how many apples", "output": "3", "reasoning": "="},)
+)
+
+
+def test_lookups_through_a_pool_are_kept(cluster: None, config: Datastore, tmp_path: Path) -> None:
+    import asyncio
+
+    build(config)
+    pool = retriever_pool("retrievers", config.index, cpus=0.5)
+    pool.start()
+    lookups = [lookup_of(TASK, count) for count in (3, 5, 3)]
+    try:
+        first = asyncio.run(retrieve(pool.client, lookups, str(tmp_path / "lookups")))
+        files = {path: path.stat().st_mtime_ns for path in (tmp_path / "lookups").iterdir()}
+        again = asyncio.run(retrieve(pool.client, lookups, str(tmp_path / "lookups")))
+    finally:
+        pool.release()
+    assert first == again and [len(rows) for rows in first] == [3, 5, 3] and first[0] == first[2] == first[1][:3]
+    assert len(files) == 2 and {path: path.stat().st_mtime_ns for path in files} == files
+    assert first[0][0].source == "sums"
+
+
+def test_build_add_search_and_stats_on_the_command_line(cluster: None, config: Datastore, tmp_path: Path) -> None:
+    (tmp_path / "store.yaml").write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
+    (tmp_path / "task.yaml").write_text(json.dumps(TASK.model_dump(mode="json")), encoding="utf-8")
+    more = write_rows(tmp_path / "more.jsonl", [{"question": "how many [b]pears[/b]"}])
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["index", *arguments], env={"COLUMNS": "160"})
+        assert result.exit_code == 0, result.exception
+        return result.output
+
+    assert "2 sources, 276 rows" in call("build", str(tmp_path / "store.yaml"))
+    assert "every source is there already" in call("build", str(tmp_path / "store.yaml"))
+    described = ("--name", "more", "--description", "how many sums", "--path", str(more))
+    assert "1 sources, 1 rows" in call("add", config.index, *described)
+    assert "3 sources, 277 rows, 553 records" in call("stats", config.index)
+    out = tmp_path / "rows.jsonl"
+    table = call("search", config.index, str(tmp_path / "task.yaml"), "-n", "300", "--out", str(out))
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 277 and rows[0]["s"] == max(row["s"] for row in rows)
+    assert "277 rows of" in table and "more #1" in table and "how many [b]pears[/b]" in table
+    assert f"{rows[0]['s']:.3f}" in table
+    banned = call("search", config.index, str(tmp_path / "task.yaml"), "-n", "300", "--ban", "sums")
+    assert "sums #" not in banned and "fruit #" in banned
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "targets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_targets_can_be_looked_up(path: Path) -> None:
+    assert len(lookup_of(load_settings(path, TargetTask)).examples) == 3
+
+
+def test_the_shipped_datastore_is_valid() -> None:
+    settings = load_settings(
+        ROOT / "configs" / "datastores" / "public-reasoning.yaml", Datastore, ["limits.rows_per_source=5"]
+    )
+    assert len(settings.sources) == 6 and settings.limits.rows_per_source == 5
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_loses_and_doubles_nothing(config: Datastore, tmp_path: Path) -> None:
+    rows = [{"question": f"how many apples = {number}", "answer": str(number)} for number in range(100 * CHUNK_ROWS)]
+    write_rows(tmp_path / "sums.jsonl", rows)
+    (tmp_path / "store.yaml").write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
+    command = [sys.executable, "-m", "pipelines", "index", "build", str(tmp_path / "store.yaml")]
+    command += ["limits.rows_per_source=100000"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    kills = 0
+    for wanted in (5, 50):
+        process = subprocess.Popen(
+            command, cwd=ROOT, start_new_session=True, env=environment, stdout=subprocess.DEVNULL
+        )
+        while process.poll() is None and len(list(tmp_path.glob("index/staging/*/*.parquet"))) < wanted:
+            time.sleep(0.05)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills == 2
+    subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL)
+    records = content(config.index)
+    assert len(records) == len(set(records)) == 2 * 100 * CHUNK_ROWS + 2 * (2 * CHUNK_ROWS + 10)
+    assert RowIndex.open(config.index).records().count_rows() == len(records)
