@@ -1,0 +1,85 @@
+"""What must not become a training example of ReBase, and why: each drop is counted with its reason.
+
+    banned_source        the row comes from a dataset that the task was told not to use
+    evaluation_copy      the text is an evaluation question, but for case, punctuation and blanks
+    evaluation_overlap   it shares 13 words in a row with one (the n-gram of GPT-3's decontamination, arXiv 2005.14165)
+    example_copy         it is one of the task's own examples, or shares 13 words in a row with it
+    duplicate            its input was accepted before
+
+The data released with ReBase has 621 copies of few-shot examples and 407 repeated inputs among 5,398 rows of BIG-Bench
+Hard; its only guard is a substring of the task's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+GRAM = 13  # words
+WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass
+class Guards:
+    """Checks rows and rewritten inputs of one task.
+
+    `evaluation` are the questions that the student will be measured on; `examples` the task's few-shot inputs. Words in
+    a row that several examples have, or an example and the evaluation set, are the task's wording and no overlap.
+    """
+
+    evaluation: Iterable[str] = ()
+    examples: Sequence[str] = ()
+    banned: Sequence[str] = ()  # names of sources, in any case; `glue` also bans `glue/mnli`
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        texts, own = [words(text) for text in self.evaluation], [words(text) for text in self.examples]
+        measured = {gram for text in texts for gram in grams(text)}
+        shown = Counter(gram for text in own for gram in set(grams(text)))
+        self._evaluation, self._examples = set(map(tuple, texts)), set(map(tuple, own))
+        self._grams = measured - shown.keys()
+        self._example_grams = {gram for gram, examples in shown.items() if examples == 1} - measured
+        self._banned = tuple(name.lower() for name in self.banned)
+        self._accepted: set[tuple[str, ...]] = set()
+
+    def check_row(self, source: str, values: Mapping[str, str]) -> str | None:
+        """Why a retrieved row must not be rewritten, None if it may be. Counts what it refuses."""
+        name = source.lower()
+        if any(name == banned or name.startswith(f"{banned}/") for banned in self._banned):
+            return self._refuse("banned_source")
+        reasons = (self._leak(words(value)) for value in values.values())
+        return self._refuse(next(filter(None, reasons), None))
+
+    def check_input(self, text: str) -> str | None:
+        """Why an input must not become an example, None if it may; an accepted one is a duplicate the next time."""
+        found = words(text)
+        reason = self._leak(found)
+        if not reason and (tuple(found) in self._examples or not self._example_grams.isdisjoint(grams(found))):
+            reason = "example_copy"
+        if not reason and tuple(found) in self._accepted:
+            reason = "duplicate"
+        if not reason:
+            self._accepted.add(tuple(found))
+        return self._refuse(reason)
+
+    def _leak(self, text: list[str]) -> str | None:
+        if text and tuple(text) in self._evaluation:
+            return "evaluation_copy"
+        return None if self._grams.isdisjoint(grams(text)) else "evaluation_overlap"
+
+    def _refuse(self, reason: str | None) -> str | None:
+        if reason:
+            self.counts[reason] += 1
+        return reason
+
+
+def words(text: str) -> list[str]:
+    """The words and numbers of `text` in lower case, without punctuation; of pure punctuation the text itself."""
+    return WORD.findall(text.lower()) or text.split()
+
+
+def grams(text: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """All runs of 13 words; none in a shorter text."""
+    return (tuple(text[start : start + GRAM]) for start in range(len(text) - GRAM + 1))
