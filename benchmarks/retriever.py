@@ -1,0 +1,216 @@
+"""What exact and approximate retrieval cost over a million values, beside the bare matrix products that they need.
+
+    python benchmarks/retriever.py --index runs/datastore           # real embeddings and Gaussian copies of them
+    python benchmarks/retriever.py --values 100000                  # random vectors, without an index
+
+Copies of the index's values get Gaussian noise of `--noise` of their length and keep their grouping into rows. Lookups
+are the targets in configs/targets. Exact scoring of the `--top` best rows is compared with the same blocks'
+products alone, with one product of the whole matrix (the faster of the two counts), and with approximate lookups, whose
+recall is stated. All take turns in one process with one BLAS thread; times are its CPU time, so that other work on the
+machine does not count. Two processes against one are measured by the clock. Prints one JSON line; exits 1 where a bound
+is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"  # before numpy is loaded
+
+import numpy as np  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from actors import scoring  # noqa: E402
+from actors.retriever import SPARE  # noqa: E402
+from actors.row_matrix import SKETCH_DIMENSIONS  # noqa: E402
+from actors.scoring import Query, Sketch, Values, best_rows, likely_best_rows  # noqa: E402
+from pipelines.report import environment  # noqa: E402
+
+EXACT_OVER_BARE, APPROXIMATE_OVER_EXACT, RECALL, TWO_OVER_ONE = 1.5, 0.5, 0.98, 1.6
+
+
+def seed_values(index: str | None, rng: np.random.Generator) -> Values:
+    """The values of an index, or random ones in rows of one to six."""
+    if index:
+        from actors.row_index import RowIndex
+        from actors.row_matrix import open_matrix
+
+        return open_matrix(RowIndex.open(index)).values
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 7, 5_000))])
+    dataset = np.sort(rng.integers(0, 6, 5_000)).astype(np.int32)
+    return Values(unit(rng.standard_normal((starts[-1], 384))), starts, dataset, unit(rng.standard_normal((6, 384))))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def grow(seed: Values, count: int, noise: float, folder: Path, rng: np.random.Generator) -> tuple[Values, Sketch]:
+    """At least `count` values: `seed` and noisy copies of it, memory-mapped, with their sketch."""
+    copies, dimension = -(-count // len(seed.vectors)), seed.vectors.shape[1]
+    with (folder / "vectors.f32").open("wb") as file:
+        for copy in range(copies):
+            shift = rng.standard_normal(seed.vectors.shape, np.float32) * (noise * bool(copy) / dimension**0.5)
+            file.write(unit(seed.vectors + shift).tobytes())
+    shape = (copies * len(seed.vectors), dimension)
+    vectors = np.memmap(folder / "vectors.f32", np.float32, "r", shape=shape)
+    starts = np.concatenate([copy * len(seed.vectors) + seed.starts[:-1] for copy in range(copies)] + [[shape[0]]])
+    values = Values(vectors, starts, np.tile(seed.dataset, copies), seed.descriptions)
+    sample = np.asarray(vectors[:: max(1, len(vectors) // 20_000)], np.float64)
+    basis = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, : -SKETCH_DIMENSIONS - 1 : -1], np.float32)
+    with (folder / "sketch.f32").open("wb") as file:
+        for start in range(0, len(vectors), 8192):
+            file.write((vectors[start : start + 8192] @ basis).tobytes())
+    sketch = np.memmap(folder / "sketch.f32", np.float32, "r", shape=(len(vectors), basis.shape[1]))
+    return values, Sketch(sketch, starts, values.dataset, values.descriptions, basis)
+
+
+def make_queries(index: str | None, values: Values, rng: np.random.Generator) -> list[Query]:
+    """Lookups of the shipped targets; without an index of random vectors."""
+    allowed = np.ones(len(values.descriptions), bool)
+    if not index:
+        return [
+            Query(*(unit(rng.standard_normal((3, 384))) for _ in range(2)), values.descriptions[i], allowed)
+            for i in range(4)
+        ]
+    from actors.encoder import SentenceEncoder
+    from actors.row_index import RowIndex
+    from pipelines.datastore.settings import TargetTask, load_settings
+
+    encoder, queries = SentenceEncoder(RowIndex.open(index).encoder.name), []
+    for path in sorted((ROOT / "configs" / "targets").glob("*.yaml")):
+        task = load_settings(path, TargetTask)
+        inputs, outputs = (encoder.encode([example[name] for example in task.examples]) for name in ("input", "output"))
+        queries.append(Query(inputs, outputs, encoder.encode([task.instruction])[0], allowed))
+    return queries
+
+
+def bare_blocks(values: Values, query: Query) -> None:
+    """The products of exact scoring, and nothing else."""
+    means = query.means()
+    products = np.empty((len(means), 2 * scoring.BLOCK), np.float32)
+    for first, last in scoring.blocks(values.starts):
+        begin, end = values.starts[first], values.starts[last]
+        scoring.multiply(means, values.vectors[begin:end], products[:, : end - begin])
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def lookups_for(folder: str, arrays: tuple[Any, ...], query: Query, top: int, seconds: float) -> float:
+    """Exact lookups per second of this process over the memory-mapped vectors of `folder`."""
+    starts, dataset, descriptions = arrays
+    vectors = np.memmap(Path(folder, "vectors.f32"), np.float32, "r", shape=(starts[-1], descriptions.shape[1]))
+    values = Values(vectors, starts, dataset, descriptions)
+    best_rows(values, [query], top)
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        best_rows(values, [query], top)
+        done += 1
+    return done / (time.perf_counter() - started)
+
+
+def two_over_one(folder: Path, values: Values, query: Query, top: int, seconds: float) -> float:
+    """Lookups per second of two processes at a time, over those of one."""
+    arguments = (str(folder), (values.starts, values.dataset, values.descriptions), query, top, seconds)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        one = processes.submit(lookups_for, *arguments).result()
+        both = [processes.submit(lookups_for, *arguments) for _ in range(2)]
+        return sum(job.result() for job in both) / one
+
+
+def measure(values: Values, sketch: Sketch, queries: Sequence[Query], top: int, rounds: int) -> list[dict[str, Any]]:
+    """Claims about CPU seconds, compared within each round and lookup, and about recall."""
+    times: dict[str, list[float]] = {"blocks": [], "whole": [], "exact": [], "approximate": []}
+    for round_ in range(rounds + 1):
+        for query in queries:
+            taken = {
+                "blocks": cpu_seconds(lambda query=query: bare_blocks(values, query)),
+                "whole": cpu_seconds(lambda query=query: query.means() @ values.vectors.T),
+                "exact": cpu_seconds(lambda query=query: best_rows(values, [query], top)),
+                "approximate": cpu_seconds(lambda query=query: likely_best_rows(values, sketch, [query], top, SPARE)),
+            }
+            if round_:  # the first one brings the pages into memory
+                for name, seconds in taken.items():
+                    times[name].append(seconds)
+    recalls = []
+    for query in queries:
+        [exact], [found] = best_rows(values, [query], top), likely_best_rows(values, sketch, [query], top, SPARE)
+        recalls.append(len(np.intersect1d(exact.rows, found.rows)) / len(exact.rows))
+    bare = [min(pair) for pair in zip(times["blocks"], times["whole"], strict=True)]
+    return [
+        ratio("exact_over_bare", times["exact"], bare, EXACT_OVER_BARE),
+        ratio("approximate_over_exact", times["approximate"], times["exact"], APPROXIMATE_OVER_EXACT),
+        claim("approximate_recall", statistics.mean(recalls), 1.0, recalls, RECALL, at_least=True),
+    ]
+
+
+def ratio(name: str, ours: Sequence[float], other: Sequence[float], reach: float) -> dict[str, Any]:
+    """A claim about the median of the ratios within a round."""
+    ratios = [a / b for a, b in zip(ours, other, strict=True)]
+    return claim(name, statistics.median(ours), statistics.median(other), ratios, reach)
+
+
+def claim(
+    name: str, ours: float, other: float, ratios: Sequence[float], reach: float, at_least: bool = False
+) -> dict[str, Any]:
+    middle = statistics.mean(ratios) if at_least else statistics.median(ratios)
+    reached = middle >= reach if at_least else middle <= reach
+    spread = [round(value, 4) for value in (min(ratios), statistics.median(ratios), max(ratios))]
+    told = {"name": name, "ours": round(ours, 4), "other": round(other, 4), "ratio": round(middle, 4)}
+    return told | {"reach": reach, "reached": reached, "n": len(ratios), "spread": spread}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--index", help="take its embeddings and encoder")
+    parser.add_argument("--values", type=int, default=1_000_000)
+    parser.add_argument("--noise", type=float, default=0.3, help="length of the noise of copies; values have length 1")
+    parser.add_argument("--top", type=int, default=3_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--replica-seconds", type=float, default=0, help="also compare two processes with one")
+    options = parser.parse_args()
+    rng, started = np.random.default_rng(0), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        values, sketch = grow(seed_values(options.index, rng), options.values, options.noise, Path(folder), rng)
+        queries = make_queries(options.index, values, rng)
+        claims = measure(values, sketch, queries, options.top, options.rounds)
+        if options.replica_seconds:
+            both = two_over_one(Path(folder), values, queries[0], options.top, options.replica_seconds)
+            claims.append(claim("two_replicas_over_one", both, 1.0, [both], TWO_OVER_ONE, at_least=True))
+    known = environment()
+    about = {
+        "values": len(values.vectors),
+        "rows": values.rows,
+        "dimension": values.vectors.shape[1],
+        "commit": known["commit"],
+        "date": date.today().isoformat(),
+        "hardware": f"{known['cpus']} CPUs, {known['platform']}",
+        "versions": known["versions"],
+        "command": " ".join(sys.argv),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    print(json.dumps({"claims": claims, **about}))
+    sys.exit(not all(found["reached"] for found in claims))
+
+
+if __name__ == "__main__":
+    main()
