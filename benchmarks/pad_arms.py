@@ -14,7 +14,6 @@ from actors.errors import UsageError
 from benchmarks.replication import ROOT, SETS, Cell
 from pipelines.config import Beam, Run, SamplingConfig, load_config
 from pipelines.engines import model_identity
-from pipelines.prompts import context_names
 from pipelines.records import content_hash
 from pipelines.train import RESOURCES
 
@@ -32,9 +31,9 @@ SETTINGS: dict[str, Any] = {  # what differs from configs/demo.yaml in all arms
 MOST_EPOCHS = 50  # the paper's
 MOST_VALIDATION = 0.2
 TEST_SEED, FIRST_SEED, SEED_STEP = 990_000, 2_000_000, 100_000  # of questions; further apart than any cell draws
-PASSES = 8  # samples per question of the arms about contexts
 ONCE = {"teacher.rounds": 1, "teacher.question_tokens": None}
-CONTEXTS = {"recipe.contexts": context_names("program")[:PASSES], "recipe.shots": 1}
+CONTEXTS = ("straight", "comments", "inline", "reordered", "steps", "steps-small", "givens", "helper")  # seven styles
+PASSES = len(CONTEXTS)
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,14 @@ class Arm:
 
     title: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    examples: float = 1.5
-    tokens: int = 150
+    examples: float = 1.0
+    tokens: int = 140
     asked: int = 0
     as_many_as: str | None = None  # learns from the first questions, as many examples as this arm has
     student_of: str | None = None  # trains none; this arm's student is measured
+    recorded: bool = False  # its teacher is a file of gold programs
     beam: Beam | None = None
-    answer: int = 60  # planned: tokens generated per test question
+    answer: int = 45  # planned: tokens generated per test question
     shares: str | None = None  # uses what was written, or trained, for this arm
 
     @property
@@ -64,17 +64,22 @@ class Arm:
 GOLD_COT = {"recipe.target": "rationale", "recipe.source": "gold"}
 ARMS = {
     "pad": Arm("PaD: verified programs", asked=240),
-    "cot": Arm("CoT of the teacher, filtered by answer", {"recipe.target": "rationale"}, 1.2, 230, 280, answer=130),
-    "gold_cot": Arm("CoT of the data set", GOLD_COT, tokens=190, as_many_as="pad", answer=90),
+    "cot": Arm("CoT of the teacher, filtered by answer", {"recipe.target": "rationale"}, 1.5, 210, 280, answer=110),
+    "gold_cot": Arm("CoT of the data set", GOLD_COT, tokens=210, as_many_as="pad", answer=110),
     "answer": Arm(
         "answer only", {"recipe.target": "answer", "recipe.source": "gold"}, tokens=95, as_many_as="pad", answer=5
     ),
-    "unfiltered": Arm("PaD, programs not verified", {"recipe.filter": False}, examples=4, shares="pad"),
+    "unfiltered": Arm("PaD, programs not verified", {"recipe.filter": False}, examples=3, shares="pad"),
     "one_pass": Arm("PaD, one sample", {**ONCE, "teacher.n": 1}, examples=0.6, asked=50),
-    "samples": Arm(f"PaD, {PASSES} samples of one prompt", {**ONCE, "teacher.n": PASSES}, examples=2, asked=400),
-    "contexts": Arm(f"PaD, {PASSES} contexts, a sample of each", {**ONCE, **CONTEXTS}, examples=4, asked=450),
+    "samples": Arm(f"PaD, {PASSES} samples of one prompt", {**ONCE, "teacher.n": PASSES}, examples=1.2, asked=350),
+    "contexts": Arm(
+        f"PaD, {PASSES} contexts, a sample of each",
+        {**ONCE, "recipe.contexts": CONTEXTS, "recipe.shots": 1},
+        examples=4,
+        asked=450,
+    ),
     "refine": Arm(
-        "PaD + self-refinement", {"recipe.refine": {"own_samples": 1}}, examples=4, tokens=230, asked=60, shares="pad"
+        "PaD + self-refinement", {"recipe.refine": {"own_samples": 1}}, examples=3, tokens=220, asked=60, shares="pad"
     ),
     "beam": Arm("PaD, plain beam", student_of="pad", beam=Beam(), answer=700),
     "beam_steps": Arm("PaD, step verification", student_of="pad", beam=Beam(faithfulness=True), answer=1500),
@@ -82,11 +87,10 @@ ARMS = {
     "gold_programs": Arm("gold programs (positive control)", {**ONCE, "recipe.max_programs": 1}, as_many_as="pad"),
 }
 HEADLINE = ("pad", "cot", "gold_cot")
-RECORDED = frozenset({"gold_programs"})  # arms whose teacher is a file made by demo.gold
 SPARE = 1.25  # questions per example of an arm that learns gold solutions; some questions have none
 
 # Planned rates on 2 cores, as `make demo` has shown them; a cell also starts engines, actors and workers.
-TRAINING_TOKENS_PER_S, GENERATED_TOKENS_PER_S, START_S = 8000, 2600, 90
+TRAINING_TOKENS_PER_S, GENERATED_TOKENS_PER_S, START_S = 8000, 2600, 180
 
 
 def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:

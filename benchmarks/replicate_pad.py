@@ -35,7 +35,6 @@ from actors.segments import write_atomic
 from benchmarks.pad_arms import (
     ARMS,
     HEADLINE,
-    RECORDED,
     SPARE,
     Arm,
     cell_path,
@@ -64,7 +63,7 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     if count is not None:
         changes["questions.size"] = math.ceil(SPARE * count) + 8
     config = make_config(options, changes)
-    if cell.arm in RECORDED:
+    if arm.recorded:
         recorded = {"engine": "recorded", "model": str(record_gold(config, Path(options.work)))}
         config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded)})
     runner = Runner(config, console)
