@@ -32,7 +32,7 @@ SAME_WORDS = re.compile(r"\b(\w+)(?:\s+\1\b){4}")
 
 Ending = Literal[
     "correct",  # the student finds its answer right
-    "no_feedback",  # it stopped after the first attempt
+    "no_feedback",  # it stopped after an attempt
     "unreadable_feedback",  # it says neither what is wrong nor that all is right
     "no_update",  # it says what is wrong, and stopped
     "broken_update",  # the update states no answer: the one before counts
@@ -115,6 +115,14 @@ def settle(turns: Sequence[Turn], limit: int) -> tuple[list[Turn], Ending | None
         if place >= limit:
             return kept, "limit"
     return list(turns), "no_update"
+
+
+def go_on(turns: Sequence[Turn], text: str, limit: int, *, cut_off: bool = False) -> tuple[list[Turn], Ending | None]:
+    """`settle` for the turns with what the student said when it was asked for feedback on the last of them."""
+    more = read_turns(f"{asks_for_feedback(turns[-1].attempt)}{text}", cut_off=cut_off)
+    settled, ending = settle([*turns[:-1], *more], limit)
+    stopped = ending is None and len(settled) == len(turns)
+    return settled, "no_feedback" if stopped else ending
 
 
 def progressed(before: Feedback | None, now: Feedback) -> bool:

@@ -16,6 +16,7 @@ from pipelines.trajectories import (
     asks_for_feedback,
     final_answer,
     first_attempt,
+    go_on,
     numbered,
     read_turns,
     repeats_itself,
@@ -92,6 +93,16 @@ def test_no_update_is_looked_at_beyond_the_limit() -> None:
     turns = [Turn(WRONG, FIRST), Turn(BETTER, SECOND), Turn(RIGHT, ALL_RIGHT)]
     assert settle(turns, 1) == (turns[:2], "limit")
     assert settle(turns, 0) == (turns[:1], "limit")
+
+
+def test_a_student_goes_on_from_its_update() -> None:
+    turns = [Turn(WRONG, FIRST), Turn(BETTER)]
+    second = [Turn(WRONG, FIRST), Turn(BETTER, SECOND), Turn(RIGHT)]
+    said = f" {SECOND}\nUpdated answer:\n{RIGHT}"
+    assert go_on(turns, said, 3) == (second, None) and go_on(turns, said, 2) == (second, "limit")
+    assert go_on(turns, said, 2, cut_off=True) == ([Turn(WRONG, FIRST), Turn(BETTER, SECOND)], "no_update")
+    assert go_on(turns, f" {ALL_RIGHT}", 2) == ([Turn(WRONG, FIRST), Turn(BETTER, ALL_RIGHT)], "correct")
+    assert go_on(turns, "", 2) == (turns, "no_feedback")
 
 
 def test_feedback_agrees_in_step_and_overlapping_quotes() -> None:
