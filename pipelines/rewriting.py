@@ -1,0 +1,131 @@
+"""From what the teacher wrote about retrieved rows to examples of the task: parsed, guarded, checked, balanced.
+
+    candidates of a row --parse--> Rewritten --Guards--> --right answer?--> the row's example --balanced--> examples
+
+An answer is right where the task has a checker and it says so; otherwise where most of the teacher's own fresh answers
+to the question agree with it (self-consistency). Everything that is dropped is counted with its reason:
+
+    not_json, empty_field           the text is not what the schema asks for
+    (the reasons of Guards)         the input must not become an example
+    wrong_answer, no_answer         the checker has another answer, or finds none: no question of the task
+    no_majority, wrong_majority     the fresh answers differ too much, or agree on another answer
+    surplus                         the row has an example already
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from pipelines.answers import Kind, canonical
+from pipelines.guards import Guards
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """One candidate as parsed; ``Rewritten("How many ...?", "87", "57 + 30 = 87.")``."""
+
+    input: str
+    output: str
+    reasoning: str = ""
+
+
+@dataclass
+class Rewriting:
+    """Accepts or drops the candidates of rows, in the order in which they are shown to it.
+
+    `check` gives the right answer to an input, None where it finds none. Without it, `answers` must come along.
+    """
+
+    keys: tuple[str, ...]  # of the task's examples: input, output, maybe reasoning
+    guards: Guards
+    kind: Kind  # of the answers, for comparing them
+    check: Callable[[str], str | None] | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def candidates(self, texts: Sequence[str]) -> list[Rewritten]:
+        """Those of a row's completions that have the form asked for and pass the guards."""
+        parsed = [parse(text, self.keys) for text in texts]
+        self.dropped.update(found for found in parsed if isinstance(found, str))
+        whole = [found for found in parsed if isinstance(found, Rewritten)]
+        reasons = [self.guards.check_input(found.input) for found in whole]
+        self.dropped.update(reason for reason in reasons if reason)
+        return [found for found, reason in zip(whole, reasons, strict=True) if not reason]
+
+    def choose(self, candidates: Sequence[Rewritten], answers: Sequence[Sequence[str]] = ()) -> Rewritten | None:
+        """The row's example: the first candidate whose answer is right.
+
+        `answers` are the teacher's fresh answers to each candidate's input, needed where there is no checker.
+        """
+        reasons = [
+            self._wrong(candidate, answers[number] if answers else ()) for number, candidate in enumerate(candidates)
+        ]
+        right = [candidate for candidate, reason in zip(candidates, reasons, strict=True) if not reason]
+        self.dropped.update(reason for reason in reasons if reason)
+        self.dropped["surplus"] += max(0, len(right) - 1)
+        return right[0] if right else None
+
+    def _wrong(self, candidate: Rewritten, answers: Sequence[str]) -> str | None:
+        stated = canonical(candidate.output, self.kind)
+        if self.check:
+            solved = self.check(candidate.input)
+            if solved is None:
+                return "no_answer"
+            return None if canonical(solved, self.kind) == stated else "wrong_answer"
+        agreed = majority([canonical(answer, self.kind) for answer in answers])
+        if agreed is None:
+            return "no_majority"
+        return None if agreed == stated else "wrong_majority"
+
+
+def output_schema(keys: Sequence[str]) -> dict[str, Any]:
+    """The JSON schema that a rewritten row is held to; reasoning comes before the output that it leads to."""
+    order = sorted(keys, key=("input", "reasoning", "output").index)
+    properties = {key: {"type": "string", "minLength": 1} for key in order}
+    return {"type": "object", "properties": properties, "required": order, "additionalProperties": False}
+
+
+def parse(text: str, keys: Sequence[str]) -> Rewritten | str:
+    """What a completion says, or the reason why it says nothing: ``not_json``, ``empty_field``."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return "not_json"
+    if not isinstance(found, dict) or set(found) != set(keys) or not all(isinstance(x, str) for x in found.values()):
+        return "not_json"
+    if not all(value.strip() for value in found.values()):
+        return "empty_field"
+    return Rewritten(**{key: value.strip() for key, value in found.items()})
+
+
+def majority(answers: Sequence[str]) -> str | None:
+    """The answer that more than half of `answers` give, None if there is none."""
+    common = Counter(answers).most_common(1)
+    return common[0][0] if common and 2 * common[0][1] > len(answers) else None
+
+
+def balanced(examples: Sequence[Rewritten], labels: Sequence[str], kind: Kind, seed: int = 0) -> list[Rewritten]:
+    """As many examples of each of a choice task's labels as the rarest one has, drawn; in their order.
+
+    A label without any example sets no bound. Examples with none of the labels are left out.
+    """
+    by_label: dict[str, list[int]] = {canonical(label, kind): [] for label in labels}
+    for place, example in enumerate(examples):
+        label = canonical(example.output, kind)
+        if label in by_label:
+            by_label[label].append(place)
+    share = min((len(places) for places in by_label.values() if places), default=0)
+    rng = Random(seed)
+    kept = sorted(place for places in by_label.values() if places for place in rng.sample(places, share))
+    return [examples[place] for place in kept]
+
+
+def as_message(example: Mapping[str, str] | Rewritten) -> str:
+    """The student's target: reasoning, if any, then the answer in the form that graders find."""
+    values = example if isinstance(example, Mapping) else {"output": example.output, "reasoning": example.reasoning}
+    ending = f"The answer is {values['output']}."
+    return f"{values['reasoning']}\n{ending}" if values.get("reasoning") else ending
