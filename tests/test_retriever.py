@@ -211,6 +211,20 @@ def test_a_newer_version_of_the_index_is_seen(
     assert {row.source for row in rows} == {"sums"}
 
 
+def test_an_index_under_a_uri_has_its_matrix_in_the_nodes_cache(
+    encoder_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from actors.encoder import SentenceEncoder
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    encoder = SentenceEncoder(encoder_folder)
+    index = RowIndex.create(f"file://{tmp_path}/rows", encoder_id(encoder))
+    fill(index, "sums", ROWS["sums"], encoder)
+    [rows] = Retriever(index.uri).retrieve([LOOKUP])
+    assert [row.values for row in rows] == ROWS["sums"]
+    assert list((tmp_path / "cache" / "raydistill").glob("*/*/vectors.f32")) and not (tmp_path / "rows/matrix").exists()
+
+
 def test_records_of_an_unfinished_source_are_not_found(small_index: str, tmp_path: Path) -> None:
     import shutil
 
