@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import UsageError
 from actors.row_index import RowIndex, Source
-from actors.scoring import Sketch, Values
+from actors.scoring import Sketch, Values, to_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
-SKETCH_DIMENSIONS = 64
+SKETCH_DIMENSIONS = 160
 SKETCH_SAMPLE = 20_000  # vectors from which its directions are found
 READ_AT_ONCE = 8192
 KEPT_VERSIONS = 2
@@ -102,39 +102,52 @@ def _derive(index: RowIndex, records: Any, target: Path) -> None:
     np.save(temporary / "row.npy", columns["row"][starts[:-1]])
     np.save(temporary / "record.npy", columns["record"])
     np.save(temporary / "descriptions.npy", np.array([descriptions[source.key] for source in sources], np.float32))
-    _write_sketch(temporary, len(columns["row"]), index.encoder.dimension)
+    write_sketch(temporary, len(columns["row"]), index.encoder.dimension)
     (temporary / "sources.json").write_text(json.dumps([source.key for source in sources]), encoding="utf-8")
     temporary.rename(target)
 
 
-def _write_sketch(folder: Path, values: int, dimension: int) -> None:
-    """Project the vectors to the leading directions of a sample of them."""
+def write_sketch(folder: Path, values: int, dimension: int) -> None:
+    """Write ``sketch.i8``: ``vectors.f32`` projected to the leading directions of a sample, its basis."""
     import numpy as np
 
     vectors = np.memmap(folder / "vectors.f32", np.float32, "r", shape=(values, dimension))
-    sample = np.asarray(vectors[:: max(1, values // SKETCH_SAMPLE)], np.float64)
-    _, directions = np.linalg.eigh(sample.T @ sample)  # ascending
+    drawn = np.random.default_rng(0).choice(values, min(values, SKETCH_SAMPLE), replace=False)
+    sample = vectors[np.sort(drawn)]  # every nth value might be one column only
+    _, directions = np.linalg.eigh(sample.T.astype(np.float64) @ sample)  # ascending
     basis = np.ascontiguousarray(directions[:, : -SKETCH_DIMENSIONS - 1 : -1], np.float32)
+    unit = float(np.abs(sample @ basis).max()) / 127
     np.save(folder / "basis.npy", basis)
-    with (folder / "sketch.f32").open("wb") as file:
+    np.save(folder / "unit.npy", unit)
+    with (folder / "sketch.i8").open("wb") as file:
         for start in range(0, values, READ_AT_ONCE):
-            file.write((vectors[start : start + READ_AT_ONCE] @ basis).tobytes())
+            file.write(to_bytes(vectors[start : start + READ_AT_ONCE] @ basis, unit).tobytes())
+
+
+def map_sketch(folder: Path, values: Values) -> Sketch:
+    """What `write_sketch` wrote, beside the values that it is of."""
+    import numpy as np
+
+    basis, unit = np.load(folder / "basis.npy"), float(np.load(folder / "unit.npy"))
+    shape = (len(values.vectors), basis.shape[1])
+    vectors = np.memmap(folder / "sketch.i8", np.int8, "c", shape=shape)  # torch takes no read-only memory
+    return Sketch(vectors, values.starts, values.dataset, values.descriptions, basis, unit)
 
 
 def _map(folder: Path, index: RowIndex, version: str, records: Any) -> RowMatrix:
     import numpy as np
 
-    starts, dataset, row, record, descriptions, basis = (
-        np.load(folder / f"{name}.npy") for name in ("starts", "dataset", "row", "record", "descriptions", "basis")
+    starts, dataset, row, record, descriptions = (
+        np.load(folder / f"{name}.npy") for name in ("starts", "dataset", "row", "record", "descriptions")
     )
     shape = (len(record), index.encoder.dimension)
     vectors = np.memmap(folder / "vectors.f32", np.float32, "r", shape=shape)
-    sketch = np.memmap(folder / "sketch.f32", np.float32, "r", shape=(len(record), basis.shape[1]))
+    values = Values(vectors, starts, dataset, descriptions)
     by_key = {source.key: source for source in index.sources()}
     return RowMatrix(
         version,
-        Values(vectors, starts, dataset, descriptions),
-        Sketch(sketch, starts, dataset, descriptions, basis),
+        values,
+        map_sketch(folder, values),
         [by_key[key] for key in json.loads((folder / "sources.json").read_text(encoding="utf-8"))],
         row,
         record,

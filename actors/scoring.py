@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 2048  # values per product: 3 MB at 384 dimensions, read from memory once for all vectors of a batch
+SKETCH_BLOCK = 16_384  # the same of a sketch, whose products have a higher cost per call
 FEW = 4  # up to so many vectors a product of matrix and vector each is faster than one of two matrices (OpenBLAS)
 LOOKUPS_AT_ONCE = 32  # bounds the memory for the scores: lookups x rows x 8 bytes
 
@@ -99,9 +100,17 @@ def _candidates(
 
 @dataclass(frozen=True, slots=True)
 class Sketch(Values):
-    """The values projected to few dimensions, in which dot products are nearly those of the whole vectors."""
+    """The values projected to fewer dimensions, in bytes; dot products are nearly those of the whole vectors."""
 
     basis: np.ndarray  # float32 [dimension, fewer]: orthonormal columns
+    unit: float  # `vectors` are int8 [values, fewer], in multiples of this
+
+
+def to_bytes(vectors: np.ndarray, unit: float | np.ndarray) -> np.ndarray:
+    """The vectors in multiples of `unit`, rounded: int8."""
+    import numpy as np
+
+    return np.clip(np.rint(vectors / unit), -127, 127).astype(np.int8)
 
 
 def row_maxima(values: Values, means: np.ndarray) -> np.ndarray:
@@ -109,13 +118,17 @@ def row_maxima(values: Values, means: np.ndarray) -> np.ndarray:
     import numpy as np
 
     result = np.empty((len(means), values.rows), np.float32)
-    products = np.empty((len(means), 2 * BLOCK), np.float32)
-    for first, last in blocks(values.starts):
+    size = SKETCH_BLOCK if isinstance(values, Sketch) else BLOCK
+    products = np.empty((len(means), 2 * size), np.float32)
+    for first, last in blocks(values.starts, size):
         begin, end = values.starts[first], values.starts[last]
         if end - begin > products.shape[1]:  # a single row with that many values
             products = np.empty((len(means), end - begin), np.float32)
         block = products[:, : end - begin]
-        multiply(means, values.vectors[begin:end], block)
+        if isinstance(values, Sketch):
+            multiply_bytes(means, values.vectors[begin:end], values.unit, block)
+        else:
+            multiply(means, values.vectors[begin:end], block)
         np.maximum.reduceat(block, values.starts[first:last] - begin, axis=1, out=result[:, first:last])
     return result
 
@@ -131,13 +144,23 @@ def multiply(means: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
         np.matmul(vectors, mean, out=row)
 
 
-def blocks(starts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First and last (exclusive) row of blocks of about BLOCK values; no row is divided."""
+def multiply_bytes(means: np.ndarray, vectors: np.ndarray, unit: float, out: np.ndarray) -> None:
+    """``out = means @ (unit * vectors).T`` with the means rounded to bytes too, each in its own unit."""
+    import numpy as np
+    import torch
+
+    units = np.maximum(np.abs(means).max(axis=1, keepdims=True), 1e-12) / 127
+    found = torch._int_mm(torch.from_numpy(vectors), torch.from_numpy(to_bytes(means, units).T))
+    np.multiply(found.numpy().T, units * np.float32(unit), out=out)
+
+
+def blocks(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) row of blocks of about `size` values; no row is divided."""
     import numpy as np
 
     first, rows = 0, len(starts) - 1
     while first < rows:
-        last = int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1
+        last = int(np.searchsorted(starts, starts[first] + size, side="right")) - 1
         last = min(max(last, first + 1), rows)
         yield first, last
         first = last

@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 from actors import scoring  # noqa: E402
 from actors.retriever import SPARE  # noqa: E402
-from actors.row_matrix import SKETCH_DIMENSIONS  # noqa: E402
+from actors.row_matrix import map_sketch, write_sketch  # noqa: E402
 from actors.scoring import Query, Sketch, Values, best_rows, likely_best_rows  # noqa: E402
 from pipelines.report import environment  # noqa: E402
 
@@ -71,13 +71,8 @@ def grow(seed: Values, count: int, noise: float, folder: Path, rng: np.random.Ge
     vectors = np.memmap(folder / "vectors.f32", np.float32, "r", shape=shape)
     starts = np.concatenate([copy * len(seed.vectors) + seed.starts[:-1] for copy in range(copies)] + [[shape[0]]])
     values = Values(vectors, starts, np.tile(seed.dataset, copies), seed.descriptions)
-    sample = np.asarray(vectors[:: max(1, len(vectors) // 20_000)], np.float64)
-    basis = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, : -SKETCH_DIMENSIONS - 1 : -1], np.float32)
-    with (folder / "sketch.f32").open("wb") as file:
-        for start in range(0, len(vectors), 8192):
-            file.write((vectors[start : start + 8192] @ basis).tobytes())
-    sketch = np.memmap(folder / "sketch.f32", np.float32, "r", shape=(len(vectors), basis.shape[1]))
-    return values, Sketch(sketch, starts, values.dataset, values.descriptions, basis)
+    write_sketch(folder, *shape)
+    return values, map_sketch(folder, values)
 
 
 def make_queries(index: str | None, values: Values, rng: np.random.Generator) -> list[Query]:
@@ -104,7 +99,7 @@ def bare_blocks(values: Values, query: Query) -> None:
     """The products of exact scoring, and nothing else."""
     means = query.means()
     products = np.empty((len(means), 2 * scoring.BLOCK), np.float32)
-    for first, last in scoring.blocks(values.starts):
+    for first, last in scoring.blocks(values.starts, scoring.BLOCK):
         begin, end = values.starts[first], values.starts[last]
         scoring.multiply(means, values.vectors[begin:end], products[:, : end - begin])
 
