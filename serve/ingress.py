@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import EngineError, RaydistillError, UsageError
 from actors.executor import Program, Verdict
 from actors.pool import PoolClient
+from serve.replies import Replies, Reply
 from serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
-from serve.solver import Replies, Reply, Solver
+from serve.solver import Solver
 from serve.student import Student
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class Model:
         self._name, self._handle = name, handle.options(stream=True)
 
     async def ask(self, messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
-        """Sample the chat `messages` as `request` says. Raises UsageError where the context has no room for them."""
+        """Sample the chat `messages` as `request` says; a last turn of the assistant is gone on with.
+
+        Raises UsageError where the context has no room for them.
+        """
         sampling = {
             "model": self._name,
             "messages": list(messages),
@@ -44,6 +48,8 @@ class Model:
             "temperature": request.effective_temperature,
             "seed": request.seed,
         }
+        if messages[-1]["role"] == "assistant":
+            sampling |= {"add_generation_prompt": False, "continue_final_message": True}
         try:
             response = await self._chat(sampling | {"max_tokens": request.max_tokens})
         except UsageError:  # the context has less room than that, or none

@@ -24,6 +24,9 @@ class SolveRequest(BaseModel):
     )
     max_tokens: int = Field(512, ge=1, description="tokens per sample; fewer where the student's context has less room")
     seed: int = Field(0, ge=0, description="of the first sample; the same request has the same answer on a CPU")
+    improve: bool = Field(
+        False, description="let a student that was trained for it (recipe tripost) judge and update its own answers"
+    )
 
     @model_validator(mode="after")
     def _samples_differ(self) -> SolveRequest:
@@ -36,6 +39,13 @@ class SolveRequest(BaseModel):
         if self.temperature is not None:
             return self.temperature
         return VOTING_TEMPERATURE if self.n > 1 else 0.0
+
+
+class TurnShown(BaseModel):
+    """One turn of a student that judges its own answers."""
+
+    attempt: str
+    feedback: str = Field(description="what the student says about it; empty where it was not asked any more")
 
 
 class SolveAnswer(BaseModel):
@@ -56,6 +66,11 @@ class SolveAnswer(BaseModel):
     votes: dict[str, int] = Field(description="how many samples gave which answer")
     prompt_tokens: int
     completion_tokens: int = Field(description="of all samples together")
+    trajectory: list[TurnShown] | None = Field(None, description="with improve: the winning sample's attempts in order")
+    ending: str | None = Field(
+        None,
+        description="with improve: why no update follows: correct, no_progress, repetition, limit, ...",
+    )
 
 
 class Health(BaseModel):

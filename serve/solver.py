@@ -3,6 +3,8 @@
     question --student_prompt--> n completions --extract--> programs --execute--> attempts --elect--> answer
                                       ^------ repair prompt (if trained for it) ----- failed
 
+With `improve`, a student that was trained to (TriPosT) goes on from each completion by itself (`serve.improver`).
+
 Nothing here knows of HTTP or Ray: the model and the sandbox are two functions that are handed in.
 """
 
@@ -11,8 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from actors.errors import SandboxError
 from actors.executor import Program, Verdict
@@ -22,28 +23,12 @@ from pipelines.recipes import make_recipe
 from pipelines.records import Question
 from pipelines.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
 from pipelines.tasks.base import as_text
-from serve.schema import SolveAnswer, SolveRequest
+from pipelines.trajectories import Turn
+from serve.improver import Conversation, Improver
+from serve.replies import Ask, Replies, Reply
+from serve.schema import SolveAnswer, SolveRequest, TurnShown
 from serve.student import Student
 
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One completion of the student; ``Reply("def solution(): ...", "stop")``."""
-
-    text: str
-    finish_reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """All completions of one prompt, with what they cost."""
-
-    replies: Sequence[Reply]
-    prompt_tokens: int
-    completion_tokens: int
-
-
-Ask = Callable[[Sequence[dict[str, Any]], SolveRequest], Awaitable[Replies]]
 Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
 
 
@@ -59,6 +44,8 @@ class Attempt:
     program: str | None = None
     output: str = ""
     message: str = ""
+    turns: tuple[Turn, ...] = ()  # with improve: the attempts that led to it
+    ending: str | None = None
 
     @property
     def repairable(self) -> bool:
@@ -81,8 +68,13 @@ class Solver:
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
         prompt = self._recipe.student_prompt(Question("", request.question, ""))
+        improver = Improver(self._student.recipe, self._ask) if request.improve else None
         drawn = await self._ask(prompt.messages, request)
-        attempts, repairs = await self._repaired(await self._judge(drawn.replies), request)
+        if improver:
+            conversations, repairs = await improver.improve(prompt.messages, drawn.replies, request)
+            attempts = [self._said_last(conversation) for conversation in conversations]
+        else:
+            attempts, repairs = await self._repaired(await self._judge(drawn.replies), request)
         elected = elect(attempts)
         if elected.status == "unknown":
             raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
@@ -100,7 +92,14 @@ class Solver:
             votes=count_votes(attempts),
             prompt_tokens=sum(asked.prompt_tokens for asked in (drawn, *repairs)),
             completion_tokens=sum(asked.completion_tokens for asked in (drawn, *repairs)),
+            trajectory=[TurnShown(attempt=t.attempt, feedback=t.feedback) for t in elected.turns] if improver else None,
+            ending=elected.ending,
         )
+
+    def _said_last(self, conversation: Conversation) -> Attempt:
+        """The answer of a conversation's last attempt."""
+        last = self._read(Reply(conversation.text, "stop"), conversation.turns[-1].attempt)
+        return replace(last, turns=conversation.turns, ending=conversation.ending)
 
     async def _repaired(self, attempts: list[Attempt], request: SolveRequest) -> tuple[list[Attempt], list[Replies]]:
         """The attempts with repairs in the places of those that failed to run, and all replies that this took."""
