@@ -55,6 +55,7 @@ class Asking:
             sampling=self.sampling,
             indices=indices,
             seed=int(content_hash(self.seed, question.id, prompt.context, length=12), 16),
+            prefix=prompt.prefix,
             adapter=self.adapter,
             key=question.text,
             purpose=self.purpose,

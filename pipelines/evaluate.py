@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Score:
     completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
     wall_s: float = 0.0  # of asking and verifying them, in the run that measured this; without the engines' start
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
+    updates: dict[str, Any] | None = None  # what a student's own updates of its answers did (`pipelines.self_update`)
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

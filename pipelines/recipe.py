@@ -18,12 +18,13 @@ class Prompt:
     """One way to ask a question. `context` names it in ids and reports.
 
     With `named_by_content` the name holds a hash of the messages, so that runs with other prompts beside this one
-    share its completions.
+    share its completions. `prefix` begins the answer, which the model goes on from.
     """
 
     context: str
     messages: Sequence[dict[str, Any]]
     named_by_content: bool = False
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""What self-update does for a student's answers: accuracy before and after, how often it is tried, helps and hurts.
+
+Greedy, as the student is served (TriPosT, 2310.13522, section 4: frequency and contribution of self-improvement).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from actors.segments import read_bytes
+from pipelines import report
+from pipelines.config import Engine, Evaluation, SamplingConfig, TriPosT
+from pipelines.evaluate import Score, score
+from pipelines.records import content_hash
+from pipelines.rollouts import Rollout, endings, roll_out
+from pipelines.tasks import LoadedQuestions, Task
+from pipelines.tripost import SelfImprovement
+from pipelines.workplace import Workplace
+
+
+def measure_updates(
+    work: Workplace, config: Evaluation, recipe: TriPosT, name: str, model: Engine, loaded: LoadedQuestions
+) -> Score:
+    """The score of a student's last answers; `Score.updates` tells of its first ones and of the updates between.
+
+    Questions that no engine could answer are counted as unknown, and the next run tries them again.
+    """
+    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
+    _, key = work.plan(model, loaded, sampling, student=True, recipe=SelfImprovement(recipe))
+    ids = content_hash(*sorted(question.id for question in loaded.questions))
+    uri = f"{work.root}/evaluation/{content_hash(key, ids, 'updates', recipe.updates)}.json"
+    if done := read_bytes(uri):
+        return Score(**json.loads(done))
+    rollouts, _ = roll_out(work, f"evaluating {name}", model, loaded, sampling, recipe, updates=recipe.updates)
+    grader = f"{loaded.task.name} ({loaded.task.grader})"
+    after = [_graded(rollout, loaded.task, -1) for rollout in rollouts]
+    measured = replace(score(after, samples=1, temperature=0.0, grader=grader), updates=account(rollouts, loaded.task))
+    if not measured.unknown:
+        report.write_json(uri, measured.to_json())
+    return measured
+
+
+def _graded(rollout: Rollout, task: Task, turn: int) -> tuple[list[str], list[str]]:
+    """Status and value of an attempt in a conversation, as passes give them."""
+    if not rollout.known:
+        return ["unknown"], [""]
+    grade = task.grade(rollout.turns[turn].attempt, rollout.question)
+    return [grade.status], [grade.parsed]
+
+
+def _is_right(rollout: Rollout, task: Task, turn: int) -> bool:
+    return _graded(rollout, task, turn)[0] == ["passed"]
+
+
+def account(rollouts: Sequence[Rollout], task: Task) -> dict[str, Any]:
+    """Fractions of all finished conversations: ``before`` (first attempt right), ``tried`` (there is an update),
+    ``helped`` (wrong before, right after), ``hurt``; how conversations ended; and before and after by split.
+    """
+    known = [rollout for rollout in rollouts if rollout.known]
+    judged = [(r, _is_right(r, task, 0), _is_right(r, task, -1)) for r in known]
+    by_split: dict[str, list[tuple[bool, bool]]] = {}
+    for rollout, before, after in judged:
+        by_split.setdefault(str(rollout.question.meta.get("split", "all")), []).append((before, after))
+    return {
+        "before": _mean([before for _, before, _ in judged]),
+        "tried": _mean([len(rollout.turns) > 1 for rollout in known]),
+        "helped": _mean([after and not before for _, before, after in judged]),
+        "hurt": _mean([before and not after for _, before, after in judged]),
+        "endings": endings(rollouts),
+        "splits": {
+            split: {"n": len(pairs), "before": _mean([b for b, _ in pairs]), "after": _mean([a for _, a in pairs])}
+            for split, pairs in sorted(by_split.items())
+        },
+    }
+
+
+def _mean(values: Sequence[bool]) -> float:
+    return sum(values) / len(values) if values else 0.0
