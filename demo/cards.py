@@ -102,7 +102,20 @@ one completion for each input; at temperature 1, with {evaluation.SAMPLES} for e
 
 | skill | asked, and answered by the model | inputs | greedy | temperature 1 | distinct of {evaluation.SAMPLES} | demo |
 |---|---|--:|--:|--:|--:|--:|
-{chr(10).join(rows)}"""
+{chr(10).join(rows)}
+
+{_chained(results)}""".strip()
+
+
+def _chained(results: dict[str, Any]) -> str:
+    """How a critic goes on from its own feedback."""
+    chained = results.get("feedback", {}).get("improved after it")
+    if not chained:
+        return ""
+    return (
+        f"Of {chained['faulty_attempts']} attempts with a wrong step it judged {chained['inputs']} rightly (greedy), "
+        f"and improved {chained['accuracy']:.1%} of those rightly when given its own feedback."
+    )
 
 
 def _figures(modes: dict[str, Any]) -> str:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from demo import gsm, mixture
+from demo import critique, gsm, mixture
 from demo.skill import Example, Skill
 from demo.tokenizer import MAX_POSITIONS, chat
+from pipelines.stepwise import prompts as stepwise
 
 HELD_OUT_SEED = 1_000_000  # instances of this seed and the next ones: far from TRAIN_SEED_START
 SAMPLING_TEMPERATURE = 1.4  # of the demo (docs/decisions.md)
@@ -26,7 +27,6 @@ SAMPLED_INPUTS = 40  # that are sampled ``SAMPLES`` times: that many of the inpu
 
 BATCH_TOKENS = 60_000  # prompt and completion tokens of one batch; bounds the memory of the cache
 MAX_NEW_TOKENS = 320
-EXAMPLE_LENGTH = 1500  # characters; longer ones are no examples for a card
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,31 @@ def variety(model: Any, tokenizer: Any, skill: Skill, items: Sequence[Item]) -> 
     return found | {"distinct": mean([skill.distinct(texts) if texts else 0 for texts in kept])}
 
 
+def after_feedback(model: Any, tokenizer: Any, items: Sequence[Item]) -> dict[str, Any]:
+    """How often the model improves an attempt rightly after its own feedback, where that feedback was right."""
+    faulty = [item.example for item in items if not item.example.key.feedback.correct]
+    replies = complete(model, tokenizer, faulty)
+    right = critique.feedback_check(faulty, replies)
+    asked = []
+    for example, reply, ok in zip(faulty, replies, right, strict=True):
+        found = stepwise.read_feedback(reply)
+        if ok and found:
+            prompt = stepwise.improvement_prompt(example.key.question, example.key.attempt, found)
+            asked.append(Example(prompt, "", key=example.key))
+    return {
+        "accuracy": mean(critique.improvement_check(asked, complete(model, tokenizer, asked))),
+        "inputs": len(asked),
+        "faulty_attempts": len(faulty),
+    }
+
+
 def shortest_right(examples: Sequence[Example], completions: Sequence[str], right: Sequence[bool]) -> dict[str, str]:
-    """A right answer of the model with what it was asked, short enough to show in a card."""
+    """The shortest right answer of the model with what it was asked, or nothing."""
     pairs = [(e.prompt, text) for e, text, ok in zip(examples, completions, right, strict=True) if ok]
-    asked, answered = min(pairs, key=lambda pair: len(pair[0]) + len(pair[1]), default=("", ""))
-    return {"asked": asked, "answered": answered} if len(asked) + len(answered) <= EXAMPLE_LENGTH else {}
+    if not pairs:
+        return {}
+    asked, answered = min(pairs, key=lambda pair: len(pair[0]) + len(pair[1]))
+    return {"asked": asked, "answered": answered}
 
 
 def mean(values: Sequence[float]) -> float:
@@ -143,6 +163,8 @@ def measure(name: str, model: Any, tokenizer: Any) -> dict[str, Any]:
             modes["temperature 1"] = variety(model, tokenizer, skill, spread)
             if skill.sampled:
                 modes["demo"] = accuracy(model, tokenizer, skill, items, SAMPLING_TEMPERATURE)
+        if skill.name == "feedback":
+            modes["improved after it"] = after_feedback(model, tokenizer, items)
         figures = {mode: (result["accuracy"], result.get("distinct")) for mode, result in modes.items()}
         print(f"{name}: {skill.name} {figures}", flush=True)
         results[skill.name] = modes

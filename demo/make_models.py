@@ -5,7 +5,8 @@
     python -m demo.make_models eval                # measure the models in demo/models again
 
 Everything follows from the seeds in ``demo/training.py``. The same command resumes after an interruption of
-any kind; to train a model anew, delete its checkpoint in the work folder (``teacher.pt``, say).
+any kind; to train a model anew, delete its checkpoint in the work folder (``teacher.pt``, say). To train the
+tokenizer anew, and with it every model, delete ``demo/tokenizer``.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def make(recipe: training.Recipe, work: Path, folder: Path, device: str, precisi
     """Train one model (or resume) and write it as a Hugging Face folder with its training log."""
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(work / "tokenizer")
+    tokenizer = load_tokenizer(HERE / "tokenizer")
     model, progress = training.train(recipe, tokenizer, work, device, precision)
     model.to("cpu").save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -89,7 +90,11 @@ def make(recipe: training.Recipe, work: Path, folder: Path, device: str, precisi
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of this work folder, trained on first use."""
+    """The committed tokenizer; trained anew where the folder is missing.
+
+    It is kept because its merges follow from the skills' texts: were it made for each run, a changed wording of one
+    skill would change the result of every model.
+    """
     from transformers import AutoTokenizer
 
     from demo.tokenizer import train_tokenizer
