@@ -6,7 +6,7 @@
 
 Everything follows from the seeds in ``demo/training.py``. The same command resumes after an interruption of
 any kind; to train a model anew, delete its checkpoint in the work folder (``teacher.pt``, say). To train the
-tokenizer anew, and with it every model, delete ``demo/tokenizer``.
+tokenizer anew, and with it every model, delete ``demo/models/tokenizer``.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def make(recipe: training.Recipe, work: Path, folder: Path, device: str, precisi
     """Train one model (or resume) and write it as a Hugging Face folder with its training log."""
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(HERE / "tokenizer")
+    tokenizer = load_tokenizer(HERE / "models" / "tokenizer")
     model, progress = training.train(recipe, tokenizer, work, device, precision)
     model.to("cpu").save_pretrained(folder)
     tokenizer.save_pretrained(folder)
