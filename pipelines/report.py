@@ -114,6 +114,17 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
     }
 
 
+def conversations(account: Mapping[str, Any]) -> str:
+    """One line about the trajectories of an iteration, from its account (`pipelines.self_improvement`)."""
+    rejected = ", ".join(f"{reason} {count:,}" for reason, count in account["rejected"].items()) or "none"
+    accepted, kept = account["accepted"], account["kept"]
+    return (
+        f"{account['conversations']:,} conversations: {accepted['self_correct']:,} right at once, "
+        f"{accepted['improved']:,} improved, rejected: {rejected}, {account['unknown']:,} unknown; learned from: "
+        + ", ".join(f"{count:,} {kind}" for kind, count in kept.items())
+    )
+
+
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
     """The tables at the end of a run: verification, then evaluation."""
     teacher, verification = report["teacher"], report["verification"]
@@ -128,6 +139,12 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
         console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
     if report["evaluation"]:
         console.print(evaluation_table(report["evaluation"]))
+    for name, score in report["evaluation"].items():
+        if updates := score.get("updates"):
+            console.print(
+                f"{name}: {updates['before']:.1%} before, {score['accuracy']:.1%} after self-update "
+                f"(tried on {updates['tried']:.1%}, helped {updates['helped']:.1%}, hurt {updates['hurt']:.1%})"
+            )
 
 
 def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -25,7 +25,7 @@ from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
-from pipelines.config import Engine, Refine, Run, Train
+from pipelines.config import Engine, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, write_examples
@@ -34,6 +34,8 @@ from pipelines.progress import bar
 from pipelines.records import content_hash
 from pipelines.refine import add_repairs
 from pipelines.repair import repairs_of
+from pipelines.self_improvement import collect
+from pipelines.self_update import measure_updates
 from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.train import RESOURCES, TrainResult, train
@@ -130,7 +132,7 @@ class Runner:
     # Training -------------------------------------------------------------------------------------------------
 
     def train(self, examples: str) -> TrainResult:
-        """Fine-tune the student on `examples`, and on those of PaD's second task where the recipe asks for them."""
+        """Fine-tune the student on `examples`, on those of PaD's second task, and in TriPosT's iterations, as asked."""
         if self.config.train is None:
             raise UsageError("train: this configuration has no train section")
         if not self.report["examples"]:
@@ -140,6 +142,8 @@ class Runner:
             )
         refine = getattr(self.config.recipe, "refine", None)
         result = self._fit(self._refine(refine, examples) if refine else examples, self.config.train)
+        if isinstance(self.config.recipe, TriPosT):
+            result = self._improve(self.config.recipe, result)
         self._publish(result)
         names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
         self.report["training"] = {name: getattr(result, name) for name in names}
@@ -161,6 +165,26 @@ class Runner:
         self.report |= {"refinement": summary, "examples": summary["examples"]}
         self.work.say(f"refinement: {summary['examples']:,} examples, repairs among them: {summary['repairs']}")
         return folder
+
+    def _improve(self, config: TriPosT, result: TrainResult) -> TrainResult:
+        """Iterations of trajectories and replay, each from the last student on; earlier students are measured, too."""
+        assert self.loaded is not None and self.config.train is not None
+        changed = {name: value for name in ("learning_rate", "epochs") if (value := getattr(config, name)) is not None}
+        self.report["iterations"] = accounts = []
+        for iteration in range(1, config.iterations + 1):
+            student = self._trained(self._model("base"), self.config.train, result.student)
+            if self.config.evaluation and "student" in self.config.evaluation.models:
+                self._measure("rationales" if iteration == 1 else f"iteration {iteration - 1}", student)
+            asked = student if config.attempts == "student" else self._model("teacher")
+            examples, account = collect(self.work, config, self.loaded, asked, iteration)
+            accounts.append(account)
+            self.report["examples"] = account["examples"]
+            self.work.say(f"iteration {iteration}: {report.conversations(account)}")
+            if not account["examples"]:
+                break
+            settings = {"student": result.student, "revision": None, **changed}
+            result = self._fit(examples, self.config.train.model_copy(update=settings))
+        return result
 
     def _fit(self, examples: str, config: Train) -> TrainResult:
         """Train after the pools have made room if they must."""
@@ -201,11 +225,22 @@ class Runner:
         for name in models:
             if name not in config.models:
                 continue
-            model, repairs = self._model(name), repairs_of(self.config.recipe) if name == "student" else 0
-            scores[name] = measure(self.work, config, name, model, self.held_out, repairs).to_json()
+            model = self._model(name)
+            self._measure(name, model)
             for beam in config.beams if name == "student" else ():
                 measured = measure_beam(self.work, config, beam, name, model, self.held_out)
                 scores[f"{name}, {beam.name}"] = measured.to_json()
+
+    def _measure(self, name: str, model: Engine) -> None:
+        """Measure a model as the recipe asks it: a trained student repairs or updates its own answers."""
+        assert self.config.evaluation is not None and self.held_out is not None
+        config, recipe, loaded = self.config.evaluation, self.config.recipe, self.held_out
+        if isinstance(recipe, TriPosT) and name not in ("teacher", "base"):
+            measured = measure_updates(self.work, config, recipe, name, model, loaded)
+        else:
+            repairs = repairs_of(recipe) if name == "student" else 0
+            measured = measure(self.work, config, name, model, loaded, repairs)
+        self.report["evaluation"][name] = measured.to_json()
 
     def _model(self, name: str) -> Engine:
         """The engine settings for the base, the student or the teacher; the teacher's with another model."""
