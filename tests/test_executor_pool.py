@@ -17,9 +17,13 @@ from pipelines.cluster import executor_pool
 from pipelines.config import Execution
 
 CALLS, PROGRAMS_PER_CALL, KILLS = 10, 100, 2
-BUSY = (
-    "def solution():\n    total = 0\n    for i in range({n}, {n} + 140_000):\n        total += i % 7\n    return total\n"
-)
+BUSY = """\
+def solution():
+    total = 0
+    for i in range({n}, {n} + 140_000):
+        total += i % 7
+    return total
+"""
 
 
 @pytest.fixture
