@@ -46,7 +46,7 @@ class Kinship:
     first: str
     second: str
     kind: str  # one of RELATIONS
-    links: tuple[tuple[str, str], ...]  # (parent, child), or the married couple of kind spouse
+    parents: dict[str, tuple[str, ...]]  # of all who must be looked up to know it; () where the story names none
     is_man: bool
 
     @property
@@ -91,12 +91,17 @@ def text(asked: dict[str, Any]) -> str:
 
 
 def render(asked: dict[str, Any], wording: str, rng: Random) -> str:
-    """The rationale of a row in one of ``WORDINGS``, the facts in random order, and the answer sentence."""
+    """The rationale of a row in one of ``WORDINGS``, and the answer sentence.
+
+    A small model can neither see two steps ahead nor find the letter in front of a word. So the parents of both
+    people are looked up first, in random order, and the options are read from (A) on until one is right.
+    """
     kinship = understood(asked["question"]["stem"])
-    options = {choice["label"]: choice["text"] for choice in asked["question"]["choices"]}
-    links = rng.sample(kinship.links, len(kinship.links))
     letter = asked["answerKey"]
-    body = WORDINGS[wording](kinship, links, options, letter)
+    both, others = list(kinship.parents)[:2], list(kinship.parents)[2:]
+    known = {person: kinship.parents[person] for person in [*rng.sample(both, 2), *others]}
+    seen = [(choice["label"], choice["text"]) for choice in asked["question"]["choices"] if choice["label"] <= letter]
+    body = WORDINGS[wording](kinship, known, seen)
     return "\n".join([body, ANSWER_SENTENCE.format(answer=f"({letter})")])
 
 
@@ -108,8 +113,9 @@ def understood(stem: str) -> Kinship:
         couples.append((man, woman))
         parents |= {child: (man, woman) for child in re.findall(r"(?!and\b)\w+", children)}
     [(first, second)] = ASKED.findall(stem)
-    kind, links = _related(first, second, couples, parents)
-    return Kinship(first, second, kind, links, first in _dataset().config.male_names)
+    kind, between = _related(first, second, couples, parents)
+    looked_up = {person: parents.get(person, ()) for person in (first, second, *between)}
+    return Kinship(first, second, kind, looked_up, first in _dataset().config.male_names)
 
 
 def choice_check(examples: Sequence[Example], completions: Sequence[str]) -> list[bool]:
@@ -122,18 +128,19 @@ def choice_check(examples: Sequence[Example], completions: Sequence[str]) -> lis
 
 def _related(
     first: str, second: str, couples: list[tuple[str, str]], parents: dict[str, tuple[str, str]]
-) -> tuple[str, tuple[tuple[str, str], ...]]:
+) -> tuple[str, tuple[str, ...]]:
+    """What `first` is to `second`, and the person between a grandparent and a grandchild."""
     above_first, above_second = parents.get(first, ()), parents.get(second, ())
     if first in above_second:
-        return "parent", ((first, second),)
+        return "parent", ()
     if second in above_first:
-        return "child", ((second, first),)
+        return "child", ()
     if (first, second) in couples or (second, first) in couples:
-        return "spouse", ((first, second),)
+        return "spouse", ()
     if above_first and above_first == above_second:
-        return "sibling", ((above_first[0], first), (above_first[0], second))
+        return "sibling", ()
     [between] = [parent for parent in above_second if first in parents.get(parent, ())]
-    return "grandparent", ((first, between), (between, second))
+    return "grandparent", (between,)
 
 
 @cache
@@ -143,51 +150,59 @@ def _dataset() -> Any:
     return reasoning_gym.create_dataset("family_relationships", seed=0, size=2 ** (TRAIN_BITS + 1))
 
 
-Links = list[tuple[str, str]]
-Wording = Callable[[Kinship, Links, dict[str, str], str], str]
+Seen = list[tuple[str, str]]
+Wording = Callable[[Kinship, dict[str, tuple[str, ...]], Seen], str]
 
 
-def _facts(kinship: Kinship, links: Links, down: str) -> list[str]:
-    """A clause for each link; `down` says how a parent is one: "{} is a parent of {}"."""
-    form = "{} is married to {}" if kinship.kind == "spouse" else down
-    return [form.format(*link) for link in links]
+def _parents(kinship: Kinship, known: dict[str, tuple[str, ...]], form: str, none: str) -> list[str]:
+    """A clause for each person looked up, and one for the marriage if it is what was asked for."""
+    told = [
+        form.format(person, " and ".join(parents)) if parents else none.format(person)
+        for person, parents in known.items()
+    ]
+    return [*told, f"{kinship.first} is married to {kinship.second}"] if kinship.kind == "spouse" else told
 
 
-def _from_facts(kinship: Kinship, links: Links, options: dict[str, str], letter: str) -> str:
-    facts = "\n".join(f"{fact}." for fact in _facts(kinship, links, "{} is a parent of {}"))
+def _from_facts(kinship: Kinship, known: dict[str, tuple[str, ...]], seen: Seen) -> str:
+    facts = "\n".join(f"{fact}." for fact in _parents(kinship, known, "{} is a child of {}", "{} has no known parents"))
+    options = ", ".join(f"({letter}) {word}" for letter, word in seen)
     return (
         f"{facts}\nSo {kinship.first} is a {kinship.kind} of {kinship.second}.\n"
-        f"A {kinship.gendered} is a {kinship.relation}, option ({letter})."
+        f"A {kinship.gendered} is a {kinship.relation}: {options}."
     )
 
 
-def _from_gender(kinship: Kinship, links: Links, options: dict[str, str], letter: str) -> str:
-    facts = " and ".join(_facts(kinship, links, "{1} is a child of {0}"))
+def _from_gender(kinship: Kinship, known: dict[str, tuple[str, ...]], seen: Seen) -> str:
+    facts = ", ".join(_parents(kinship, known, "{} comes from {}", "{} comes from nobody we know"))
+    options = " ".join(f"Is it ({letter})? {word}." for letter, word in seen)
     return (
-        f"{kinship.first} is a {kinship.gender}. Since {facts}, {'he' if kinship.is_man else 'she'} is a "
-        f"{kinship.kind}, and the word for it is {kinship.relation}. We find it at ({letter})."
+        f"{kinship.first} is a {kinship.gender}. We read that {facts}. Then {'he' if kinship.is_man else 'she'} is a "
+        f"{kinship.kind}, and the word for it is {kinship.relation}. {options}"
     )
 
 
-def _numbered(kinship: Kinship, links: Links, options: dict[str, str], letter: str) -> str:
-    facts = _facts(kinship, links, "{} has the child {}")
-    steps = [*facts, f"the {kinship.gender} {kinship.first} is the {kinship.relation}", f"this word is at ({letter})"]
+def _numbered(kinship: Kinship, known: dict[str, tuple[str, ...]], seen: Seen) -> str:
+    facts = _parents(kinship, known, "the parents of {} are {}", "the parents of {} are not named")
+    steps = [*facts, f"the {kinship.gender} {kinship.first} is the {kinship.relation}"]
+    steps.append(", ".join(f"{letter} is {word}" for letter, word in seen))
     return "\n".join(f"Step {i}: {step}." for i, step in enumerate(steps, 1))
 
 
-def _from_question(kinship: Kinship, links: Links, options: dict[str, str], letter: str) -> str:
-    facts = ", and that ".join(_facts(kinship, links, "{} had {}"))
+def _from_question(kinship: Kinship, known: dict[str, tuple[str, ...]], seen: Seen) -> str:
+    facts = ", that ".join(_parents(kinship, known, "{} was born to {}", "{} was born to people it leaves out"))
+    options = ", then ".join(f"({letter}) which says {word}" for letter, word in seen)
     return (
         f"The question is who {kinship.first} is to {kinship.second}. The story says that {facts}. "
         f"This makes {kinship.first} a {kinship.kind}; as a {kinship.gender}, the {kinship.relation}. "
-        f"Only ({letter}) says {kinship.relation}."
+        f"There is {options}."
     )
 
 
-def _by_elimination(kinship: Kinship, links: Links, options: dict[str, str], letter: str) -> str:
-    facts = ", ".join(_facts(kinship, links, "{} is the parent and {} the child"))
-    verdicts = ", ".join(f"({label}) {word} {'yes' if label == letter else 'no'}" for label, word in options.items())
-    return f"From the story: {facts}. We look for a {kinship.gendered}: {verdicts}."
+def _by_elimination(kinship: Kinship, known: dict[str, tuple[str, ...]], seen: Seen) -> str:
+    facts = "; ".join(_parents(kinship, known, "{} has the parents {}", "{} has parents unknown"))
+    *others, (last, _) = seen
+    verdicts = "".join(f"({letter}) {word} no, " for letter, word in others)
+    return f"From the story: {facts}. We look for a {kinship.gendered}: {verdicts}({last}) {kinship.relation} yes."
 
 
 WORDINGS: dict[str, Wording] = {
@@ -197,3 +212,4 @@ WORDINGS: dict[str, Wording] = {
     "question": _from_question,
     "elimination": _by_elimination,
 }
+"""How a rationale tells the parents looked up (person -> parents) and the options read up to the right one."""
