@@ -16,9 +16,7 @@ from pipelines.stepwise.base import StepwiseTask, UnreadableQuestion
 from pipelines.stepwise.table import TASKS
 
 SOLUTION = re.compile(r"def |return|Therefore|answer|[+*/]|(?<!\d)-|=\s*\w+\s*[-+*/(]")
-SUPERVISION = re.compile(
-    r'"reasoning"|is right|is wrong|is missing|- right|- wrong|answer is \([A-Z]\)|option \([A-Z]\)'
-)
+SUPERVISION = re.compile(r'"reasoning"|is right|is wrong|is missing|- right|- wrong|answer is \([A-Z]\)')
 STEPS = re.compile(r"Step \d|Therefore|answer is")
 INSTANCES_PER_TEMPLATE = 100
 
