@@ -42,6 +42,7 @@ def example_schema() -> pa.Schema:
             ("source", pa.string()),
             ("meta", pa.string()),
             ("consistency", consistency),
+            ("prompt_weight", pa.float64()),
         ]
     )
 
@@ -92,8 +93,9 @@ def examples_digest(path: str) -> tuple[int, str]:
     for count, example in enumerate(read_examples(path), start=1):  # noqa: B007
         completion = [(segment.text, segment.weight) for segment in example.completion]
         pairing = (example.answer, asdict(example.consistency)) if example.consistency else ()
+        weighted = (example.prompt_weight,) if example.prompt_weight else ()
         parts = (example.id, example.question_id, [*map(dict, example.messages)], completion, example.group)
-        digest.update(content_hash(*parts, *pairing).encode())
+        digest.update(content_hash(*parts, *pairing, *weighted).encode())
     return count, digest.hexdigest()[:16]
 
 
@@ -130,13 +132,14 @@ def to_row(example: Example) -> dict[str, Any]:
         "source": example.source,
         "meta": json.dumps(dict(example.meta), ensure_ascii=False),
         "consistency": asdict(example.consistency) if example.consistency else None,
+        "prompt_weight": example.prompt_weight,
     }
 
 
 def _from_row(row: dict[str, Any]) -> Example:
     completion = tuple(Segment(segment["text"], segment["weight"]) for segment in row["completion"])
     values = {**row, "messages": tuple(row["messages"]), "completion": completion, "meta": json.loads(row["meta"])}
-    if consistency := row.get("consistency"):  # files of earlier versions have no such column
+    if consistency := row.get("consistency"):  # files of earlier versions have no such column, nor prompt weights
         values["consistency"] = Consistency(**consistency)
     return Example(**values)
 

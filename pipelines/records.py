@@ -81,7 +81,7 @@ class Consistency:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example: a chat prompt (weight 0) and the completion that the student learns.
+    """One training example: a chat prompt and the completion that the student learns.
 
     The trainer knows no recipe: what a recipe wants is in the weights of the completion's segments and, where
     `consistency` is set, in `group` and `answer`: each epoch trains a random pair of each group, whose distributions
@@ -97,6 +97,7 @@ class Example:
     source: str = ""  # where it came from: sample id, "gold", ...
     meta: Mapping[str, Any] = field(default_factory=dict)
     consistency: Consistency | None = None
+    prompt_weight: float = 0.0  # of the prompt's tokens; 0 trains none of them
 
     @property
     def text(self) -> str:

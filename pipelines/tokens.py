@@ -1,4 +1,4 @@
-"""From examples to weighted token lists: the prompt at weight 0, the completion and its stop token as they say.
+"""From examples to weighted token lists: prompt, completion and stop token, each weighted as the example says.
 
     Example --chat template, tokenizer--> ids [L], weights [L] --check--> tokens.parquet --> the training workers
 
@@ -119,7 +119,8 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
                 alone = tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
                 ids, offsets, border = prompt_ids[row] + alone.input_ids, [(0, 0)] * start + alone.offset_mapping, 0
             characters = [(begin - border, end - border) for begin, end in offsets[start:]]
-            weights = [0.0] * start + _weights(example, [begin for begin, _ in characters])
+            asked = [0.0, *[example.prompt_weight] * start][:start]  # from nothing no first token is predicted
+            weights = asked + _weights(example, [begin for begin, _ in characters])
             yield Tokens(example.id, example.question_id, [*ids, stop], weights, *_pairing(example, characters, start))
 
 

@@ -22,6 +22,7 @@ FULL = Example(
     source="gold",
     meta={"row": 4, "tags": ["a", None]},
     consistency=Consistency(0.1, 1.3),
+    prompt_weight=0.5,
 )
 
 
@@ -57,15 +58,16 @@ def test_digest_is_of_the_content(tmp_path):
     assert one != other
 
 
-def test_digest_sees_what_consistency_training_sees(tmp_path):
+def test_digest_sees_what_training_sees(tmp_path):
     stronger = replace(FULL, consistency=Consistency(1.0, 1.3))
     plain = replace(FULL, consistency=None)
     variants = [FULL, stronger, replace(FULL, answer="13"), plain, replace(plain, answer="13")]
+    variants.append(replace(plain, prompt_weight=0.0))
     digests = []
     for number, example in enumerate(variants):
         write_examples([example], str(tmp_path / str(number)))
         digests.append(examples_digest(str(tmp_path / str(number))))
-    assert len({*digests}) == 4
+    assert len({*digests}) == 5
     assert digests[3] == digests[4]  # without consistency training the answer is not looked at
 
 

@@ -40,6 +40,13 @@ def test_each_token_has_the_weight_of_its_segment(tokenizer):
     assert text[0.5] == "done<|end|>"
 
 
+def test_a_prompt_is_trained_where_the_example_says_so(tokenizer):
+    row = next(tokenise(tokenizer, [Example("e", "q", USER, (Segment("7", 2.0),), prompt_weight=0.5)]))
+    start = row.weights.index(2.0)
+    assert row.weights == [0.0] + [0.5] * (start - 1) + [2.0] * (len(row.ids) - start)
+    assert tokenizer.decode(row.ids[:start]).endswith("<|assistant|>\n")
+
+
 def test_tokens_are_those_that_inference_continues(tokenizer):
     for example, row in zip(sums(20), tokenise(tokenizer, sums(20)), strict=True):
         prompt = tokenizer(prompt_text(tokenizer, example.messages), add_special_tokens=False).input_ids
