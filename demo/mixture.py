@@ -106,11 +106,13 @@ SKILLS = (
           invent=rewriting.declining),
     Skill("new_question", "a new question in the format of three examples", {REWRITER: 0.35},
           rewriting.new_question_check, rewriting.distinct_inputs, invent=rewriting.new_question),
-    Skill("attempts", "stepwise tasks, solved in numbered steps", {CRITIC: 0.20}, critique.attempt_check,
+    Skill("lettered_options", "the letter of an option that is named", {CRITIC: 0.10}, choices.choice_check,
+          invent=copying.lettered_option),
+    Skill("attempts", "stepwise tasks, solved in numbered steps", {CRITIC: 0.15}, critique.attempt_check,
           invent=critique.attempt),
-    Skill("feedback", "the first wrong step of an attempt: its number, a quote, the reason", {CRITIC: 0.40},
+    Skill("feedback", "the first wrong step of an attempt: its number, a quote, the reason", {CRITIC: 0.45},
           critique.feedback_check, critique.distinct, invent=critique.feedback),
-    Skill("improvement", "an attempt and feedback on it, rewritten from the wrong step on", {CRITIC: 0.40},
+    Skill("improvement", "an attempt and feedback on it, rewritten from the wrong step on", {CRITIC: 0.30},
           critique.improvement_check, critique.distinct, invent=critique.improvement),
 )  # fmt: skip
 

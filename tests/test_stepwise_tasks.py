@@ -10,7 +10,7 @@ import pytest
 from actors.errors import UsageError
 from pipelines.answers import parse_answer
 from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion
-from pipelines.stepwise.prompts import feedback_reply, judged_steps, read_feedback
+from pipelines.stepwise.prompts import difference, feedback_reply, judged_steps, read_feedback
 from pipelines.stepwise.steps import split_lines
 from pipelines.stepwise.table import TASKS, stepwise_task
 
@@ -193,6 +193,14 @@ def test_what_a_step_should_say_is_the_gold_step_up_to_the_error(name: str) -> N
     assert task.expected(item.question, "\n".join(split_lines(attempt)[:-1]), step) == gold
     reply = feedback_reply(attempt, task.feedback(item.question, attempt), gold)
     assert [line.rpartition(" - ")[2] for line in reply.splitlines()[:-1]] == ["right"] * (step - 1) + ["wrong"]
+
+
+def test_a_worked_out_step_breaks_off_where_the_attempt_differs() -> None:
+    assert difference("Step 1: aged comes first", "Step 1: agde comes first") == "Step 1: aged"
+    assert difference("Step 3: 7 days after 02/16/1967 is 02/23", "Step 3: 7 days after 02/16/1967 is 02/13") == (
+        "Step 3: 7 days after 02/16/1967 is 02/2"
+    )
+    assert difference("Step 2: a at 1", "Step 2: a at 1 or 2") == difference("Step 2: a at 1") == "Step 2: a at 1"
 
 
 def test_what_is_no_verdict_reads_as_none() -> None:

@@ -23,6 +23,7 @@ IMPROVEMENT_INSTRUCTION = "Correct this from the wrong step on."
 ALL_RIGHT = "All steps are right."
 RIGHT, WRONG = "right", "wrong"
 MISSING = "missing"  # stands for the quote where a step is not there
+PIECE = re.compile(r"\d|[^\W\d]+|\s+|[^\w\s]")
 VERDICT = re.compile(
     r'^Step (?P<step>\d{1,4}) is (?:wrong: "(?P<quote>.*?)"|missing)\. (?P<reason>.*)\.$', re.MULTILINE
 )
@@ -48,14 +49,29 @@ def feedback_reply(attempt: str, feedback: Feedback, worked_out: Sequence[str] =
     """Feedback in words: one line for every step up to the first wrong one, then the verdict.
 
     With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that: the calculation
-    then stands in the open, and what is left to do is to compare two texts.
+    then stands in the open. It breaks off where it first differs from the attempt, so that a small model compares
+    token by token, never two whole lines.
     """
     judged = judged_steps(attempt, feedback)
-    lines = []
-    for step in range(1, judged + 1):
-        word = WRONG if step == feedback.step else RIGHT
-        lines.append(f"Step {step}: {worked_out[step - 1]} - {word}" if worked_out else f"Step {step} is {word}.")
-    return "\n".join([*(lines if worked_out or feedback.correct else lines[:-1]), verdict(feedback)])
+    if not worked_out:
+        lines = [f"Step {step} is {RIGHT}." for step in range(1, judged + feedback.correct)]
+        return "\n".join([*lines, verdict(feedback)])
+    lines = [f"Step {step}: {text} - {RIGHT}" for step, text in enumerate(worked_out[:judged], 1)]
+    if feedback.step is not None:
+        said = split_lines(attempt)[judged - 1 : judged]
+        lines[-1] = f"{difference(f'Step {judged}: {worked_out[judged - 1]}', *said)} - {WRONG}"
+    return "\n".join([*lines, verdict(feedback)])
+
+
+def difference(right: str, said: str = "") -> str:
+    """The right line as far as the first word, digit or sign that the line said does not have in its place.
+
+    >>> difference("Step 2: 9 * 5 = 45, leaving 3 + 45", "Step 2: 9 * 5 = 46, leaving 3 + 46")
+    'Step 2: 9 * 5 = 45'
+    """
+    ours, theirs = PIECE.findall(right), PIECE.findall(said)
+    shared = next((place for place, pair in enumerate(zip(ours, theirs, strict=False)) if len(set(pair)) > 1), None)
+    return right if shared is None else "".join(ours[: shared + 1])
 
 
 def judged_steps(attempt: str, feedback: Feedback) -> int:
