@@ -34,6 +34,7 @@ class PoolSettings:
     replicas: tuple[int, int] = (1, 1)
     cpus: float = 1  # reserved per member
     gpus: float = 0
+    node_labels: Mapping[str, str] = field(default_factory=dict)  # of the nodes that may host a member
     calls_in_flight: int = 64  # per member; further calls wait for a free place
     environment: Mapping[str, str] = field(default_factory=dict)
     grow_after_s: float = 5
@@ -116,6 +117,7 @@ class Pool:
             "ray_actor_options": {
                 "num_cpus": settings.cpus,
                 "num_gpus": settings.gpus,
+                "label_selector": dict(settings.node_labels),
                 "runtime_env": {"env_vars": dict(settings.environment)},
             },
             "health_check_timeout_s": settings.health_check_timeout_s,

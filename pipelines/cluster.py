@@ -80,10 +80,11 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
     """The pool of engines of `config`, not yet started."""
     if config.engine == "recorded":
         arguments = (_absolute(expand(config.model)), config.question_column, config.completion_column)
-        return Pool(PoolSettings(name, RecordedEngine, arguments, cpus=0.1))
-    import ray
-
-    on_gpu = ray.cluster_resources().get("GPU", 0) > 0
+        return Pool(
+            PoolSettings(
+                name, RecordedEngine, arguments, replicas=config.replicas, cpus=0.1, node_labels=config.node_labels
+            )
+        )
     engine = EngineSettings(
         model=_absolute(config.model),
         revision=config.revision,
@@ -104,11 +105,21 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
             (engine,),
             replicas=config.replicas,
             cpus=config.cpus,
-            gpus=config.tensor_parallel_size if on_gpu else 0,
+            gpus=config.tensor_parallel_size if has_gpus() else 0,
+            node_labels=config.node_labels,
             calls_in_flight=2 * config.max_num_seqs,
             environment=_engine_environment(config),
         )
     )
+
+
+def has_gpus() -> bool:
+    """Whether the cluster has GPUs, or can start nodes that have some."""
+    import ray
+    from ray._private.state import state
+
+    could_have = state.get_max_resources_from_cluster_config() or {}
+    return ray.cluster_resources().get("GPU", 0) > 0 or could_have.get("GPU", 0) > 0
 
 
 def _engine_environment(config: settings.Engine) -> dict[str, str]:
@@ -135,6 +146,7 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
             (limits, config.minimum_grade, max(1, int(config.cpus))),
             replicas=config.replicas,
             cpus=config.cpus,
+            node_labels=config.node_labels,
             calls_in_flight=EXECUTOR_CALLS_IN_FLIGHT,
         )
     )

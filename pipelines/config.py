@@ -51,6 +51,7 @@ class Engine(Strict):
     kv_cache_gb: int = Field(4, ge=1, description="memory of the key-value cache where there is no GPU")
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
     cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of vLLM's engine")
     question_column: str = Field("question", description="of a recorded file: what answers are looked up by")
     completion_column: str = Field("completion", description="of a recorded file: the answer")
@@ -85,6 +86,7 @@ class Execution(Strict):
 
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) executors")
     cpus: float = Field(1, gt=0, description="CPUs reserved per executor")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
     cpu_s: int = Field(2, ge=1, description="CPU seconds of one program")
     wall_s: float = Field(8, gt=0, description="wall-clock seconds; a backstop, so that a busy machine fails nobody")
     memory_mb: int = Field(256, ge=16)

@@ -21,6 +21,7 @@ from pipelines.progress import bar
 from pipelines.recipe import Recipe
 from pipelines.recipes import make_recipe
 from pipelines.records import Question, content_hash
+from pipelines.shared import check_shared
 from pipelines.synthesis import Pass, PassResult, run_pass
 from pipelines.tasks import LoadedQuestions, Task
 
@@ -40,6 +41,10 @@ class Workplace:
     def say(self, text: str) -> None:
         if self.console:
             self.console.print(text)
+
+    def _connect(self) -> None:
+        cluster.connect(self.config.cpus)
+        check_shared(self.root)
 
     def plan(
         self,
@@ -111,7 +116,7 @@ class Workplace:
                 self.say(f"{title}: starting engine for {model.model} ...")
             self.engines.use(model)
 
-        cluster.connect(self.config.cpus)
+        self._connect()
         completer: Completer = self.engines.client if isinstance(model, Engine) else model
         if through:
             completer = through(self.engines.client)
@@ -130,7 +135,7 @@ class Workplace:
 
     def make_room(self, config: Train) -> None:
         """Let the pools give their resources back if training does not fit beside them."""
-        cluster.connect(self.config.cpus)
+        self._connect()
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
         free = cluster.free_resources()
         if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
