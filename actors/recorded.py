@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actors.engine import Completion, Request
 from actors.errors import UsageError
+from actors.requests import Completion, Request
 
 
 class RecordedEngine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.engine import Request, Sampling
+from actors.requests import Request, Sampling
 from pipelines.recipe import Prompt, Recipe
 from pipelines.records import Question, content_hash
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from actors.engine import Completion, Request
+from actors.requests import Completion, Request
 from pipelines.asking import Completer
 from pipelines.config import Beam
 from pipelines.records import content_hash

@@ -1,6 +1,6 @@
 """The records that travel through a run, from question to training example.
 
-    Question --prompt--> Request (actors.engine) --> Completion --extract, execute, grade--> Sample --select--> Example
+    Question --prompt--> Request, Completion (actors.requests) --extract, execute, grade--> Sample --select--> Example
 
 Ids are content hashes, so the same input has the same id on every machine and in every run:
 ``question_id`` is the hash of task, text and answer; ``sample_id`` is ``<question_id>/<prompt key>/<index>``.

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from actors.engine import Sampling
+from actors.requests import Sampling
 from actors.segments import read_bytes, read_segments, remove
 from pipelines import report
 from pipelines.asking import Asking

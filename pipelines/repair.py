@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from actors.engine import Completion, Request
+from actors.requests import Completion, Request
 from pipelines.config import PaD, Refine
 from pipelines.dedup import canonical_program
 from pipelines.extract import extract_program

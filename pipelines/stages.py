@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.engine import Completion, Request
 from actors.executor import Program
 from actors.pool import PoolClient
+from actors.requests import Completion, Request
 from actors.segments import SegmentWriter, read_segment, resolve
 from pipelines.asking import Asking, Completer
 from pipelines.recipe import Recipe

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.engine import Sampling
 from actors.pool import PoolClient
+from actors.requests import Sampling
 from pipelines import cluster
 from pipelines.asking import Asking, Completer
 from pipelines.config import Engine, Run, SamplingConfig, Train

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from actors.encoder import DEFAULT_MODEL, PACKAGED, SentenceEncoder
-from actors.engine import Completion, Request, Sampling
 from actors.errors import UsageError
 from actors.executor import Executor
+from actors.requests import Completion, Request, Sampling
 from pipelines.beam import BeamSearch, Hypothesis, TokenDecoder, best
 from pipelines.cluster import engine_pool
 from pipelines.config import Beam, Engine, PaD, Questions

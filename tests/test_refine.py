@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from actors.engine import Completion, Request
 from actors.executor import Executor, Program
+from actors.requests import Completion, Request
 from pipelines.config import Engine, PaD, Refine, Run, SamplingConfig
 from pipelines.example_store import read_examples, write_examples
 from pipelines.faults import FAULTS, inject
