@@ -9,7 +9,17 @@ def _table(text: str) -> dict[str, int]:
     return {name: int(number) for name, number in (entry.split("=") for entry in text.split())}
 
 
-X86_64 = _table(
+SINCE_LINUX_5_1 = _table(  # from 424 on, new calls have one number on all architectures
+    """
+    pidfd_send_signal=424 io_uring_setup=425 io_uring_enter=426 io_uring_register=427 open_tree=428
+    move_mount=429 fsopen=430 fsconfig=431 fsmount=432 fspick=433 pidfd_open=434 clone3=435 close_range=436
+    openat2=437 pidfd_getfd=438 faccessat2=439 process_madvise=440 mount_setattr=442
+    landlock_create_ruleset=444 landlock_add_rule=445 landlock_restrict_self=446 memfd_secret=447
+    process_mrelease=448 fchmodat2=452
+    """
+)
+
+X86_64 = SINCE_LINUX_5_1 | _table(
     """
     read=0 write=1 open=2 close=3 stat=4 fstat=5 lstat=6 poll=7 lseek=8 mmap=9 mprotect=10 munmap=11 brk=12
     rt_sigaction=13 rt_sigprocmask=14 rt_sigreturn=15 ioctl=16 pread64=17 pwrite64=18 readv=19 writev=20
@@ -43,15 +53,10 @@ X86_64 = _table(
     getcpu=309 process_vm_readv=310 process_vm_writev=311 finit_module=313 sched_setattr=314 renameat2=316
     seccomp=317 getrandom=318 memfd_create=319 kexec_file_load=320 bpf=321 execveat=322 userfaultfd=323
     membarrier=324 copy_file_range=326 preadv2=327 pwritev2=328 pkey_mprotect=329 statx=332 rseq=334
-    pidfd_send_signal=424 io_uring_setup=425 io_uring_enter=426 io_uring_register=427 open_tree=428
-    move_mount=429 fsopen=430 fsconfig=431 fsmount=432 fspick=433 pidfd_open=434 clone3=435 close_range=436
-    openat2=437 pidfd_getfd=438 faccessat2=439 process_madvise=440 mount_setattr=442
-    landlock_create_ruleset=444 landlock_add_rule=445 landlock_restrict_self=446 memfd_secret=447
-    process_mrelease=448 fchmodat2=452
     """
 )
 
-AARCH64 = _table(
+AARCH64 = SINCE_LINUX_5_1 | _table(
     """
     io_setup=0 io_submit=2 setxattr=5 lsetxattr=6 fsetxattr=7 removexattr=14 getcwd=17 eventfd2=19
     epoll_create1=20 epoll_pwait=22 dup=23 dup3=24 fcntl=25 inotify_init1=26 inotify_add_watch=27 ioctl=29
@@ -81,11 +86,6 @@ AARCH64 = _table(
     sendmmsg=269 process_vm_readv=270 process_vm_writev=271 finit_module=273 sched_setattr=274 renameat2=276
     seccomp=277 getrandom=278 memfd_create=279 bpf=280 execveat=281 userfaultfd=282 membarrier=283
     copy_file_range=285 preadv2=286 pwritev2=287 pkey_mprotect=288 statx=291 rseq=293 kexec_file_load=294
-    pidfd_send_signal=424 io_uring_setup=425 io_uring_enter=426 io_uring_register=427 open_tree=428
-    move_mount=429 fsopen=430 fsconfig=431 fsmount=432 fspick=433 pidfd_open=434 clone3=435 close_range=436
-    openat2=437 pidfd_getfd=438 faccessat2=439 process_madvise=440 mount_setattr=442
-    landlock_create_ruleset=444 landlock_add_rule=445 landlock_restrict_self=446 memfd_secret=447
-    process_mrelease=448 fchmodat2=452
     """
 )
 
