@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,6 +118,11 @@ def execute(
 
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_mb=memory_mb)
     counts = execute_file(path, field, out, mode=mode, limits=limits, console=_console(quiet))
+    _print_counts(out, counts, quiet)
+
+
+def _print_counts(out: Path, counts: Mapping[str, int], quiet: bool) -> None:
+    """How many rows of `out` have which verdict."""
     if not quiet:
         Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
@@ -135,8 +140,7 @@ def grade(
     from pipelines.tasks.grade_file import grade_file
 
     counts = grade_file(path, task, answer_field, gold_field, out)
-    if not quiet:
-        Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    _print_counts(out, counts, quiet)
 
 
 @app.command()
