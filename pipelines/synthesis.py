@@ -158,14 +158,17 @@ def _round(
     """One round of a pass: the outcome of every question."""
     from ray.data import ActorPoolStrategy
 
-    recipe, actor = asking.recipe, {"compute": ActorPoolStrategy(size=1), "num_cpus": 0, "batch_format": "pyarrow"}
-    two_tasks = {"ray_remote_args_fn": lambda: {"max_concurrency": 2}}  # the next block starts before one is done
+    recipe, actor = asking.recipe, {"num_cpus": 0, "batch_format": "pyarrow"}
+    one = ActorPoolStrategy(size=1)
+    ahead = ActorPoolStrategy(  # the next block starts before one is done
+        size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
+    )
     budget = Budget(asking.rounds == plan.rounds, plan.question_tokens)
     generate, verify = (asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
     batch = _batch(plan)
-    flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, **actor, **two_tasks)
-    flow = flow.map_batches(Verify, fn_constructor_args=verify, **actor, **two_tasks)
-    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples, budget), **actor)
+    flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples, budget), compute=one, **actor)
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         yield from table.to_pylist()
 
