@@ -21,6 +21,7 @@ from actors.errors import EngineError, RaydistillError
 
 CALL_ATTEMPTS = 8  # a call that outlives this many members is the callers' problem
 STARTS_BEFORE_GIVING_UP = 2
+DRAIN_CHECK_S = 0.1  # Serve's 2 s give callers time to hear of a leaving member; here they call another one instead
 MEMBER = "member"
 
 
@@ -122,6 +123,7 @@ class Pool:
             },
             "health_check_timeout_s": settings.health_check_timeout_s,
             "graceful_shutdown_timeout_s": 5,
+            "graceful_shutdown_wait_loop_s": DRAIN_CHECK_S,
             "max_constructor_retry_count": STARTS_BEFORE_GIVING_UP,
         }
 
