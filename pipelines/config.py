@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from actors.errors import UsageError
 from pipelines.recipe_config import AnyRecipe, FaultName, MccKD, PaD, Refine, Strict, TriPosT
+from pipelines.settings_file import read_settings, validated
 
 __all__ = ["FaultName", "MccKD", "PaD", "Refine", "Run", "Strict", "TriPosT", "load_config"]
 
@@ -185,38 +184,5 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:
 
     Raises UsageError with one line per problem: missing file, YAML error with its position, unknown key, bad value.
     """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such configuration file (shipped ones are in configs/)") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
-    for override in overrides:
-        _apply(data, override)
-    try:
-        return Run.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(f"{path}: " + "; ".join(map(_describe, error.errors()))) from None
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise UsageError(f"override {override!r}: expected key.path=value, for example teacher.temperature=0.7")
-    *parents, leaf = key.split(".")
-    node = data
-    for parent in parents:
-        node = node.setdefault(parent, {})
-        if not isinstance(node, dict):
-            raise UsageError(f"override {override!r}: {parent} is not a group of settings")
-    node[leaf] = yaml.safe_load(value)
-
-
-def _describe(error: Any) -> str:
-    where = ".".join(map(str, error["loc"])) or "configuration"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key"
-    return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f" (got {error['input']!r})")
+    kind = "configuration file (shipped ones are in configs/)"
+    return validated(Run, read_settings(Path(path), overrides, kind=kind), str(path))

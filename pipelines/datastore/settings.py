@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from actors.encoder import DEFAULT_MODEL
 from actors.errors import UsageError
 from actors.row_index import EncoderId
 from pipelines.config import Strict
-from pipelines.config import _apply as apply_override
-from pipelines.config import _describe as describe
 from pipelines.records import content_hash
+from pipelines.settings_file import Settings, read_settings, validated
 from pipelines.tasks.rows import expand
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -97,31 +95,9 @@ class TargetTask(Strict):
     banned: tuple[str, ...] = Field((), description="sources whose rows must not be used: the task's own data sets")
 
 
-Settings = TypeVar("Settings", bound=Strict)
-
-
 def load_settings(path: str | Path, kind: type[Settings], overrides: Sequence[str] = ()) -> Settings:
     """Read a YAML file of this kind and apply ``key.path=value`` overrides.
 
     Raises UsageError with one line for a missing file, an error of YAML, an unknown key, a bad value.
     """
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
-    for override in overrides:
-        apply_override(data, override)
-    return validated(kind, data, str(path))
-
-
-def validated(kind: type[Settings], data: Any, where: str) -> Settings:
-    """`data` as settings of this kind; raises UsageError with one line for an unknown key or a bad value."""
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(f"{where}: " + "; ".join(map(describe, error.errors()))) from None
+    return validated(kind, read_settings(Path(path), overrides), str(path))
