@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
@@ -25,6 +25,7 @@ from pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool
 from pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings
 from pipelines.datastore.staging import CHUNK_ROWS, text_rows
 from tests.tiny import write_tiny_encoder
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -158,8 +159,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_tiny_encoder(tmp_path_factory.mktemp("encoder"))
 
 
-@pytest.fixture
-def config(tmp_path: Path, encoder: str) -> Datastore:
+def two_sources(tmp_path: Path, encoder: str) -> Datastore:
     """Two sources of three chunks each; they share ten rows, and each has twice one row."""
     sums = [{"question": f"how many apples = {number}", "answer": str(number)} for number in range(2 * CHUNK_ROWS + 10)]
     fruit = [{"text": f"{number} apples", "kind": number % 2} for number in range(2 * CHUNK_ROWS + 10)]
@@ -180,6 +180,24 @@ def config(tmp_path: Path, encoder: str) -> Datastore:
     )
 
 
+@pytest.fixture
+def config(tmp_path: Path, encoder: str) -> Datastore:
+    """Two sources, of which nothing is built yet."""
+    return two_sources(tmp_path, encoder)
+
+
+class Built(NamedTuple):
+    config: Datastore
+    summaries: list[Any]
+
+
+@pytest.fixture(scope="module")
+def built(cluster: None, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A finished index of the two sources, which no test may change."""
+    config = two_sources(tmp_path_factory.mktemp("built"), encoder)
+    return Built(config, build(config))
+
+
 def content(index: str) -> list[tuple[str, int, str, str]]:
     """Every record of the finished sources, by source, row and column."""
     opened = RowIndex.open(index)
@@ -188,8 +206,8 @@ def content(index: str) -> list[tuple[str, int, str, str]]:
     return sorted((names[row["source"]], row["row"], row["column"], row["value"]) for row in rows)
 
 
-def test_a_build_stores_each_row_once(cluster: None, config: Datastore) -> None:
-    sums, fruit = build(config)
+def test_a_build_stores_each_row_once(built: Built) -> None:
+    config, (sums, fruit) = built
     size = 2 * CHUNK_ROWS + 10
     assert (sums.rows, sums.records, dict(sums.dropped)) == (size, 2 * size, {"duplicate": 1})
     assert (fruit.rows, fruit.records, dict(fruit.dropped)) == (size, 2 * size, {"duplicate": 10})
@@ -242,10 +260,11 @@ def test_a_changed_source_replaces_its_rows_and_others_stay(cluster: None, confi
 
 
 def test_another_encoder_needs_a_rebuild_which_loses_nothing(
-    cluster: None, config: Datastore, tmp_path_factory: pytest.TempPathFactory
+    built: Built, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    build(config)
-    before = content(config.index)
+    index = str(shutil.copytree(built.config.index, tmp_path / "index"))
+    config = built.config.model_copy(update={"index": index})
+    before = content(index)
     other = write_tiny_encoder(tmp_path_factory.mktemp("other"), seed=1)
     changed = config.model_copy(update={"encoder": other, "sources": config.sources[:1]})
     with pytest.raises(UsageError, match="built with encoder"):
@@ -284,11 +303,10 @@ TASK = TargetTask(
 )
 
 
-def test_lookups_through_a_pool_are_kept(cluster: None, config: Datastore, tmp_path: Path) -> None:
+def test_lookups_through_a_pool_are_kept(built: Built, tmp_path: Path) -> None:
     import asyncio
 
-    build(config)
-    pool = retriever_pool("retrievers", config.index, cpus=0.5)
+    pool = retriever_pool("retrievers", built.config.index, cpus=0.5)
     pool.start()
     lookups = [lookup_of(TASK, count) for count in (3, 5, 3)]
     try:
@@ -347,18 +365,21 @@ def test_kill_9_in_the_middle_loses_and_doubles_nothing(config: Datastore, tmp_p
     command = [sys.executable, "-m", "pipelines", "index", "build", str(tmp_path / "store.yaml")]
     command += ["limits.rows_per_source=100000"]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    kills = 0
-    for wanted in (5, 50):
+
+    def killed_at(files: int) -> bool:
+        """Kill a build as soon as so many files are staged; whether it was still at work."""
         process = subprocess.Popen(
             command, cwd=ROOT, start_new_session=True, env=environment, stdout=subprocess.DEVNULL
         )
-        while process.poll() is None and len(list(tmp_path.glob("index/staging/*/*.parquet"))) < wanted:
-            time.sleep(0.05)
-        if process.poll() is None:
+        staged = "index/staging/*/*.parquet"
+        wait_until(lambda: process.poll() is not None or len(list(tmp_path.glob(staged))) >= files, 300, staged)
+        at_work = process.poll() is None
+        if at_work:
             os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
         process.wait()
-    assert kills == 2
+        return at_work
+
+    assert killed_at(5) and killed_at(50)
     subprocess.run(command, cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL)
     records = content(config.index)
     assert len(records) == len(set(records)) == 2 * 100 * CHUNK_ROWS + 2 * (2 * CHUNK_ROWS + 10)
