@@ -10,6 +10,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray Train looks after its workers every 2 s, and a checkpoint waits for the look before it.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +42,12 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture
-def questions_file(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def questions_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve questions with answers as JSONL."""
     import json
 
-    path = tmp_path / "questions.jsonl"
+    path = tmp_path_factory.mktemp("questions") / "questions.jsonl"
     rows = [{"question": f"What is {i} plus {i}?", "answer": str(2 * i)} for i in range(12)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

@@ -38,7 +38,7 @@ def test_threads_of_a_worker():
     assert threads(Train(student="s", threads_per_worker=3)) == 3
 
 
-@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
+@pytest.mark.parametrize("lora", [None, Lora(rank=2, dropout=0.1)])
 def test_student_stops_at_its_base_models_token_and_at_the_one_it_learns(tiny_model, lora):
     model = load_student(Train(student=tiny_model, lora=lora), None, stop_id=7)
     assert model.generation_config.eos_token_id == [2, 7]
