@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
 
-from actors.engine import Sampling
+from actors.requests import Sampling
 from pipelines.asking import Asking
 from pipelines.config import PaD, Run
 from pipelines.pad import ProgramAidedDistillation
@@ -28,10 +27,11 @@ RECORDED = {  # completions of question i by i % 3
 }
 
 
-@pytest.fixture
-def make_config(tmp_path: Path, questions_file: Path) -> Callable[..., Run]:
-    """A configuration over twelve questions, two distinct programs wanted of each; keywords are for the teacher."""
-    recorded = tmp_path / "recorded.jsonl"
+@pytest.fixture(scope="module")
+def run(cluster: None, tmp_path_factory: pytest.TempPathFactory, questions_file: Path) -> RoundsRun:
+    """A run over twelve questions, two distinct programs wanted of each: first with one round, then with three."""
+    folder = tmp_path_factory.mktemp("rounds")
+    recorded = folder / "recorded.jsonl"
     rows = [
         {"question": f"What is {i} plus {i}?", "completion": text.format(i=i)}
         for i in range(12)
@@ -39,16 +39,24 @@ def make_config(tmp_path: Path, questions_file: Path) -> Callable[..., Run]:
     ]
     recorded.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
-    def make(**teacher: Any) -> Run:
+    def config(rounds: int) -> Run:
         sections = {
-            "run_dir": str(tmp_path / "run"),
+            "run_dir": str(folder / "run"),
             "questions": {"task": "table", "path": str(questions_file)},
-            "teacher": {"engine": "recorded", "model": str(recorded), "n": 2, **teacher},
+            "teacher": {"engine": "recorded", "model": str(recorded), "n": 2, "rounds": rounds},
             "recipe": {"max_programs": 2},
         }
         return Run.model_validate(sections)
 
-    return make
+    return RoundsRun(folder / "run", config(3), synthesise(config(1))[0], *synthesise(config(3)))
+
+
+class RoundsRun(NamedTuple):
+    root: Path
+    config: Run
+    one_round: dict[str, Any]  # the report of the first round
+    report: dict[str, Any]  # of all three
+    examples: list[dict[str, Any]]
 
 
 def synthesise(config: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -65,38 +73,31 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return [row for path in sorted(folder.rglob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
-def test_easy_questions_stop_early_and_hard_ones_use_all_rounds(
-    cluster: None, make_config: Callable[..., Run], tmp_path: Path
-) -> None:
-    report, examples = synthesise(make_config(rounds=3))
-    assert report["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
-    completions = read(tmp_path / "run" / "completions")
-    ids = [row["sample_id"] for row in completions]
-    assert len(ids) == len(set(ids)) == 4 * 2 + 4 * 4 + 4 * 6
-    assert report["resumed"]["new_samples"] == report["verification"]["programs"] == len(ids)
-    assert report["verification"]["passed"] == 4 * 2 + 4 * 3 + 4 * 1
-    assert report["selection"]["dropped"]["duplicate"] == 4
-    by_question = [row["question_id"] for row in examples]
+def test_easy_questions_stop_early_and_hard_ones_use_all_rounds(run: RoundsRun) -> None:
+    assert run.report["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
+    ids = [row["sample_id"] for row in read(run.root / "completions")]
+    assert len(ids) == len(set(ids)) == run.report["verification"]["programs"] == 4 * 2 + 4 * 4 + 4 * 6
+    assert run.report["verification"]["passed"] == 4 * 2 + 4 * 3 + 4 * 1
+    assert run.report["selection"]["dropped"]["duplicate"] == 4
+    by_question = [row["question_id"] for row in run.examples]
     assert sorted(map(by_question.count, set(by_question))) == [1] * 4 + [2] * 8
 
 
-def test_fewer_rounds_are_gone_on_with_and_a_killed_run_where_it_was(
-    cluster: None, make_config: Callable[..., Run], tmp_path: Path
-) -> None:
-    synthesise(make_config(rounds=1))
-    report, examples = synthesise(make_config(rounds=3))
-    assert report["resumed"]["new_samples"] == report["resumed"]["new_verdicts"] == 4 * 2 + 4 * 4
-    assert report["verification"]["programs"] == 4 * 2 + 4 * 4 + 4 * 6
+def test_fewer_rounds_are_gone_on_with(run: RoundsRun) -> None:
+    for report, new in ((run.one_round, 12 * 2), (run.report, 4 * 2 + 4 * 4)):
+        assert report["resumed"]["new_samples"] == report["resumed"]["new_verdicts"] == new
 
-    for path in (tmp_path / "run" / "verdicts").rglob("*.parquet"):  # as after kill -9: not all is judged,
+
+def test_a_killed_run_goes_on_where_it_was(run: RoundsRun) -> None:
+    for path in (run.root / "verdicts").rglob("*.parquet"):  # as after kill -9: not all is judged,
         table = pq.read_table(path)
         pq.write_table(table.slice(0, table.num_rows // 2), path)
-    for path in (tmp_path / "run" / "examples").rglob("*.*"):  # and nothing selected
+    for path in (run.root / "examples").rglob("*.*"):  # and nothing selected
         path.unlink()
-    again, same = synthesise(make_config(rounds=3))
+    again, same = synthesise(run.config)
     assert again["resumed"]["new_samples"] == 0 and again["resumed"]["new_verdicts"] > 0
     assert again["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
-    assert [row["id"] for row in same] == [row["id"] for row in examples]
+    assert [row["id"] for row in same] == [row["id"] for row in run.examples]
 
 
 class TwoContexts(ProgramAidedDistillation):
