@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from random import Random
 
@@ -11,6 +10,7 @@ import pytest
 from actors.errors import UsageError
 from demo import choices, critique, gold, gsm, leakage, mixture, prompts, rewriting, training
 from demo.skill import Example
+from tests.waiting import wait_until
 
 RECIPE = training.Recipe("base-student", steps=48, learning_rate=1e-3, batch_size=1, seed=3)
 DRAWS = 500
@@ -44,9 +44,8 @@ def test_training_killed_and_started_again_equals_uninterrupted_training(tokeniz
     tokenizer.save_pretrained(resumed / "tokenizer")
     checkpoint = training.checkpoint_path(resumed, RECIPE.name)
     killed = subprocess.Popen([sys.executable, "-c", TRAIN, str(resumed)])
-    while not checkpoint.exists():
-        assert killed.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: checkpoint.exists() or killed.poll() is not None, 120, "the first checkpoint")
+    assert killed.poll() is None
     killed.kill()
     killed.wait()
     again, progress_again = training.train(RECIPE, tokenizer, resumed, "cpu", "float32")

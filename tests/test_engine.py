@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from actors.engine import Completion, Request, Sampling, consecutive
+from actors.engine import consecutive
 from actors.errors import EngineError, UsageError
 from actors.ledger import read_spending
 from actors.pool import Pool, PoolSettings
 from actors.recorded import RecordedEngine
+from actors.requests import Completion, Request, Sampling
 from pipelines.cluster import check_model, engine_pool
 from pipelines.config import Engine
+from tests.waiting import wait_until
 
 QUESTION = [{"role": "user", "content": "What is 3 plus 3?"}]
 
@@ -140,16 +142,8 @@ def test_new_weights_in_place_and_back(pool: Pool, tiny_model: str, other_weight
 def test_the_ledger_knows_every_token(pool: Pool, ledger: str) -> None:
     request = Request("t", QUESTION, Sampling(max_tokens=9), (0, 1), seed=1, purpose="counted")
     spent = sum(completion.completion_tokens for completion in generate(pool, request))
-    deadline = asyncio.run(wait_until(lambda: read_spending(ledger, "counted").tokens == spent))
-    assert deadline and read_spending(ledger, "counted").attempts == 2
-
-
-async def wait_until(condition: object, seconds: float = 20) -> bool:
-    for _ in range(int(seconds * 10)):
-        if condition():  # type: ignore[operator]
-            return True
-        await asyncio.sleep(0.1)
-    return False
+    wait_until(lambda: read_spending(ledger, "counted").tokens == spent, 20, f"{spent} tokens in the ledger")
+    assert read_spending(ledger, "counted").attempts == 2
 
 
 def test_health_is_a_generated_token(pool: Pool) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pytest
 
 from actors.ledger import Ledger, read_spending
 from actors.segments import SegmentWriter, list_segments, read_bytes, read_segments, write_atomic
+from tests.waiting import wait_until
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
 
@@ -86,9 +86,7 @@ while True:
 def test_a_ledger_survives_kill_9(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert worker.stdout and worker.stdout.readline() == "up\n"
-    deadline = time.monotonic() + 20
-    while not read_spending(str(tmp_path)).tokens and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: read_spending(str(tmp_path)).tokens, 20, "tokens in the ledger")
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert read_spending(str(tmp_path)).tokens > 0
