@@ -28,6 +28,14 @@ class SolveRequest(BaseModel):
         False, description="let a student that was trained for it (recipe tripost) judge and update its own answers"
     )
 
+    repairs: int | None = Field(
+        None,
+        ge=0,
+        le=8,
+        description="at most so many repairs of each program that fails to run, every one executed, by a student that "
+        "was trained for it (recipe pad with refine); default: as many as its recipe says",
+    )
+
     @model_validator(mode="after")
     def _samples_differ(self) -> SolveRequest:
         if self.n > 1 and self.temperature == 0:
@@ -63,6 +71,7 @@ class SolveAnswer(BaseModel):
     message: str = Field(description="the interpreter's last line where the program failed")
     completion: str = Field(description="what the student wrote")
     n: int = Field(description="samples that were drawn")
+    repairs: int = Field(0, description="how often the winning sample's program was repaired")
     votes: dict[str, int] = Field(description="how many samples gave which answer")
     prompt_tokens: int
     completion_tokens: int = Field(description="of all samples together")

@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from actors.errors import SandboxError
+from actors.errors import SandboxError, UsageError
 from actors.executor import Program, Verdict
 from pipelines.answers import canonical, parse_answer
+from pipelines.config import PaD
 from pipelines.recipe import Recipe
 from pipelines.recipes import make_recipe
 from pipelines.records import Question
@@ -46,6 +47,7 @@ class Attempt:
     message: str = ""
     turns: tuple[Turn, ...] = ()  # with improve: the attempts that led to it
     ending: str | None = None
+    repairs: int = 0  # how often its program was repaired before
 
     @property
     def repairable(self) -> bool:
@@ -57,24 +59,24 @@ class Solver:
     """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run.
 
     A student that was trained to repair gets each of its programs that fails to run back, with the interpreter's
-    last line, up to as many times as its recipe says; every repair is run.
+    last line, up to as many times as the request says, or else its recipe; every repair is run.
     """
 
     def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
         self._student, self._ask, self._execute = student, ask, execute
         self._recipe: Recipe = make_recipe(student.recipe)
-        self._repairs = repairs_of(student.recipe) if execute else 0
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
         prompt = self._recipe.student_prompt(Question("", request.question, ""))
         improver = Improver(self._student.recipe, self._ask) if request.improve else None
+        limit = self._limit(request)
         drawn = await self._ask(prompt.messages, request)
         if improver:
             conversations, repairs = await improver.improve(prompt.messages, drawn.replies, request)
             attempts = [self._said_last(conversation) for conversation in conversations]
         else:
-            attempts, repairs = await self._repaired(await self._judge(drawn.replies), request)
+            attempts, repairs = await self._repaired(await self._judge(drawn.replies), request, limit)
         elected = elect(attempts)
         if elected.status == "unknown":
             raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
@@ -89,6 +91,7 @@ class Solver:
             message=elected.message,
             completion=elected.reply.text,
             n=len(attempts),
+            repairs=elected.repairs,
             votes=count_votes(attempts),
             prompt_tokens=sum(asked.prompt_tokens for asked in (drawn, *repairs)),
             completion_tokens=sum(asked.completion_tokens for asked in (drawn, *repairs)),
@@ -101,11 +104,25 @@ class Solver:
         last = self._read(Reply(conversation.text, "stop"), conversation.turns[-1].attempt)
         return replace(last, turns=conversation.turns, ending=conversation.ending)
 
-    async def _repaired(self, attempts: list[Attempt], request: SolveRequest) -> tuple[list[Attempt], list[Replies]]:
+    def _limit(self, request: SolveRequest) -> int:
+        """How many repairs a program may get. Raises UsageError where the student has not learned to repair."""
+        recipe = self._student.recipe
+        if request.repairs is None:
+            return repairs_of(recipe) if self._execute else 0
+        if request.repairs and not (self._execute and isinstance(recipe, PaD) and recipe.refine):
+            raise UsageError(
+                "repairs: this student has not learned to repair programs; expected one of recipe pad with "
+                "recipe.refine: ask without repairs"
+            )
+        return request.repairs
+
+    async def _repaired(
+        self, attempts: list[Attempt], request: SolveRequest, limit: int
+    ) -> tuple[list[Attempt], list[Replies]]:
         """The attempts with repairs in the places of those that failed to run, and all replies that this took."""
         asked: list[Replies] = []
         one = request.model_copy(update={"n": 1, "temperature": request.effective_temperature})
-        for _ in range(self._repairs):
+        for number in range(1, limit + 1):
             broken = [place for place, attempt in enumerate(attempts) if attempt.repairable]
             if not broken:
                 break
@@ -113,7 +130,7 @@ class Solver:
             tried = await self._judge([replies.replies[0] for replies in drawn])
             asked += drawn
             for place, attempt in zip(broken, tried, strict=True):
-                attempts[place] = attempt
+                attempts[place] = replace(attempt, repairs=number)
         return attempts, asked
 
     async def _ask_repair(self, broken: Attempt, request: SolveRequest) -> Replies:
