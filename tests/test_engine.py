@@ -142,7 +142,7 @@ def test_new_weights_in_place_and_back(pool: Pool, tiny_model: str, other_weight
 def test_the_ledger_knows_every_token(pool: Pool, ledger: str) -> None:
     request = Request("t", QUESTION, Sampling(max_tokens=9), (0, 1), seed=1, purpose="counted")
     spent = sum(completion.completion_tokens for completion in generate(pool, request))
-    wait_until(lambda: read_spending(ledger, "counted").tokens == spent, 20, f"{spent} tokens in the ledger")
+    wait_until(lambda: read_spending(ledger, "counted").tokens == spent, 60, f"{spent} tokens in the ledger")
     assert read_spending(ledger, "counted").attempts == 2
 
 

@@ -77,12 +77,12 @@ def test_nothing_outlives_an_executor_that_is_killed() -> None:
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     zygote = int(process.stdout.readline())
-    wait_until(lambda: children(zygote), 20, "a child of the zygote")
+    wait_until(lambda: children(zygote), 60, "a child of the zygote")
     family = [zygote, *descendants(zygote)]
     assert len(family) == 2
     process.kill()
     process.wait()
-    wait_until(lambda: not any(map(is_alive, family)), 20, f"the end of {family}")
+    wait_until(lambda: not any(map(is_alive, family)), 60, f"the end of {family}")
 
 
 def is_alive(pid: int) -> bool:

@@ -86,7 +86,7 @@ while True:
 def test_a_ledger_survives_kill_9(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert worker.stdout and worker.stdout.readline() == "up\n"
-    wait_until(lambda: read_spending(str(tmp_path)).tokens, 20, "tokens in the ledger")
+    wait_until(lambda: read_spending(str(tmp_path)).tokens, 60, "tokens in the ledger")
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert read_spending(str(tmp_path)).tokens > 0
