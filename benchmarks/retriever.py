@@ -85,7 +85,8 @@ def make_queries(index: str | None, values: Values, rng: np.random.Generator) ->
         ]
     from actors.encoder import SentenceEncoder
     from actors.row_index import RowIndex
-    from pipelines.datastore.settings import TargetTask, load_settings
+    from pipelines.config import TargetTask
+    from pipelines.datastore.settings import load_settings
 
     encoder, queries = SentenceEncoder(RowIndex.open(index).encoder.name), []
     for path in sorted((ROOT / "configs" / "targets").glob("*.yaml")):

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.recipe_config import AnyRecipe, FaultName, MccKD, PaD, Refine, Strict, TriPosT
+from pipelines.recipe_config import AnyRecipe, FaultName, MccKD, PaD, ReBase, Refine, Strict, TargetTask, TriPosT
 from pipelines.settings_file import read_settings, validated
 
-__all__ = ["FaultName", "MccKD", "PaD", "Refine", "Run", "Strict", "TriPosT", "load_config"]
+__all__ = ["FaultName", "MccKD", "PaD", "ReBase", "Refine", "Run", "Strict", "TargetTask", "TriPosT", "load_config"]
 
 
 class Questions(Strict):
@@ -165,12 +165,22 @@ class Run(Strict):
 
     run_dir: str = Field("runs/default", description="folder or URI that every node reaches")
     cpus: int | None = Field(None, ge=1, description="logical CPUs of a Ray started here (default: at least 4)")
-    questions: Questions
+    questions: Questions | None = Field(None, description="those to learn from; recipe rebase makes its own")
     teacher: Teacher
     execution: Execution = Execution()
     recipe: AnyRecipe = PaD()
     train: Train | None = None
     evaluation: Evaluation | None = None
+
+    @model_validator(mode="after")
+    def _origin(self) -> Run:
+        makes_its_own = isinstance(self.recipe, ReBase)
+        if makes_its_own == bool(self.questions):
+            told = "makes its questions of rows: remove questions" if makes_its_own else "needs questions to learn from"
+            raise ValueError(f"recipe {self.recipe.recipe} {told}")
+        if makes_its_own and self.teacher.rounds > 1:
+            raise ValueError("recipe rebase asks once about each row: raise teacher.n instead of teacher.rounds")
+        return self
 
     @model_validator(mode="after")
     def _whole_weights(self) -> Run:

@@ -2,8 +2,8 @@
 
     banned_source        the row comes from a dataset that the task was told not to use
     evaluation_copy      the text is an evaluation question, but for case, punctuation and blanks
-    evaluation_overlap   it shares 13 words in a row with one (the n-gram of GPT-3's decontamination, arXiv 2005.14165)
-    example_copy         it is one of the task's own examples, or shares 13 words in a row with it
+    evaluation_overlap   it shares `ngram` words in a row with one (13 as in GPT-3's decontamination, arXiv 2005.14165)
+    example_copy         it is one of the task's own examples, or shares so many words in a row with it
     duplicate            its input was accepted before
 
 The data released with ReBase has 621 copies of few-shot examples and 407 repeated inputs among 5,398 rows of BIG-Bench
@@ -32,12 +32,13 @@ class Guards:
     evaluation: Iterable[str] = ()
     examples: Sequence[str] = ()
     banned: Sequence[str] = ()  # names of sources, in any case; `glue` also bans `glue/mnli`
+    ngram: int = GRAM
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         texts, own = [words(text) for text in self.evaluation], [words(text) for text in self.examples]
-        measured = {gram for text in texts for gram in grams(text)}
-        shown = Counter(gram for text in own for gram in set(grams(text)))
+        measured = {gram for text in texts for gram in self._of(text)}
+        shown = Counter(gram for text in own for gram in set(self._of(text)))
         self._evaluation, self._examples = set(map(tuple, texts)), set(map(tuple, own))
         self._grams = measured - shown.keys()
         self._example_grams = {gram for gram, examples in shown.items() if examples == 1} - measured
@@ -56,7 +57,7 @@ class Guards:
         """Why an input must not become an example, None if it may; an accepted one is a duplicate the next time."""
         found = words(text)
         reason = self._leak(found)
-        if not reason and (tuple(found) in self._examples or not self._example_grams.isdisjoint(grams(found))):
+        if not reason and (tuple(found) in self._examples or not self._example_grams.isdisjoint(self._of(found))):
             reason = "example_copy"
         if not reason and tuple(found) in self._accepted:
             reason = "duplicate"
@@ -67,7 +68,10 @@ class Guards:
     def _leak(self, text: list[str]) -> str | None:
         if text and tuple(text) in self._evaluation:
             return "evaluation_copy"
-        return None if self._grams.isdisjoint(grams(text)) else "evaluation_overlap"
+        return None if self._grams.isdisjoint(self._of(text)) else "evaluation_overlap"
+
+    def _of(self, text: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        return grams(text, self.ngram)
 
     def _refuse(self, reason: str | None) -> str | None:
         if reason:
@@ -80,6 +84,6 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower()) or text.split()
 
 
-def grams(text: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """All runs of 13 words; none in a shorter text."""
-    return (tuple(text[start : start + GRAM]) for start in range(len(text) - GRAM + 1))
+def grams(text: Sequence[str], length: int = GRAM) -> Iterator[tuple[str, ...]]:
+    """All runs of `length` words; none in a shorter text."""
+    return (tuple(text[start : start + length]) for start in range(len(text) - length + 1))

@@ -95,8 +95,9 @@ def search(
 ) -> None:
     """Find the most useful rows for a task, with their scores and the columns that won."""
     from actors.retriever import Retriever
+    from pipelines.config import TargetTask
     from pipelines.datastore.retrieval import lookup_of
-    from pipelines.datastore.settings import TargetTask, load_settings
+    from pipelines.datastore.settings import load_settings
 
     if level not in ("row", "dataset", "random"):
         raise UsageError(f"--level {level}: expected row, dataset or random")

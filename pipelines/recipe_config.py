@@ -5,9 +5,11 @@ Every field has the default of its paper where the paper has one.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 
 class Strict(BaseModel):
@@ -86,12 +88,15 @@ class TriPosT(Strict):
     """TriPosT (arXiv 2310.13522): a student learns to find and correct the errors of its own attempts.
 
     Gold rationales first (`train`); then in each iteration the student attempts the questions, its attempts are edited
-    with feedback and improvements until they end right, and it learns these conversations from its last checkpoint on.
+    with feedback and improvements until they end right, and it learns these conversations from its last checkpoint (or
+    adapter) on. Controls: `attempts: teacher` (SI-demo, another model's mistakes), `learn: right_attempts` (LMSI),
+    `balance: null`, `feedback_weight: 1`.
     """
 
     recipe: Literal["tripost"] = "tripost"
     iterations: int = Field(3, ge=0, description="of trajectories and replay; 0 is the baseline, gold rationales alone")
     attempts: Literal["student", "teacher"] = Field("student", description="teacher: the control, another's mistakes")
+    questions_per_iteration: int | None = Field(None, ge=1, description="others in each; default: all in each")
     samples: int = Field(1, ge=1, description="trajectories per question and iteration")
     temperature: float = Field(1.0, ge=0, description="of the attempts")
     feedback: Literal["script", "teacher", "both"] = Field("script", description="both: script's, agreement counted")
@@ -99,12 +104,16 @@ class TriPosT(Strict):
     improvement_temperature: float = Field(0.7, ge=0, description="of the teacher's improvements")
     worked_out: bool = Field(True, description="scripted feedback says what each step should be before it judges it")
     max_updates: int = Field(5, ge=1, description="of one trajectory; without a right end by then it is rejected")
+    learn: Literal["conversations", "right_attempts"] = Field(
+        "conversations", description="right_attempts: the right attempts as they are, nothing else (LMSI)"
+    )
     balance: tuple[float, float, float] | None = Field(
         (1.5, 1.0, 1.0), description="improvement : self-correct : gold; null keeps every turn and adds no gold"
     )
     max_examples: int | None = Field(None, ge=1, description="per iteration")
     feedback_weight: float = Field(1.5, gt=0, description="of the loss from the feedback on")
-    attempt_weight: float = Field(1.0, ge=0, description="of the loss on the attempt that is judged; 0 masks it")
+    attempt_weight: float = Field(1.0, ge=0, description="of the loss on a wrong attempt; 0 masks it")
+    question_weight: float = Field(0.0, ge=0, description="of the loss on the question; the paper's code has 1")
     learning_rate: float | None = Field(None, gt=0, description="of the replay; default: that of train")
     epochs: int | None = Field(None, ge=1, description="of the replay; default: that of train")
     updates: int = Field(2, ge=0, description="at most, of an own answer, in evaluation and service")
@@ -121,12 +130,94 @@ class TriPosT(Strict):
         return self
 
 
+class TargetTask(Strict):
+    """The task that an expert is to be trained for; ``{instruction: ..., examples: [{input: ..., output: ...}]}``."""
+
+    instruction: str = Field(min_length=1, description="what the task asks for")
+    examples: tuple[dict[str, str], ...] = Field(min_length=1, description="each with input, output, maybe reasoning")
+    banned: tuple[str, ...] = Field((), description="sources whose rows must not be used: the task's own data sets")
+
+
+EXAMPLE_KEYS = ({"input", "output"}, {"input", "reasoning", "output"})
+
+
+class ReBase(Strict):
+    """ReBase (arXiv 2407.05463): rows of other datasets, retrieved for a task and rewritten as examples of it.
+
+    `teacher.n` candidates are written per row; the row's example is the first whose answer is right. Controls:
+    `retrieval: dataset`, `random`, and `none` (questions from nothing but the target); `rewrite: false` learns rows as
+    they are; `reasoning: false` learns bare answers.
+    """
+
+    recipe: Literal["rebase"] = "rebase"
+    target: TargetTask = Field(description="instruction and examples; or the YAML file that has them")
+    kind: Literal["auto", "numeric", "text", "choice"] = Field("auto", description="of the task's answers")
+    datastore: str | None = Field(None, description="folder or URI of an index, or the YAML file to build it from")
+    retrieval: Literal["row", "dataset", "random", "none"] = "row"
+    rows: int = Field(3000, ge=1, description="retrieved; without retrieval: questions asked for")
+    approximate: bool = Field(False, description="candidates from a sketch of the vectors, then exact scores")
+    rewrite: bool = Field(True, description="false: the values nearest to inputs and outputs are the example")
+    value_characters: int = Field(250, ge=16, description="of each value that the teacher is shown")
+    row_characters: int = Field(4000, ge=64, description="a longer row is cut to the values nearest to the examples")
+    reasoning: bool = Field(True, description="false: the student learns answers without the reasoning")
+    check: str = Field(
+        "answers",
+        description="how an answer is checked: answers (most of the teacher's fresh ones agree), programs (the same of "
+        "programs that are run), none, or module:function, which gives the answer to a question, None if it has none",
+    )
+    votes: int = Field(5, ge=1, description="fresh answers per candidate (m)")
+    vote_temperature: float = Field(0.7, ge=0)
+    labels: tuple[str, ...] = Field((), description="answers of a choice task, to have as many examples of each")
+    max_examples: int | None = Field(None, ge=1, description="the first so many, in the order of the rows")
+    banned: tuple[str, ...] = Field((), description="sources whose rows are not used, beside the target's own")
+    ngram: int = Field(13, ge=1, description="words in a row that may not be shared with an evaluation question")
+    shots: int | None = Field(None, ge=0, description="examples that the student is shown; default: the target's all")
+    loss: Literal["completion", "all"] = Field("completion", description="all: of the prompt too, as in the paper")
+    seed: int = Field(0, description="of the random rows, and of the balance")
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _from_file(cls, target: Any) -> Any:
+        if not isinstance(target, str):
+            return target
+        try:
+            return yaml.safe_load(Path(target).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ValueError(f"{target} cannot be read: {' '.join(str(error).split())}") from None
+
+    @model_validator(mode="after")
+    def _source(self) -> ReBase:
+        if self.retrieval == "none" and not self.rewrite:
+            raise ValueError("without rows there is nothing to learn as it is: set retrieval, or rewrite to true")
+        if self.retrieval != "none" and not self.datastore:
+            raise ValueError("datastore is missing: the folder of an index, or the YAML file to build it from")
+        return self
+
+    @model_validator(mode="after")
+    def _examples(self) -> ReBase:
+        keys = [set(example) for example in self.target.examples]
+        if keys[0] not in EXAMPLE_KEYS or any(found != keys[0] for found in keys):
+            raise ValueError("each of the target's examples needs input and output, and either all or none reasoning")
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> ReBase:
+        if self.check not in ("answers", "programs", "none") and self.check.count(":") != 1:
+            raise ValueError(f"check is {self.check!r}; expected answers, programs, none or module:function")
+        if self.vote_temperature == 0 and self.votes > 1:
+            raise ValueError("votes above 1 need a vote_temperature above 0: greedy answers are all the same")
+        return self
+
+
 def _recipe_of(settings: Any) -> Any:
     """The name of the recipe that `settings` are for; PaD's where they name none."""
     return settings.get("recipe", "pad") if isinstance(settings, dict) else getattr(settings, "recipe", None)
 
 
 AnyRecipe = Annotated[
-    Annotated[PaD, Tag("pad")] | Annotated[MccKD, Tag("mcc_kd")] | Annotated[TriPosT, Tag("tripost")],
+    Annotated[PaD, Tag("pad")]
+    | Annotated[MccKD, Tag("mcc_kd")]
+    | Annotated[ReBase, Tag("rebase")]
+    | Annotated[TriPosT, Tag("tripost")],
     Discriminator(_recipe_of),
 ]

@@ -7,12 +7,14 @@ from typing import Any
 
 from pipelines.mcc_kd import MultiCotConsistentDistillation
 from pipelines.pad import ProgramAidedDistillation
+from pipelines.rebase import RetrievalBasedDistillation
 from pipelines.recipe import Recipe
 from pipelines.tripost import SelfImprovement
 
 RECIPES: dict[str, Callable[[Any], Recipe]] = {
     "mcc_kd": MultiCotConsistentDistillation,
     "pad": ProgramAidedDistillation,
+    "rebase": RetrievalBasedDistillation,
     "tripost": SelfImprovement,
 }
 

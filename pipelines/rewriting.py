@@ -5,11 +5,13 @@
 An answer is right where the task has a checker and it says so; otherwise where most of the teacher's own fresh answers
 to the question agree with it (self-consistency). Everything that is dropped is counted with its reason:
 
-    not_json, empty_field           the text is not what the schema asks for
+    length, not_json                the text was cut off at the token limit, or is not what the schema asks for
+    empty_field                     a field is empty: the teacher finds nothing in the row
     (the reasons of Guards)         the input must not become an example
     wrong_answer, no_answer         the checker has another answer, or finds none: no question of the task
     no_majority, wrong_majority     the fresh answers differ too much, or agree on another answer
     surplus                         the row has an example already
+    unbalanced, over_limit          there are more examples of its label than of the rarest, or than asked for
 """
 
 from __future__ import annotations
@@ -38,18 +40,26 @@ class Rewritten:
 class Rewriting:
     """Accepts or drops the candidates of rows, in the order in which they are shown to it.
 
-    `check` gives the right answer to an input, None where it finds none. Without it, `answers` must come along.
+    `check` gives the right answer to an input, None where it finds none. Without it, `answers` must come along, unless
+    `votes` is false and all answers are taken for right.
     """
 
     keys: tuple[str, ...]  # of the task's examples: input, output, maybe reasoning
     guards: Guards
     kind: Kind  # of the answers, for comparing them
     check: Callable[[str], str | None] | None = None
+    votes: bool = True
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def candidates(self, texts: Sequence[str]) -> list[Rewritten]:
-        """Those of a row's completions that have the form asked for and pass the guards."""
+    def candidates(self, texts: Sequence[str], cut_off: Sequence[bool] = ()) -> list[Rewritten]:
+        """Those of a row's completions that have the form asked for and pass the guards.
+
+        `cut_off` tells which of them ended at the token limit.
+        """
         parsed = [parse(text, self.keys) for text in texts]
+        for place, cut in enumerate(cut_off):
+            if cut and parsed[place] == "not_json":
+                parsed[place] = "length"
         self.dropped.update(found for found in parsed if isinstance(found, str))
         whole = [found for found in parsed if isinstance(found, Rewritten)]
         reasons = [self.guards.check_input(found.input) for found in whole]
@@ -76,16 +86,21 @@ class Rewriting:
             if solved is None:
                 return "no_answer"
             return None if canonical(solved, self.kind) == stated else "wrong_answer"
+        if not self.votes:
+            return None
         agreed = majority([canonical(answer, self.kind) for answer in answers])
-        if agreed is None:
+        if not agreed:
             return "no_majority"
         return None if agreed == stated else "wrong_majority"
 
 
 def output_schema(keys: Sequence[str]) -> dict[str, Any]:
-    """The JSON schema that a rewritten row is held to; reasoning comes before the output that it leads to."""
+    """The JSON schema that a rewritten row is held to; reasoning comes before the output that it leads to.
+
+    Empty fields are allowed: they are how a teacher declines a row that is of no use.
+    """
     order = sorted(keys, key=("input", "reasoning", "output").index)
-    properties = {key: {"type": "string", "minLength": 1} for key in order}
+    properties = {key: {"type": "string"} for key in order}
     return {"type": "object", "properties": properties, "required": order, "additionalProperties": False}
 
 
@@ -108,20 +123,25 @@ def majority(answers: Sequence[str]) -> str | None:
     return common[0][0] if common and 2 * common[0][1] > len(answers) else None
 
 
-def balanced(examples: Sequence[Rewritten], labels: Sequence[str], kind: Kind, seed: int = 0) -> list[Rewritten]:
-    """As many examples of each of a choice task's labels as the rarest one has, drawn; in their order.
+def balanced(
+    examples: Sequence[Rewritten], labels: Sequence[str], kind: Kind, seed: int = 0, most: int | None = None
+) -> list[int]:
+    """Places of as many examples of each of a choice task's labels as the rarest one has, drawn; in their order.
 
-    A label without any example sets no bound. Examples with none of the labels are left out.
+    A label without any example sets no bound. Examples with none of the labels are left out. `most` bounds all labels
+    together.
     """
     by_label: dict[str, list[int]] = {canonical(label, kind): [] for label in labels}
     for place, example in enumerate(examples):
         label = canonical(example.output, kind)
         if label in by_label:
             by_label[label].append(place)
-    share = min((len(places) for places in by_label.values() if places), default=0)
+    there = [places for places in by_label.values() if places]
+    share = min(map(len, there), default=0)
+    if most is not None and there:
+        share = min(share, most // len(there))
     rng = Random(seed)
-    kept = sorted(place for places in by_label.values() if places for place in rng.sample(places, share))
-    return [examples[place] for place in kept]
+    return sorted(place for places in there for place in rng.sample(places, share))
 
 
 def as_message(example: Mapping[str, str] | Rewritten) -> str:

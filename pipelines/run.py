@@ -25,12 +25,14 @@ from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
-from pipelines.config import Engine, Refine, Run, Train, TriPosT
+from pipelines.config import Engine, ReBase, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, write_examples
 from pipelines.measure import measure, measure_beam
 from pipelines.progress import bar
+from pipelines.rebase import load_training_questions, questions_of
+from pipelines.rebase_run import synthesise as make_of_rows
 from pipelines.records import content_hash
 from pipelines.refine import add_repairs
 from pipelines.repair import repairs_of
@@ -58,7 +60,7 @@ class Runner:
 
     def start(self) -> LoadedQuestions:
         """Load all questions, write down configuration and environment. Held-out questions are not trained on."""
-        loaded, overlap = load_questions(self.config.questions), 0
+        loaded, overlap = load_training_questions(self.config), 0
         if self.config.evaluation:
             self.held_out = load_questions(self.config.evaluation.questions)
             held_out = {question.id for question in self.held_out.questions}
@@ -86,6 +88,10 @@ class Runner:
     def synthesise(self, loaded: LoadedQuestions) -> str:
         """Sample the teacher, verify, select. Returns the folder of the examples."""
         teacher, recipe = self.config.teacher, self.config.recipe.model_dump()
+        if isinstance(self.config.recipe, ReBase):
+            folder, sections = make_of_rows(self.work, self.config.recipe, loaded, self.held_out)
+            self.report |= sections
+            return folder
         plan, verdicts = self.work.plan(teacher, loaded, teacher)
         ids = content_hash(*sorted(question.id for question in loaded.questions))
         drawn = teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
@@ -212,7 +218,7 @@ class Runner:
         pyarrow.fs.copy_files(
             resolve(result.student)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem
         )
-        serving = {"recipe": self.config.recipe.model_dump(), "questions": self.config.questions.model_dump()}
+        serving = {"recipe": self.config.recipe.model_dump(), "questions": questions_of(self.config).model_dump()}
         report.write_json(f"{self.work.root}/student/raydistill.json", serving)
 
     # Evaluation -----------------------------------------------------------------------------------------------

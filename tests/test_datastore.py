@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 from actors.errors import UsageError
 from actors.row_index import RowIndex
 from pipelines.cli import app
+from pipelines.config import TargetTask
 from pipelines.datastore.build import build
 from pipelines.datastore.flattening import cut, flatten
 from pipelines.datastore.reading import read_rows
 from pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool
-from pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings
+from pipelines.datastore.settings import Datastore, SourceSettings, load_settings
 from pipelines.datastore.staging import CHUNK_ROWS, text_rows
 from tests.tiny import write_tiny_encoder
 from tests.waiting import wait_until

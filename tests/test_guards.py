@@ -47,6 +47,12 @@ def test_a_long_example_is_known_by_a_part_of_it() -> None:
     assert checked.check_input(LONG.replace("30 sheep", "31 sheep").replace("neighbour", "son")) is None
 
 
+def test_the_length_of_an_overlap_is_a_setting() -> None:
+    part = " ".join(LONG.split()[:8])
+    assert Guards(evaluation=[LONG]).check_input(part) is None
+    assert Guards(evaluation=[LONG], ngram=8).check_input(part) == "evaluation_overlap"
+
+
 def test_an_input_is_accepted_once() -> None:
     checked = guards()
     assert [checked.check_input(text) for text in ("How many?", "how MANY", "+ -", "- +", "+ -")] == [

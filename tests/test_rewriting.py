@@ -61,6 +61,8 @@ def test_candidates_pass_the_guards_once() -> None:
     candidates = rewritten.candidates(texts)
     assert [candidate.input for candidate in candidates] == [QUESTION.format(a=3, b=4), QUESTION.format(a=5, b=6)]
     assert rewritten.dropped == {"duplicate": 1, "evaluation_copy": 1, "not_json": 1}
+    assert rewritten.candidates(['{"input": "How', "Sure!", answer(1, 1)], [True, False, True]) != []
+    assert (rewritten.dropped["length"], rewritten.dropped["not_json"]) == (1, 2)
 
 
 def test_a_checker_keeps_the_first_right_candidate() -> None:
@@ -79,6 +81,8 @@ def test_without_a_checker_fresh_answers_must_agree() -> None:
     chosen = rewritten.choose(candidates, [["3", "4", "5"], ["30", "30", "31"], ["90", "90.0", "91"]])
     assert chosen is not None and chosen.output == "90"
     assert +rewritten.dropped == Counter(no_majority=1, wrong_majority=1)
+    assert rewritten.choose(candidates[:1], [["", "", "3"]]) is None and rewritten.dropped["no_majority"] == 2
+    assert rewriting(votes=False).choose(candidates) == candidates[0]
 
 
 @pytest.mark.parametrize(
@@ -94,10 +98,11 @@ def test_labels_are_balanced_to_the_rarest() -> None:
     outputs = ["Entailment"] * 6 + ["neutral"] * 2 + ["contradiction"] * 4 + ["maybe"]
     examples = [Rewritten(f"q{number}", output) for number, output in enumerate(outputs)]
     kept = balanced(examples, labels, "text", seed=1)
-    assert Counter(example.output.lower() for example in kept) == dict.fromkeys(labels, 2)
-    assert kept == sorted(kept, key=examples.index) and kept == balanced(examples, labels, "text", seed=1)
+    assert Counter(outputs[place].lower() for place in kept) == dict.fromkeys(labels, 2)
+    assert kept == sorted(kept) and kept == balanced(examples, labels, "text", seed=1)
     assert kept != balanced(examples, labels, "text", seed=2)
     assert len(balanced(examples, (*labels, "unused"), "text")) == 6
+    assert len(balanced(examples, labels, "text", most=5)) == 3 and balanced([], labels, "text") == []
 
 
 def test_targets_end_in_the_answer() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from actors.pool import Pool, PoolClient, PoolSettings
 from actors.retriever import Level, Lookup, RetrievedRow, Retriever
 from actors.segments import read_bytes, write_atomic
-from pipelines.datastore.settings import TargetTask
+from pipelines.config import TargetTask
 from pipelines.records import content_hash
 
 LOOKUPS_PER_CALL = 8  # of one member; the matrix is read once for all of them
@@ -58,10 +58,16 @@ def retriever_pool(
     )
 
 
+def stored_rows(folder: str, version: str, lookup: Lookup) -> list[RetrievedRow] | None:
+    """What an earlier run has found in this version of the index; None if it has not looked."""
+    data = read_bytes(_path(folder, version, lookup))
+    return _rows(data) if data else None
+
+
 async def retrieve(client: PoolClient, lookups: Sequence[Lookup], folder: str) -> list[list[RetrievedRow]]:
     """The rows of each lookup, best first; those in `folder` from an earlier run are read."""
     version = await client.call("version")
-    paths = [f"{folder}/{content_hash(version, asdict(lookup))}.json" for lookup in lookups]
+    paths = [_path(folder, version, lookup) for lookup in lookups]
     stored = {path: read_bytes(path) for path in dict.fromkeys(paths)}
     missing = {path: lookup for path, lookup in zip(paths, lookups, strict=True) if stored[path] is None}
     calls = [list(missing)[start : start + LOOKUPS_PER_CALL] for start in range(0, len(missing), LOOKUPS_PER_CALL)]
@@ -74,4 +80,12 @@ async def retrieve(client: PoolClient, lookups: Sequence[Lookup], folder: str) -
             stored[path] = data
 
     await asyncio.gather(*map(answer, calls))
-    return [[RetrievedRow(**row) for row in json.loads(stored[path] or b"[]")] for path in paths]
+    return [_rows(stored[path] or b"[]") for path in paths]
+
+
+def _path(folder: str, version: str, lookup: Lookup) -> str:
+    return f"{folder}/{content_hash(version, asdict(lookup))}.json"
+
+
+def _rows(data: bytes) -> list[RetrievedRow]:
+    return [RetrievedRow(**row) for row in json.loads(data)]

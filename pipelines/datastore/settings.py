@@ -87,14 +87,6 @@ def _plain(settings: Strict) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-class TargetTask(Strict):
-    """The task that an expert is to be trained for; ``{instruction: ..., examples: [{input: ..., output: ...}]}``."""
-
-    instruction: str = Field(min_length=1, description="what the task asks for")
-    examples: tuple[dict[str, str], ...] = Field(min_length=1, description="each with input, output, maybe reasoning")
-    banned: tuple[str, ...] = Field((), description="sources whose rows must not be used: the task's own data sets")
-
-
 def load_settings(path: str | Path, kind: type[Settings], overrides: Sequence[str] = ()) -> Settings:
     """Read a YAML file of this kind and apply ``key.path=value`` overrides.
 
