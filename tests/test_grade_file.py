@@ -42,6 +42,13 @@ def test_grade_file_gives_one_verdict_per_line_in_order(tmp_path: Path):
         ("reasoning_gym:gsm_symbolic", "The answer is 1,080.", "1080"),
         ("reasoning_gym:gcd", "4", "4"),
         ("reasoning_gym:chain_sum", "The answer is 4.", "4"),
+        ("bbh", "So the answer is (B).", "(B)"),
+        ("bbh", "The answer is [ ] ( ).", "[ ] ( )"),
+        ("extractive_qa", "The answer is the Black Sea.", "Black Sea"),
+        ("extractive_qa", "Sea", {"text": ["Black Sea", "sea"], "answer_start": [1, 2]}),
+        ("extractive_qa", "unanswerable", []),
+        ("nli", "It follows, so the answer is Entailment.", 0),
+        ("nli", "neutral", "neutral"),
     ],
 )
 def test_grade_file_knows_the_tasks(tmp_path: Path, task: str, answer, gold):
@@ -57,6 +64,9 @@ def test_grade_file_knows_the_tasks(tmp_path: Path, task: str, answer, gold):
         ("numeric", {"answer": "1", "gold": "x"}, "in.jsonl:1: the gold answer 'x' is no number"),
         ("numeric", {"gold": "1"}, "in.jsonl:1: no field 'answer'"),
         ("reasoning_gym:chain_sum", {"answer": "1", "gold": "1"}, "in.jsonl:1: no field 'metadata'"),
+        ("nli", {"answer": "1", "gold": "maybe"}, "in.jsonl:1: label 'maybe'; expected entailment"),
+        ("bbh", {"answer": "1", "gold": ""}, "in.jsonl:1: no gold answer"),
+        ("extractive_qa", {"answer": "1", "gold": " "}, "in.jsonl:1: no gold answer"),
     ],
 )
 def test_grade_file_writes_nothing_for_bad_input(tmp_path: Path, task: str, row: dict, message: str):

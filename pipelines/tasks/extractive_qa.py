@@ -12,6 +12,7 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from actors.errors import UsageError
 from pipelines.answers import Value, parse_answer
@@ -98,10 +99,14 @@ def _question(task: str, row: Row) -> Question:
 
 
 def _answers(row: Row) -> list[str]:
-    """The answers of a row, each once, in order."""
     stated = row.data.get("answers", row.data.get("answer"))
     if stated is None:
         raise UsageError(f"{row.where}: no field 'answers' or 'answer' in it")
+    return right_answers(stated)
+
+
+def right_answers(stated: Any) -> list[str]:
+    """The answers in a text, a list of texts, or SQuAD's ``{"text": [...]}``, each once, in order."""
     texts = stated.get("text") if isinstance(stated, Mapping) else stated
     texts = texts if isinstance(texts, list | tuple) else [texts]
     return list(dict.fromkeys(text for text in map(as_text, texts) if text))

@@ -16,12 +16,20 @@ from typing import Any
 
 from actors.errors import UsageError
 from pipelines.answers import KINDS, Kind, infer_kind
-from pipelines.tasks import reasoning_gym
-from pipelines.tasks.base import Grade, as_text, check_gold, grade_answer
+from pipelines.records import Question
+from pipelines.tasks import bbh, extractive_qa, nli, reasoning_gym
+from pipelines.tasks.base import Grade, Task, as_text, check_gold, grade_answer
 from pipelines.tasks.gsm8k import gold_label
 from pipelines.tasks.rows import Row, read_file
 
 Judge = Callable[[Row, Any, str], Grade]  # of a row, the value of its answer field, and its gold answer
+
+FAMILIES: dict[str, Task] = {
+    "bbh": bbh.BigBenchTask("bbh"),
+    "extractive_qa": extractive_qa.ExtractiveTask("extractive_qa"),
+    "nli": nli.InferenceTask("nli"),
+}
+"""Tasks that judge by rules of their own; what a gold field holds is read as the task reads its own data."""
 
 
 def grade_file(
@@ -29,14 +37,15 @@ def grade_file(
 ) -> dict[str, int]:
     """Grade the `answer_field` of each line of `path_in`, write verdicts to `path_out` and return counts.
 
-    `task` is numeric, text, choice, gsm8k (gold answers in worked solutions) or ``reasoning_gym:<name>``; fields
-    are names with dots. Raises UsageError for bad input, before anything is written.
+    `task` is numeric, text, choice, gsm8k (gold answers in worked solutions), bbh, extractive_qa (one or several gold
+    answers), nli or ``reasoning_gym:<name>``; fields are names with dots. Raises UsageError for bad input, before
+    anything is written.
     """
     rows = list(read_file(Path(path_in)))
     if not rows:
         raise UsageError(f"{path_in}: no lines in it")
     golds = [_gold(row, gold_field, task) for row in rows]
-    judge = _judge(task, golds)
+    judge = _judge(task, golds, gold_field)
     records = []
     for row, gold in zip(rows, golds, strict=True):
         grade = judge(row, row.field(answer_field), gold)
@@ -48,10 +57,24 @@ def grade_file(
 
 
 def _gold(row: Row, gold_field: str, task: str) -> str:
+    if task in FAMILIES:
+        return _question(task, row, gold_field).answer
     text = as_text(row.field(gold_field))
     gold = gold_label(text) or text if task == "gsm8k" else text
     check_gold(gold, _kind(task) or "text", row.where)
     return gold
+
+
+def _question(task: str, row: Row, gold_field: str) -> Question:
+    """A question of one of `FAMILIES` with nothing but its right answers."""
+    value = row.field(gold_field)
+    if task == "nli":
+        return Question("", "", nli.gold_label(value, row.where))
+    answers = extractive_qa.right_answers(value) if task == "extractive_qa" else [as_text(value)]
+    if not any(answers) and task == "extractive_qa" and isinstance(value, list | dict):
+        answers = [extractive_qa.NO_ANSWER]  # SQuAD 2: the text has none
+    check_gold(answers[0] if answers else "", "text", row.where)
+    return Question("", "", answers[0], {"answers": answers})
 
 
 def _kind(task: str) -> Kind | None:
@@ -59,7 +82,9 @@ def _kind(task: str) -> Kind | None:
     return "numeric" if task == "gsm8k" else next((kind for kind in KINDS if kind == task), None)
 
 
-def _judge(task: str, golds: list[str]) -> Judge:
+def _judge(task: str, golds: list[str], gold_field: str) -> Judge:
+    if family := FAMILIES.get(task):
+        return lambda row, value, gold: family.grade(value, _question(task, row, gold_field))
     kind = _kind(task)
     if task.startswith(reasoning_gym.PREFIX):
         grader = reasoning_gym.grader_of(task)
@@ -67,7 +92,7 @@ def _judge(task: str, golds: list[str]) -> Judge:
             return _scorer(reasoning_gym.ScoredTask(task, reasoning_gym.open_dataset(task)))
         kind = infer_kind(golds) if grader == "auto" else grader
     if kind is None:
-        known = ", ".join(["gsm8k", *KINDS, f"{reasoning_gym.PREFIX}<name>"])
+        known = ", ".join(["gsm8k", *KINDS, *FAMILIES, f"{reasoning_gym.PREFIX}<name>"])
         raise UsageError(f"unknown task {task!r}; expected one of {known}")
     return _comparison(kind)
 

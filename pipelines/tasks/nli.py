@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from actors.errors import UsageError
 from pipelines.answers import Value, parse_answer
@@ -65,13 +66,16 @@ def _question(task: str, row: Row) -> Question:
     if not premise or not hypothesis:
         raise UsageError(f"{row.where}: no {'hypothesis' if premise else 'premise'} in it")
     text = f"Premise: {premise}\nHypothesis: {hypothesis}\nIs this entailment, neutral or contradiction?"
-    return Question.make(task, text, _label(row), row=row.number, premise=premise, hypothesis=hypothesis)
+    return Question.make(
+        task, text, gold_label(row.field("label"), row.where), row=row.number, premise=premise, hypothesis=hypothesis
+    )
 
 
-def _label(row: Row) -> str:
-    label = as_text(row.field("label")).lower()
+def gold_label(value: Any, where: str) -> str:
+    """The label that a name or MNLI's id stands for. Raises UsageError for anything else."""
+    label = as_text(value).lower()
     if label in LABELS:
         return label
     if label in ("0", "1", "2"):
         return LABELS[int(label)]
-    raise UsageError(f"{row.where}: label {label!r}; expected {', '.join(LABELS)}, or 0, 1, 2 in that order")
+    raise UsageError(f"{where}: label {label!r}; expected {', '.join(LABELS)}, or 0, 1, 2 in that order")
