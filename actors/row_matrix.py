@@ -30,6 +30,8 @@ SKETCH_DIMENSIONS = 160
 SKETCH_SAMPLE = 20_000  # vectors from which its directions are found
 READ_AT_ONCE = 8192
 KEPT_VERSIONS = 2
+FORMAT = 1
+"""Of the matrix folder's files; raised when they change, so that folders of another raydistill are derived anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def open_matrix(index: RowIndex) -> RowMatrix:
     with _locked(folder):
         version, records = index.version, index.records()
         target = folder / version
+        if target.is_dir() and _format(target) != FORMAT:
+            shutil.rmtree(target)
         if not target.is_dir():
             _derive(index, records, target)
             _forget_old(folder)
@@ -103,8 +107,15 @@ def _derive(index: RowIndex, records: Any, target: Path) -> None:
     np.save(temporary / "record.npy", columns["record"])
     np.save(temporary / "descriptions.npy", np.array([descriptions[source.key] for source in sources], np.float32))
     write_sketch(temporary, len(columns["row"]), index.encoder.dimension)
-    (temporary / "sources.json").write_text(json.dumps([source.key for source in sources]), encoding="utf-8")
+    about = {"format": FORMAT, "sources": [source.key for source in sources]}
+    (temporary / "matrix.json").write_text(json.dumps(about), encoding="utf-8")
     temporary.rename(target)
+
+
+def _format(folder: Path) -> int | None:
+    """The format of a matrix folder; None if it says none, as the first ones do."""
+    about = folder / "matrix.json"
+    return json.loads(about.read_text(encoding="utf-8"))["format"] if about.is_file() else None
 
 
 def write_sketch(folder: Path, values: int, dimension: int) -> None:
@@ -148,7 +159,7 @@ def _map(folder: Path, index: RowIndex, version: str, records: Any) -> RowMatrix
         version,
         values,
         map_sketch(folder, values),
-        [by_key[key] for key in json.loads((folder / "sources.json").read_text(encoding="utf-8"))],
+        [by_key[key] for key in json.loads((folder / "matrix.json").read_text(encoding="utf-8"))["sources"]],
         row,
         record,
         records,

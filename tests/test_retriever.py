@@ -226,6 +226,19 @@ def test_an_index_under_a_uri_has_its_matrix_in_the_nodes_cache(
     assert list((tmp_path / "cache" / "raydistill").glob("*/*/vectors.f32")) and not (tmp_path / "rows/matrix").exists()
 
 
+@pytest.mark.parametrize("broken", [None, '{"format": 0, "sources": []}'])
+def test_a_matrix_of_another_format_is_derived_anew(small_index: str, tmp_path: Path, broken: str | None) -> None:
+    import shutil
+
+    uri = str(shutil.copytree(small_index, tmp_path / "copy"))
+    before = open_matrix(RowIndex.open(uri))
+    about = tmp_path / "copy" / "matrix" / before.version / "matrix.json"
+    about.write_text(broken) if broken else about.unlink()
+    about.with_name("starts.npy").unlink()
+    after = open_matrix(RowIndex.open(uri))
+    assert np.array_equal(before.values.vectors, after.values.vectors) and about.is_file()
+
+
 def test_records_of_an_unfinished_source_are_not_found(small_index: str, tmp_path: Path) -> None:
     import shutil
 
