@@ -1,0 +1,185 @@
+"""ReBase's claims (arXiv 2407.05463) on the demo models: do rows found by their values teach better than others?
+
+    python benchmarks/replicate_rebase.py --plan                        # the headline's cells with planned minutes
+    python benchmarks/replicate_rebase.py                               # row, dataset, random, direct; seeds 0, 1, 2
+    python benchmarks/replicate_rebase.py --arms raw no_reasoning
+    python benchmarks/replicate_rebase.py --set teacher.temperature=0.7 --name rebase-temperature-0.7
+    python benchmarks/replicate_rebase.py --report                      # the page, from the cells that there are
+
+A cell is an (arm, seed); its seed draws random rows, the teacher's samples and the training. All arms get the same
+number of rows, and direct synthesis as many examples as ReBase; all are tested on the same questions. Each cell leaves
+a file in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work` share
+the datastore and what the teacher has written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from actors.encoder import SentenceEncoder
+from actors.errors import UsageError
+from actors.segments import write_atomic
+from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
+from benchmarks.rebase_page import write_report
+from benchmarks.replicate_pad import by_question
+from benchmarks.replication import RESULTS, ROOT, Cell, part, write_cell
+from benchmarks.text_diversity import distinct, self_bleu, spread
+from demo import rebase_data
+from pipelines.config import Engine, SamplingConfig
+from pipelines.example_store import read_examples
+from pipelines.run import Runner
+
+COMPARED = 200  # questions whose diversity is measured
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write the rows, the test questions and the datastore's settings into the working folder."""
+    work = Path(options.work)
+    rebase_data.write(work / "data", options.rows_per_task, options.test)
+    store = yaml.safe_load((ROOT / "configs" / "datastores" / "demo.yaml").read_text(encoding="utf-8"))
+    store["index"] = str(work / "datastore")
+    for source in store["sources"]:
+        source["path"] = str(work / "data" / f"{source['name']}.jsonl")
+    write_atomic(str(work / "datastore.yaml"), yaml.safe_dump(store, sort_keys=False).encode())
+
+
+def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
+    """Train the student of a cell and measure it, and the questions that it learned from."""
+    arm, started, changes = ARMS[cell.arm], time.monotonic(), settings(options, cell)
+    if arm.as_many_as:
+        changes["recipe.max_examples"] = count_examples(options, replace(cell, arm=arm.as_many_as), console)
+    runner = Runner(make_config(options, changes), console)
+    try:
+        folder = runner.synthesise(runner.start())
+        result = runner.train(folder)
+        passed = measure(runner, result.student)
+    finally:
+        runner.close()
+    teacher, verified = runner.report["teacher"], runner.report["verification"]
+    return {
+        "passed": passed,
+        "candidates_right": verified["passed"] / max(1, verified["programs"]),
+        "reasons": verified["reasons"],
+        "rows": {name: runner.report["rebase"]["rows"].get(name) for name in ("sources", "dropped", "scores")},
+        "diversity": diversity(questions_of(runner, folder), cell.seed),
+        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "examples": runner.report["examples"],
+        "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def count_examples(options: argparse.Namespace, cell: Cell, console: Console) -> int:
+    """How many examples a cell trains on; its teacher is asked where that has not been done."""
+    runner = Runner(make_config(options, settings(options, cell)), console)
+    try:
+        runner.synthesise(runner.start())
+        return int(runner.report["examples"])
+    finally:
+        runner.close()
+
+
+def measure(runner: Runner, student: str) -> list[int | None]:
+    """1 or 0 for each test question in order, answered greedily; None where nothing is known."""
+    config, work, loaded = runner.config, runner.work, runner.held_out
+    assert config.evaluation and loaded
+    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    model = engine.model_copy(update={"model": student})
+    plan, _ = work.plan(
+        model, loaded, SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens), student=True
+    )
+    result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    return by_question(result.outcomes, loaded)["passed"]
+
+
+def questions_of(runner: Runner, folder: str) -> list[str]:
+    """The questions of the examples, as the teacher wrote them."""
+    asked = f"{runner.config.recipe.target.instruction}\n\nQuestion: "
+    return [example.messages[-1]["content"].removeprefix(asked) for example in read_examples(folder)]
+
+
+def diversity(questions: Sequence[str], seed: int) -> dict[str, float]:
+    """distinct-1 and -2, self-BLEU and the spread of embeddings of at most `COMPARED` questions, drawn."""
+    drawn = Random(seed).sample(list(questions), min(COMPARED, len(questions)))
+    if len(drawn) < 2:
+        raise UsageError(f"{len(drawn)} examples have no diversity: raise --rows")
+    told = {"distinct_1": distinct(drawn, 1), "distinct_2": distinct(drawn, 2), "self_bleu": self_bleu(drawn)}
+    return told | {"spread": spread(SentenceEncoder().encode(drawn)), "questions": len(drawn)}
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
+    parser.add_argument("--rows", type=int, default=800, help="retrieved, or asked for without retrieval")
+    parser.add_argument("--rows-per-task", type=int, default=500, help="in the datastore")
+    parser.add_argument("--test", type=int, default=500, help="test questions")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
+    parser.add_argument("--name", default="rebase", help="of the result page; another one for changed settings")
+    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-rebase"))
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
+    parser.add_argument("--report", action="store_true", help="only write the page")
+    options = parser.parse_args(arguments)
+    options.changed = list(options.set)
+    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
+    return options
+
+
+def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
+    """Seed after seed, arms in the order of ARMS."""
+    return [Cell(seed, 100, arm) for seed in options.seeds for arm in ARMS if arm in arms or "all" in arms]
+
+
+def unit(cell: Cell) -> Cell:
+    """The cell whose work this one goes on with; a machine does both."""
+    return replace(cell, arm=ARMS[cell.arm].as_many_as or ARMS[cell.arm].shares or cell.arm)
+
+
+def show_plan(options: argparse.Namespace, cells: Sequence[Cell], todo: Sequence[Cell], console: Console) -> float:
+    """Print what is to be done; returns the planned minutes."""
+    total = 0.0
+    for cell in todo:
+        minutes = planned_minutes(options, cell, cells)
+        total += minutes
+        console.print(f"seed {cell.seed}  {cell.arm:<14} {minutes:6.1f} min  {ARMS[cell.arm].title}")
+    done = len(cells) - len(todo)
+    console.print(f"{len(todo)} cells to do, {done} done: {total:.0f} minutes planned on 2 cores")
+    return total
+
+
+def main() -> None:
+    options, console = parse(), Console(soft_wrap=True, highlight=False)
+    cells = part(cells_of(options, options.arms), options.part, unit)
+    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
+    if not options.report:
+        show_plan(options, cells, todo, console)
+    if options.plan:
+        return
+    if todo and not options.report:
+        prepare(options)
+    for cell in [] if options.report else todo:
+        console.print(f"[bold]seed {cell.seed}, {cell.arm}[/]")
+        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    wanted = dict.fromkeys([*cells_of(options, ["all"]), *cells])
+    write_report(options, {cell: cell_path(options, cell) for cell in wanted})
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"replicate_rebase: {error}")
