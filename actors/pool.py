@@ -15,9 +15,10 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import EngineError, RaydistillError
+from actors.metrics import MemberMetrics, caller_metrics
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -50,13 +51,20 @@ class Member:
     """The Serve replica around one member."""
 
     def __init__(self, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        from ray import serve
+
         self._member = make(*arguments)
+        self._metrics = MemberMetrics(serve.get_replica_context().app_name)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         function = getattr(self._member, method)
-        if inspect.iscoroutinefunction(function):
-            return await function(*arguments)
-        return await asyncio.to_thread(function, *arguments)
+        with self._metrics.in_flight.one():
+            if inspect.iscoroutinefunction(function):
+                result = await function(*arguments)
+            else:
+                result = await asyncio.to_thread(function, *arguments)
+        self._metrics.count(result)
+        return result
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         if hasattr(self._member, "reconfigure"):
@@ -177,16 +185,21 @@ class PoolClient:
             wait_random_exponential,
         )
 
-        handle = serve.get_deployment_handle(MEMBER, self.name)
+        handle, metrics = serve.get_deployment_handle(MEMBER, self.name), caller_metrics(self.name)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((RayActorError, ReplicaUnavailableError)),
             stop=stop_after_attempt(CALL_ATTEMPTS),
             wait=wait_random_exponential(multiplier=1, max=30),
+            before_sleep=lambda _: metrics.ended("member_died"),
         )
+        outcome = "error"
         try:
-            async for attempt in retrying:
-                with attempt:
-                    return await handle.call.remote(method, *arguments)
+            with metrics.pending.one():
+                async for attempt in retrying:
+                    with attempt:
+                        result = await handle.call.remote(method, *arguments)
+                        outcome = "ok"
+                        return result
         except RetryError as error:
             reason = error.last_attempt.exception()
             raise EngineError(
@@ -196,3 +209,5 @@ class PoolClient:
             if isinstance(error.cause, RaydistillError):
                 raise error.cause from None
             raise
+        finally:
+            metrics.ended(outcome)

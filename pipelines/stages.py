@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.executor import Program
+from actors.metrics import count_verdicts
 from actors.pool import PoolClient
 from actors.requests import Completion, Request
 from actors.segments import SegmentWriter, read_segment, resolve
 from pipelines.asking import Asking, Completer
 from pipelines.recipe import Recipe
 from pipelines.records import Question, Sample
+from pipelines.run_log import run_log
 from pipelines.schemas import completion_schema, generated_schema, outcome_schema, verdict_schema, verified_schema
 from pipelines.tasks.base import Task
 
@@ -67,6 +69,7 @@ class Generate:
         self._asking, self._engines = asking, engines
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows()
+        self._log = run_log("generate", folder.rsplit("/", 2)[0])
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
@@ -74,6 +77,7 @@ class Generate:
         questions = map(json.loads, batch["question"].to_pylist())
         rows = await asyncio.gather(*map(self._complete, questions))
         await asyncio.to_thread(self._writer.flush)
+        self._log.info("questions completed", questions=len(rows), generated=sum(row["generated"] for row in rows))
         return pa.Table.from_pylist(rows, schema=generated_schema())
 
     async def _complete(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +88,8 @@ class Generate:
         if missing:
             for completion in await self._engines.call("generate", missing):
                 fresh[completion.sample_id] = _completion_row(question, completion)
+                if completion.error:
+                    self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
             self._writer.append([made for made in fresh.values() if not made["error"]])
         ids = self._asking.sample_ids(question)
         return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
@@ -119,6 +125,7 @@ class Verify:
         self._recipe, self._task, self._executors = recipe, task, executors
         self._writer = SegmentWriter(folder, verdict_schema())
         self._stored = StoredRows()
+        self._log = run_log("verify", folder.rsplit("/", 2)[0])
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
@@ -134,11 +141,21 @@ class Verify:
         fresh = {verdict["sample_id"]: verdict for verdict in await self._judge(pending)}
         self._writer.append([verdict for verdict in fresh.values() if verdict["status"] != "unknown"])
         await asyncio.to_thread(self._writer.flush)
+        self._tell(fresh.values())
         for row, stored in zip(rows, known, strict=True):
             ids = [completion["sample_id"] for completion in row["completions"]]
             row["verdicts"] = [stored.get(i) or fresh[i] for i in ids]
             row["verified"] = sum(i not in stored for i in ids)
         return pa.Table.from_pylist(rows, schema=verified_schema())
+
+    def _tell(self, verdicts: Collection[dict[str, Any]]) -> None:
+        """Count verdicts for Prometheus, and log them: one line for the batch, and one per sample without a verdict."""
+        count_verdicts(verdicts)
+        self._log.info("samples judged", **Counter(verdict["status"] for verdict in verdicts))
+        for verdict in verdicts:
+            if verdict["status"] == "unknown":
+                told = {"sample_id": verdict["sample_id"], "reason": verdict["reason"]}
+                self._log.warning("no verdict", **told, detail=verdict.get("message", ""))
 
     async def _judge(self, pending: list[tuple[Question, dict[str, Any]]]) -> list[dict[str, Any]]:
         """A verdict for every (question, completion)."""

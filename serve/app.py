@@ -83,6 +83,8 @@ def _start_http(host: str, port: int) -> None:
     from ray import serve
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    if not serve.status().applications:
+        serve.shutdown()  # one that a pipeline has left behind has no proxy, and cannot be given one
     serve.start(http_options={"host": host, "port": port})
     try:
         socket.create_connection((EVERYWHERE.get(host, host), port), timeout=5).close()
