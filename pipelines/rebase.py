@@ -43,7 +43,8 @@ class RetrievalBasedDistillation:
         return []
 
     def student_prompt(self, question: Question) -> Prompt:
-        return Prompt("answer", answer_messages(self.config, question.text, self.config.shots))
+        config = self.config
+        return Prompt("answer", answer_messages(config, question.text, config.shots, reasoning=config.reasoning))
 
     def extract(self, text: str) -> str | None:
         return final_reply(text) or None
@@ -114,14 +115,16 @@ class Form:
         return Grade("passed", "ok", str(value))
 
 
-def answer_messages(config: ReBase, text: str, shots: int | None = None) -> list[dict[str, str]]:
+def answer_messages(
+    config: ReBase, text: str, shots: int | None = None, *, reasoning: bool = True
+) -> list[dict[str, str]]:
     """The chat that asks for an answer after the first `shots` of the target's examples (None: all) as earlier turns.
 
-    They show what the student learns: reasoning and answer, or the answer alone.
+    They show reasoning, where they have it, and answer; without `reasoning` the answer alone.
     """
     turns = []
     for example in config.target.examples[:shots]:
-        shown = example if config.reasoning else {"output": example["output"]}
+        shown = example if reasoning else {"output": example["output"]}
         turns += [_user(config, example["input"]), {"role": "assistant", "content": as_message(shown)}]
     return [*turns, _user(config, text)]
 

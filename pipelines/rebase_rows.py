@@ -60,9 +60,8 @@ def _index(work: Workplace, config: ReBase) -> str:
         return named
     settings = load_settings(named, Datastore)
     settings = settings.model_copy(update={"index": expand(settings.index)})
-    connect(work.config.cpus)
     work.say(f"datastore {settings.index}: {len(settings.sources)} sources ...")
-    build(settings, work.console)
+    build(settings, work.console, cpus=work.config.cpus)
     return settings.index
 
 

@@ -30,6 +30,7 @@ from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions
 from pipelines.workplace import Workplace
 
+SOURCES_TOLD = 6
 LEFT_OVER = ("surplus", "unbalanced", "over_limit")
 """Reasons for which candidates are dropped although they are right."""
 
@@ -55,6 +56,8 @@ def synthesise(
     if "://" not in work.root:
         export_chat(read_examples(folder), work.root)
     work.say(rows_line(summary))
+    left_over = _listed({reason: count for reason, count in summary["dropped"].items() if reason in LEFT_OVER})
+    work.say(f"{summary['examples']:,} examples; right, but not learned: {left_over}")
     return folder, _sections(work, summary, making.wasted_tokens())
 
 
@@ -200,9 +203,14 @@ def rows_line(summary: Mapping[str, Any]) -> str:
     rows = summary["rows"]
     if not rows["retrieved"]:
         return f"{summary['pass']['questions']:,} questions from nothing but the target"
-    sources = ", ".join(f"{name} {count:,}" for name, count in list(rows["sources"].items())[:5])
-    dropped = ", ".join(f"{reason} {count:,}" for reason, count in rows["dropped"].items()) or "none"
-    return f"{rows['retrieved']:,} rows of {len(rows['sources'])} sources ({sources}, ...); left out: {dropped}"
+    most = dict(list(rows["sources"].items())[:SOURCES_TOLD])
+    others = ", ..." if len(rows["sources"]) > SOURCES_TOLD else ""
+    sources = f"{len(rows['sources'])} sources ({_listed(most)}{others})"
+    return f"{rows['retrieved']:,} rows of {sources}; left out: {_listed(rows['dropped'])}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
 def _sections(work: Workplace, summary: Mapping[str, Any], wasted_tokens: int) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def test_a_question_is_answered_again_in_words_or_as_a_program() -> None:
     [prompt] = words.prompts(question)
     roles = [message["role"] for message in prompt.messages]
     assert roles == ["user", "assistant"] * 3 + ["user"] and prompt.messages[-1]["content"].endswith("How many?")
+    bare = Reanswerer(rebase(reasoning=False)).prompts(question)
+    assert bare == [prompt]  # what is learned does not change what is right
     assert not words.executes and words.extract("1 + 2 = 3.\nThe answer is 3.") is not None
     [prompt] = programs.prompts(question)
     assert programs.executes and "solution()" in prompt.messages[0]["content"]

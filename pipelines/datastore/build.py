@@ -40,11 +40,14 @@ class Plan:
     replaced: tuple[str, ...]
 
 
-def build(config: Datastore, console: Console | None = None, *, rebuild: bool = False) -> list[Source]:
+def build(
+    config: Datastore, console: Console | None = None, *, rebuild: bool = False, cpus: int | None = None
+) -> list[Source]:
     """Bring the index to the sources of `config`; others that it has stay. Returns the sources that are new or changed.
 
-    With `rebuild` the index may be of another encoder or other limits: all of its sources are then built anew.
-    Raises UsageError for a missing source, and without `rebuild` for an index of another encoder.
+    With `rebuild` the index may be of another encoder or other limits: all of its sources are then built anew. Ray is
+    started (with `cpus`) only where something is to be read. Raises UsageError for a missing source, and without
+    `rebuild` for an index of another encoder.
     """
     from pipelines.cluster import connect
 
@@ -61,7 +64,7 @@ def build(config: Datastore, console: Console | None = None, *, rebuild: bool = 
     plan = _plan(sources, config.limits, encoder_id(encoder), index)
     staging = f"{config.index.rstrip('/')}/staging"
     if missing := {key: source for key, source in plan.new.items() if not is_staged(staging, key)}:
-        connect()
+        connect(cpus)
         with bar(console, "rows", None) as progress:
             done = 0
             for rows in stage(missing, config.limits, encoder_id(encoder), staging, config.encoders):
