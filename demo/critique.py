@@ -5,6 +5,7 @@ tasks evenly, at their easier levels. The critic works each step out again befor
 are worded in ``pipelines.stepwise.prompts``, as TriPosT's teacher is asked.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -17,7 +18,8 @@ from pipelines.stepwise.table import TASKS
 
 CORRECT_SHARE = 0.2  # of attempts shown for feedback
 LEVEL_WEIGHTS = (2, 1)  # of the two seen levels
-PROMPT_WEIGHT = 0.3  # of the loss: the attempts in the prompts teach a model from scratch what steps look like
+DECISIONS = re.compile(rf" - (?:{prompts.RIGHT}|{prompts.WRONG})")
+PROMPT_WEIGHT = 0.1  # of the loss: the attempts in the prompts teach a model from scratch what steps look like
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ def feedback(rng: Random) -> Example:
     worked_out = task.expected(item.question, shown, prompts.judged_steps(shown, found))
     reply = prompts.feedback_reply(shown, found, worked_out)
     key = Critique(task.name, item.question, shown, found)
-    return Example(prompts.feedback_prompt(item.question, shown), reply, prompt_weight=PROMPT_WEIGHT, key=key)
+    return Example(
+        prompts.feedback_prompt(item.question, shown), reply, prompt_weight=PROMPT_WEIGHT, focus=DECISIONS, key=key
+    )
 
 
 def improvement(rng: Random) -> Example:

@@ -5,6 +5,7 @@ a check (examples and completions to one bool each) and a count of distinct outp
 into one table.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -29,6 +30,7 @@ class Example:
     prompt_weight: float = 0.0  # loss weight of the prompt's tokens; the completion's is 1
     turns: tuple[tuple[str, str], ...] = ()  # earlier (user, assistant) turns: demonstrations of a context
     turns_weight: float = 0.0  # loss weight of the earlier assistant turns, where they are worth learning too
+    focus: re.Pattern[str] | None = None  # what decides whether the completion is right: its tokens weigh more
     key: Any = None  # what the skill's check needs beyond the texts: the gold answer, the row, the wrong step
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VOCABULARY_SIZE = 2048
 MAX_POSITIONS = 1024
+FOCUS_WEIGHT = 8.0  # of the tokens that decide whether a completion is right: they are few among many
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", prompts.SYSTEM, prompts.USER, prompts.ASSISTANT)
 PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
 TEXT_SEED = 11
@@ -98,6 +99,13 @@ def encode_example(tokenizer: "PreTrainedTokenizerBase", example: Example) -> tu
     if example.prompt:
         add(f"{prompts.USER}{example.prompt}{prompts.ASSISTANT}", example.prompt_weight)
     add(example.completion, 1.0, end=True)
+    if example.focus:
+        tokens = tokenizer(example.completion, add_special_tokens=False, return_offsets_mapping=True)
+        start = len(ids) - 1 - len(tokens["input_ids"])
+        matches = [found.span() for found in example.focus.finditer(example.completion)]
+        for place, (first, last) in enumerate(tokens["offset_mapping"], start):
+            if any(first < end and begin < last for begin, end in matches):
+                weights[place] = FOCUS_WEIGHT
     return ids, weights
 
 

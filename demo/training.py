@@ -52,7 +52,7 @@ RECIPES = (
     Recipe(mixture.REASONER, steps=1280, learning_rate=3e-3),
     Recipe(mixture.TEACHER, steps=3200, learning_rate=3e-3, starts_from=mixture.BASE),
     Recipe(mixture.REWRITER, steps=2000, learning_rate=3e-3, starts_from=mixture.BASE),
-    Recipe(mixture.CRITIC, steps=3200, learning_rate=3e-3, starts_from=mixture.REASONER),
+    Recipe(mixture.CRITIC, steps=2400, learning_rate=3e-3, starts_from=mixture.REASONER),
 )
 
 

@@ -1,6 +1,7 @@
 """The committed demo models: files, tokenizer, chat template, and that they do what their cards say."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from demo import evaluation, mixture, prompts, training
 from demo.skill import Example
-from demo.tokenizer import EOS_ID, MAX_POSITIONS, chat, encode_example
+from demo.tokenizer import EOS_ID, FOCUS_WEIGHT, MAX_POSITIONS, chat, encode_example
 
 MODELS = Path(__file__).parent.parent / "demo" / "models"
 RECIPES = [recipe for recipe in training.RECIPES if recipe.name in (mixture.BASE, mixture.REASONER, mixture.TEACHER)]
@@ -56,6 +57,14 @@ def test_chat_template_is_the_training_format(tokenizer):
     assert ids[: len(asked)] == asked
     assert weights == [0.0] * len(asked) + [1.0] * (len(ids) - len(asked))
     assert ids[-1] == EOS_ID
+
+
+def test_what_decides_weighs_more(tokenizer):
+    example = Example("Is it?", "45 | 46 - wrong", focus=re.compile(r" - (?:right|wrong)"))
+    ids, weights = encode_example(tokenizer, example)
+    heavy = [id_ for id_, weight in zip(ids, weights, strict=True) if weight == FOCUS_WEIGHT]
+    assert tokenizer.decode(heavy) == " - wrong"
+    assert {weight for weight in weights if weight not in (0.0, FOCUS_WEIGHT)} == {1.0}
 
 
 @pytest.mark.parametrize("name", NAMES)

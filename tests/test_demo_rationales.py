@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from demo import arithmetic, choices, copying, gold, gsm, rationales, worked
+from demo import arithmetic, choices, gold, gsm, rationales, worked
 from demo.skill import Example
 from pipelines import diversity
 from pipelines.answers import compare, parse_answer
@@ -164,14 +164,3 @@ def test_choice_rows_are_a_task_of_the_pipelines(tmp_path):
     wrong = next(letter for letter in "ABCDE" if letter != example.key)
     assert loaded.task.grade(f"Therefore, the answer is ({wrong}).", question).status == "failed"
     assert choices.choice_check([example] * 2, [f"Therefore, the answer is ({wrong}).", ""]) == [False, False]
-
-
-def test_lettered_options_name_one_of_several():
-    rng = Random(3)
-    for _ in range(200):
-        example = copying.lettered_option(rng)
-        asked, _, *options = example.prompt.partition("Which option says ")[2].split("\n")
-        said = {line[1]: line[4:] for line in options}
-        assert len(set(said.values())) == len(said) >= 3
-        assert [letter for letter, option in said.items() if asked[:-1] in option] == [example.key]
-        assert choices.choice_check([example], [example.completion]) == [True]

@@ -10,7 +10,7 @@ import pytest
 from actors.errors import UsageError
 from pipelines.answers import parse_answer
 from pipelines.stepwise.base import CannotPlant, Feedback, UnreadableQuestion
-from pipelines.stepwise.prompts import difference, feedback_reply, judged_steps, read_feedback
+from pipelines.stepwise.prompts import compared, feedback_reply, judged_steps, read_feedback
 from pipelines.stepwise.steps import split_lines
 from pipelines.stepwise.table import TASKS, stepwise_task
 
@@ -195,12 +195,15 @@ def test_what_a_step_should_say_is_the_gold_step_up_to_the_error(name: str) -> N
     assert [line.rpartition(" - ")[2] for line in reply.splitlines()[:-1]] == ["right"] * (step - 1) + ["wrong"]
 
 
-def test_a_worked_out_step_breaks_off_where_the_attempt_differs() -> None:
-    assert difference("Step 1: aged comes first", "Step 1: agde comes first") == "Step 1: aged"
-    assert difference("Step 3: 7 days after 02/16/1967 is 02/23", "Step 3: 7 days after 02/16/1967 is 02/13") == (
-        "Step 3: 7 days after 02/16/1967 is 02/2"
+def test_claims_are_compared_up_to_the_first_that_differs() -> None:
+    assert compared("aged comes first, leaving b c", "agde comes first, leaving b c") == "aged | agde"
+    assert compared("4 days after 02/16/1967 is 02/20/1967", "4 days after 02/16/1967 is 02/21/1967") == (
+        "4 days after 02/16/1967 | 4 days after 02/16/1967; 02/20/1967 | 02/21/1967"
     )
-    assert difference("Step 2: a at 1", "Step 2: a at 1 or 2") == difference("Step 2: a at 1") == "Step 2: a at 1"
+    assert compared("rose at 1", "rose at 1") == "rose | rose; 1 | 1"
+    assert compared("rose at 1", "rose at 1, or at 2") == "rose | rose; 1 | 1; nothing | or"
+    assert compared("rose at 1", None) == "rose | nothing"
+    assert compared("Therefore, the answer is (A).", "Therefore, the answer is (B)") == "(A) | (B)"
 
 
 def test_what_is_no_verdict_reads_as_none() -> None:

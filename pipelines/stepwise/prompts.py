@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from pipelines.stepwise.base import Feedback
-from pipelines.stepwise.steps import split_lines
+from pipelines.stepwise.steps import split_lines, stated_answer, step_text
 
 ATTEMPT_INSTRUCTION = "Solve this step by step."
 FEEDBACK_INSTRUCTION = "Check every step and find the first wrong one."
@@ -23,7 +24,8 @@ IMPROVEMENT_INSTRUCTION = "Correct this from the wrong step on."
 ALL_RIGHT = "All steps are right."
 RIGHT, WRONG = "right", "wrong"
 MISSING = "missing"  # stands for the quote where a step is not there
-PIECE = re.compile(r"\d|[^\W\d]+|\s+|[^\w\s]")
+CLAIMS = re.compile(r", | = | is | before | at | comes first, ")
+NOTHING = "nothing"  # stands for a claim that is not there
 VERDICT = re.compile(
     r'^Step (?P<step>\d{1,4}) is (?:wrong: "(?P<quote>.*?)"|missing)\. (?P<reason>.*)\.$', re.MULTILINE
 )
@@ -48,30 +50,36 @@ def improvement_prompt(question: str, attempt: str, feedback: Feedback) -> str:
 def feedback_reply(attempt: str, feedback: Feedback, worked_out: Sequence[str] = ()) -> str:
     """Feedback in words: one line for every step up to the first wrong one, then the verdict.
 
-    With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that: the calculation
-    then stands in the open. It breaks off where it first differs from the attempt, so that a small model compares
-    token by token, never two whole lines.
+    With `worked_out`, what each step should say (`StepwiseTask.expected`), a line first says that, claim by claim, each
+    beside what the attempt says: calculation and comparison then stand in the open.
     """
     judged = judged_steps(attempt, feedback)
-    if not worked_out:
-        lines = [f"Step {step} is {RIGHT}." for step in range(1, judged + feedback.correct)]
-        return "\n".join([*lines, verdict(feedback)])
-    lines = [f"Step {step}: {text} - {RIGHT}" for step, text in enumerate(worked_out[:judged], 1)]
-    if feedback.step is not None:
-        said = split_lines(attempt)[judged - 1 : judged]
-        lines[-1] = f"{difference(f'Step {judged}: {worked_out[judged - 1]}', *said)} - {WRONG}"
-    return "\n".join([*lines, verdict(feedback)])
+    lines = []
+    said = dict(enumerate(split_lines(attempt), 1))
+    for step in range(1, judged + 1):
+        word = WRONG if step == feedback.step else RIGHT
+        checked = compared(worked_out[step - 1], step_text(said.get(step, ""), step)) if worked_out else ""
+        lines.append(f"Step {step}: {checked} - {word}" if worked_out else f"Step {step} is {word}.")
+    return "\n".join([*(lines if worked_out or feedback.correct else lines[:-1]), verdict(feedback)])
 
 
-def difference(right: str, said: str = "") -> str:
-    """The right line as far as the first word, digit or sign that the line said does not have in its place.
+def compared(right: str, said: str | None) -> str:
+    """Each claim of a right step beside that of the step said, up to the first two that differ.
 
-    >>> difference("Step 2: 9 * 5 = 45, leaving 3 + 45", "Step 2: 9 * 5 = 46, leaving 3 + 46")
-    'Step 2: 9 * 5 = 45'
+    A small model cannot tell whether two long lines are alike, but it can tell that of two short texts side by side.
+
+    >>> compared("9 * 5 = 45, so 3 + 45", "9 * 5 = 46, so 3 + 46")
+    '9 * 5 | 9 * 5; 45 | 46'
     """
-    ours, theirs = PIECE.findall(right), PIECE.findall(said)
-    shared = next((place for place, pair in enumerate(zip(ours, theirs, strict=False)) if len(set(pair)) > 1), None)
-    return right if shared is None else "".join(ours[: shared + 1])
+    pairs = list(zip_longest(claims(right), claims(said) if said else [], fillvalue=NOTHING))
+    shown = next((place for place, (ours, theirs) in enumerate(pairs, 1) if ours != theirs), len(pairs))
+    return "; ".join(f"{ours} | {theirs}" for ours, theirs in pairs[:shown])
+
+
+def claims(step: str) -> list[str]:
+    """What a step says, in parts that can be compared: ``["9 * 5", "45", "so 3 + 45"]``, ``["rose", "2"]``."""
+    answer = stated_answer(step)
+    return CLAIMS.split(step) if answer is None else [answer]
 
 
 def judged_steps(attempt: str, feedback: Feedback) -> int:
