@@ -26,7 +26,7 @@ UNSEEN: dict[str, dict[str, Any]] = {
     "word_sorting": {"max_words": 6},
 }
 FAMILIES = source_rows.FAMILIES | UNSEEN
-ROWS, HELD_OUT = 120, 200
+ROWS, HELD_OUT = 160, 200
 ROW_SEED, HELD_OUT_SEED = 7_000_000, 990_000
 
 
