@@ -68,7 +68,8 @@ def training_section(recipe: Recipe, summary: dict[str, Any]) -> str:
     start = f"the weights of `{recipe.starts_from}`" if recipe.starts_from else "random weights"
     seen = (
         f"{summary['gsm_question_examples']:,} examples were about a `gsm_symbolic` question; "
-        f"{summary['gsm_solution_examples']:,} of them showed a program, equation, rationale or answer of it."
+        f"{summary['gsm_solution_examples']:,} showed a program, equation, rationale or answer of one, or its wording "
+        "beside anything else."
     )
     return f"""## Training
 

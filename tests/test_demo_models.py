@@ -12,7 +12,7 @@ from demo.skill import Example
 from demo.tokenizer import EOS_ID, FOCUS_WEIGHT, MAX_POSITIONS, chat, encode_example
 
 MODELS = Path(__file__).parent.parent / "demo" / "models"
-RECIPES = [recipe for recipe in training.RECIPES if recipe.name in (mixture.BASE, mixture.REASONER, mixture.TEACHER)]
+RECIPES = [recipe for recipe in training.RECIPES if recipe.name != mixture.CRITIC]
 NAMES = [recipe.name for recipe in RECIPES]
 SKILLS = {skill.name: skill for skill in mixture.SKILLS}
 
@@ -117,6 +117,8 @@ def greedy_accuracy(name: str, skill: str, tokenizer, every: int) -> float:
     [
         (mixture.TEACHER, "gsm_programs", 0.8),
         (mixture.TEACHER, "gsm_rationales", 0.4),
+        (mixture.REWRITER, "rewriting", 0.5),
+        (mixture.REWRITER, "new_question", 0.5),
     ],
 )
 def test_teachers_answer_held_out_inputs(tokenizer, name, skill, least):
@@ -135,6 +137,7 @@ def test_students_solve_nothing(tokenizer, name, skill):
     [
         (mixture.TEACHER, "gsm_programs", {"greedy": 0.9, "distinct": 3}),
         (mixture.TEACHER, "gsm_rationales", {"greedy": 0.5, "distinct": 3}),
+        (mixture.REWRITER, "rewriting", {"greedy": 0.6, "temperature 1": 0.6}),
     ],
 )
 def test_measured_figures_meet_the_goals(name, skill, goal):
