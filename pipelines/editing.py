@@ -35,6 +35,7 @@ Outcome = Literal[
     "no_progress",  # the same fault is found again, or an earlier one
     "too_many_updates",  # still wrong after as many updates as are allowed
     "wrong_end",  # the module finds right what is not the gold answer
+    "wrong_attempt",  # the first attempt is not the gold answer, and right attempts alone are learned
 ]
 ACCEPTED = ("self_correct", "improved")
 REJECTED = tuple(outcome for outcome in get_args(Outcome) if outcome not in ACCEPTED)
@@ -81,6 +82,11 @@ def open_draft(sample_id: str, question: Question, turns: Sequence[Turn], *, cut
     if len(attempt.split()) > MAX_WORDS:
         return replace(draft, outcome="too_long")
     return draft if numbered(attempt) else replace(draft, outcome="unreadable_attempt")
+
+
+def unedited(draft: Draft, *, right: bool) -> Draft:
+    """The draft where attempts are learned as they are (LMSI); `right` says whether its answer is the gold one."""
+    return draft if draft.outcome else replace(draft, outcome="self_correct" if right else "wrong_attempt")
 
 
 def judged(draft: Draft, judgement: Judgement | None, *, right: bool, max_updates: int) -> Draft:

@@ -5,7 +5,8 @@ teaches the student to leave right answers alone. Gold rationales with such feed
 balanced: 1.5 improvements to 1 right attempt to 1 gold rationale is a chance of 0.43 that an update is called for.
 
 From the feedback on, tokens count `feedback_weight` times; of gold rationales and of attempts that were right at once
-they count once, as in the released code. The question is never trained.
+they count once, as in the released code. Tokens of wrong attempts count `attempt_weight` times, those of the question
+`question_weight` times; 0 masks them.
 """
 
 from __future__ import annotations
@@ -18,40 +19,45 @@ from pipelines.config import TriPosT
 from pipelines.editing import Draft
 from pipelines.records import Example, Question, Segment, content_hash
 from pipelines.stepwise.prompts import attempt_prompt
-from pipelines.trajectories import Turn, after_attempt
+from pipelines.trajectories import after_attempt
 
 KINDS = ("improvement", "self_correct", "gold")
 
 
 def turn_examples(draft: Draft, config: TriPosT) -> list[Example]:
     """One example per turn of an accepted conversation."""
+    if config.learn == "right_attempts":
+        return [_example(draft.question, draft.turns[0].attempt, "", "self_correct", 1.0, config, f"{draft.id}/0")]
     examples = []
     for place, turn in enumerate(draft.turns):
         following = draft.turns[place + 1].attempt if place + 1 < len(draft.turns) else None
         kind = "self_correct" if following is None else "improvement"
         weight = 1.0 if len(draft.turns) == 1 else config.feedback_weight
-        examples.append(_example(draft.question, turn, following, kind, weight, config, f"{draft.id}/{place}"))
+        said = after_attempt(turn.feedback, following)
+        examples.append(_example(draft.question, turn.attempt, said, kind, weight, config, f"{draft.id}/{place}"))
     return examples
 
 
 def gold_example(question: Question, rationale: str, feedback: str, config: TriPosT) -> Example:
     """A gold rationale that is found right."""
-    return _example(question, Turn(rationale, feedback), None, "gold", 1.0, config, f"{question.id}/gold")
+    return _example(question, rationale, after_attempt(feedback), "gold", 1.0, config, f"{question.id}/gold")
 
 
 def _example(
-    question: Question, turn: Turn, update: str | None, kind: str, weight: float, config: TriPosT, source: str
+    question: Question, attempt: str, said: str, kind: str, weight: float, config: TriPosT, source: str
 ) -> Example:
-    said = after_attempt(turn.feedback, update)
+    """An attempt with what is said after it, at its weight; only improvements begin with a wrong attempt."""
+    attempted = Segment(attempt, config.attempt_weight if kind == "improvement" else 1.0)
     return Example(
-        id=content_hash("tripost", question.id, turn.attempt, said),
+        id=content_hash("tripost", question.id, attempt, said),
         question_id=question.id,
         messages=({"role": "user", "content": attempt_prompt(question.text)},),
-        completion=(Segment(turn.attempt, config.attempt_weight), Segment(said, weight)),
+        completion=(attempted, Segment(said, weight)) if said else (attempted,),
         group=question.id,
         answer=question.answer,
         source=source,
         meta={"kind": kind},
+        prompt_weight=config.question_weight,
     )
 
 
@@ -69,11 +75,13 @@ def balance(turns: Sequence[Example], gold: Sequence[Example], config: TriPosT, 
     """Examples in the proportions of `config.balance`, at most `config.max_examples`, drawn by `seed`; sorted by id.
 
     All improvements are kept and the other kinds cut to their share, as far as there are so many. Where improvements
-    have no part, right attempts take their place; where neither has one, gold fills `max_examples`.
+    have no part, right attempts take their place; where neither has one, gold fills `max_examples`. Right attempts that
+    are learned alone (LMSI) are in proportion to nothing.
     """
+    balanced = config.balance if config.learn == "conversations" else None
     pools = {kind: [example for example in turns if example.meta["kind"] == kind] for kind in KINDS[:2]}
-    pools["gold"] = list(gold) if config.balance else []
-    parts = dict(zip(KINDS, config.balance, strict=True)) if config.balance else dict.fromkeys(KINDS, math.inf)
+    pools["gold"] = list(gold) if balanced else []
+    parts = dict(zip(KINDS, balanced, strict=True)) if balanced else dict.fromkeys(KINDS, math.inf)
     wanted = _numbers({kind: len(pool) for kind, pool in pools.items()}, parts, config.max_examples)
     drawn = []
     for kind, pool in pools.items():

@@ -139,12 +139,8 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
         console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
     if report["evaluation"]:
         console.print(evaluation_table(report["evaluation"]))
-    for name, score in report["evaluation"].items():
-        if updates := score.get("updates"):
-            console.print(
-                f"{name}: {updates['before']:.1%} before, {score['accuracy']:.1%} after self-update "
-                f"(tried on {updates['tried']:.1%}, helped {updates['helped']:.1%}, hurt {updates['hurt']:.1%})"
-            )
+    if updated := {name: score["updates"] for name, score in report["evaluation"].items() if score.get("updates")}:
+        console.print(updates_table(updated))
 
 
 def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -163,4 +159,16 @@ def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
         cells = [name, str(values["n"]), f"{values['accuracy']:.1%}", f"{values['stderr']:.1%}"]
         cells += ["-" if values[key] is None else f"{values[key]:.1%}" for key, _ in sampled]
         table.add_row(*cells, str(values["unknown"]))
+    return table
+
+
+def updates_table(updated: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What self-update does (`pipelines.self_update`): a row per student and split of the questions."""
+    table = Table(title="before and after self-update, of all questions", title_justify="left")
+    names = ("before", "after", "tried", "helped", "hurt")
+    for column in ("student", "split", "questions", *names):
+        table.add_column(column, justify="left" if column in ("student", "split") else "right")
+    for student, updates in updated.items():
+        for split, told in updates["splits"].items():
+            table.add_row(student, split, str(told["n"]), *(f"{told[name]:.1%}" for name in names))
     return table

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from actors.segments import SegmentWriter, read_bytes, read_segments
 from pipelines import report
 from pipelines.config import Engine, SamplingConfig, TriPosT
 from pipelines.critics import Critics
-from pipelines.editing import ACCEPTED, Draft, improved, judged, open_draft
+from pipelines.editing import ACCEPTED, Draft, improved, judged, open_draft, unedited
 from pipelines.engines import model_identity
 from pipelines.example_store import write_examples
 from pipelines.records import Question, content_hash
@@ -34,7 +34,7 @@ from pipelines.workplace import Workplace
 TRAINING = {"iterations", "learning_rate", "epochs"}
 """Settings that no example depends on."""
 
-SELECTION = {"balance", "max_examples", "feedback_weight", "attempt_weight"}
+SELECTION = {"balance", "max_examples", "feedback_weight", "attempt_weight", "question_weight"}
 """Settings that no conversation depends on."""
 
 
@@ -52,9 +52,8 @@ def collect(
         max_tokens=work.config.teacher.max_tokens,
         seed=config.seed + 1000 * iteration,
     )
-    rollouts, key = roll_out(
-        work, f"{title}: attempts", model, loaded, sampling, config, updates=min(config.updates, config.max_updates)
-    )
+    updates = min(config.updates, config.max_updates) if config.learn == "conversations" else 0
+    rollouts, key = roll_out(work, f"{title}: attempts", model, loaded, sampling, config, updates=updates)
     folder = _folder(work, config, loaded, key)
     examples = f"{work.root}/examples/{content_hash(Path(folder).name, config.model_dump(exclude=TRAINING), title)}"
     if done := read_bytes(f"{examples}/summary.json"):
@@ -66,6 +65,16 @@ def collect(
     if not summary["unknown"]:  # otherwise the next run tries those again
         report.write_json(f"{examples}/summary.json", summary)
     return examples, summary
+
+
+def attempted(loaded: LoadedQuestions, config: TriPosT, iteration: int) -> LoadedQuestions:
+    """The questions that are attempted in an iteration (from 1): others in each, until all have had their turn."""
+    wanted, total = config.questions_per_iteration, len(loaded.questions)
+    if wanted is None or wanted >= total:
+        return loaded
+    order = sorted(loaded.questions, key=lambda question: content_hash(config.seed, question.id))
+    first = (iteration - 1) * wanted
+    return replace(loaded, questions=[order[place % total] for place in range(first, first + wanted)])
 
 
 def _folder(work: Workplace, config: TriPosT, loaded: LoadedQuestions, rollouts: str) -> str:
@@ -106,15 +115,12 @@ def _next_turn(critics: Critics, drafts: list[Draft], max_updates: int) -> list[
     """The drafts with feedback on the attempt that waits, and an improvement where the feedback asks for one."""
     if not drafts:
         return []
-    grade = critics.task.grade
+    right = {draft.id: critics.task.grade(draft.attempt, draft.question).status == "passed" for draft in drafts}
+    if critics.config.learn == "right_attempts":
+        return [unedited(draft, right=right[draft.id]) for draft in drafts]
     told = critics.judge(drafts)
     after = [
-        judged(
-            draft,
-            told[draft.id],
-            right=grade(draft.attempt, draft.question).status == "passed",
-            max_updates=max_updates,
-        )
+        judged(draft, told[draft.id], right=right[draft.id], max_updates=max_updates)
         for draft in drafts
         if draft.id in told
     ]
@@ -167,7 +173,7 @@ def _write(
     accepted = sorted((draft for draft in finished if draft.outcome in ACCEPTED), key=lambda draft: draft.id)
     turns, repeats = without_repeats(example for draft in accepted for example in turn_examples(draft, config))
     gold = []
-    if config.balance and config.balance[2]:
+    if config.learn == "conversations" and config.balance and config.balance[2]:
         for question in loaded.questions:
             rationale = gold_rationale(question)
             gold.append(gold_example(question, rationale, critics.all_right(question, rationale), config))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.segments import read_bytes
 from pipelines import report
@@ -19,6 +19,14 @@ from pipelines.rollouts import Rollout, endings, roll_out
 from pipelines.tasks import LoadedQuestions, Task
 from pipelines.tripost import SelfImprovement
 from pipelines.workplace import Workplace
+
+
+class Outcome(NamedTuple):
+    """Of one question: whether the first attempt is right, whether the last one is, whether there was an update."""
+
+    before: bool
+    after: bool
+    tried: bool
 
 
 def measure_updates(
@@ -56,24 +64,29 @@ def _is_right(rollout: Rollout, task: Task, turn: int) -> bool:
 
 
 def account(rollouts: Sequence[Rollout], task: Task) -> dict[str, Any]:
-    """Fractions of all finished conversations: ``before`` (first attempt right), ``tried`` (there is an update),
-    ``helped`` (wrong before, right after), ``hurt``; how conversations ended; and before and after by split.
-    """
-    known = [rollout for rollout in rollouts if rollout.known]
-    judged = [(r, _is_right(r, task, 0), _is_right(r, task, -1)) for r in known]
-    by_split: dict[str, list[tuple[bool, bool]]] = {}
-    for rollout, before, after in judged:
-        by_split.setdefault(str(rollout.question.meta.get("split", "all")), []).append((before, after))
+    """What updates did, of all finished conversations and by split of the questions; and how conversations ended."""
+    told = [outcome(rollout, task) for rollout in rollouts if rollout.known]
+    by_split: dict[str, list[Outcome]] = {}
+    for rollout, found in zip([rollout for rollout in rollouts if rollout.known], told, strict=True):
+        by_split.setdefault(str(rollout.question.meta.get("split", "all")), []).append(found)
+    splits = {split: _fractions(part) for split, part in sorted(by_split.items())}
+    return {**_fractions(told), "endings": endings(rollouts), "splits": splits}
+
+
+def outcome(rollout: Rollout, task: Task) -> Outcome:
+    """What became of a question, of a finished conversation."""
+    return Outcome(_is_right(rollout, task, 0), _is_right(rollout, task, -1), len(rollout.turns) > 1)
+
+
+def _fractions(told: Sequence[Outcome]) -> dict[str, float]:
+    """``helped``: wrong before, right after; ``hurt``: the reverse."""
     return {
-        "before": _mean([before for _, before, _ in judged]),
-        "tried": _mean([len(rollout.turns) > 1 for rollout in known]),
-        "helped": _mean([after and not before for _, before, after in judged]),
-        "hurt": _mean([before and not after for _, before, after in judged]),
-        "endings": endings(rollouts),
-        "splits": {
-            split: {"n": len(pairs), "before": _mean([b for b, _ in pairs]), "after": _mean([a for _, a in pairs])}
-            for split, pairs in sorted(by_split.items())
-        },
+        "n": len(told),
+        "before": _mean([one.before for one in told]),
+        "after": _mean([one.after for one in told]),
+        "tried": _mean([one.tried for one in told]),
+        "helped": _mean([one.after and not one.before for one in told]),
+        "hurt": _mean([one.before and not one.after for one in told]),
     }
 
 

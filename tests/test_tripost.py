@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from pipelines import report
 from pipelines.config import Evaluation, Run
 from pipelines.example_store import read_examples
 from pipelines.records import Question
 from pipelines.rollouts import to_go_on
-from pipelines.self_improvement import collect
+from pipelines.self_improvement import attempted, collect
 from pipelines.self_update import measure_updates
 from pipelines.stepwise import prompts
 from pipelines.stepwise.base import Feedback
@@ -23,6 +27,7 @@ from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.trajectories import after_attempt, read_turns
 from pipelines.workplace import Workplace
 
+NAMES = ("n", "before", "after", "tried", "helped", "hurt")
 TASK = TASKS["multistep_arithmetic"]
 QUESTIONS = {"task": f"stepwise:{TASK.name}", "size": 12, "options": {"levels": [2]}}
 
@@ -131,6 +136,28 @@ def test_self_update_is_measured(cluster: None, tmp_path: Path, recording: Path,
     finally:
         work.close()
     updates = measured.updates
-    assert updates is not None and updates["splits"]["seen"] == {"n": 12, "before": 2 / 12, "after": 6 / 12}
+    assert updates is not None and updates["splits"] == {"seen": {name: updates[name] for name in NAMES}}
     assert (updates["tried"], updates["helped"], updates["hurt"]) == (4 / 12, 4 / 12, 0)
-    assert (measured.accuracy, measured.n, updates["before"]) == (6 / 12, 12, 2 / 12)
+    assert (measured.accuracy, measured.n) == (updates["after"], updates["n"]) == (6 / 12, 12)
+    assert updates["before"] == 2 / 12
+    printed = Console(record=True, width=100, file=io.StringIO())
+    printed.print(report.updates_table({"student": updates}))
+    assert re.search(r"student.+seen.+12.+16\.7%.+50\.0%.+33\.3%.+33\.3%.+0\.0%", printed.export_text())
+
+
+def test_right_attempts_alone_are_kept_and_all_others_accounted_for(
+    cluster: None, tmp_path: Path, recording: Path, loaded: LoadedQuestions
+) -> None:
+    examples, account = collected(tmp_path, recording, loaded, learn="right_attempts")
+    assert account["accepted"] == {"self_correct": 2, "improved": 0}
+    assert account["rejected"] == {"unreadable_attempt": 2, "wrong_attempt": 8} and account["endings"]["limit"] == 4
+    gold = {question.id: question.meta["rationale"] for question in loaded.questions}
+    assert [example.text for example in examples] == [gold[example.question_id] for example in examples]
+    assert account["kept"] == {"improvement": 0, "self_correct": 2, "gold": 0}
+
+
+def test_iterations_take_turns_through_the_questions(loaded: LoadedQuestions) -> None:
+    config = Run.model_validate(sections("", "", questions_per_iteration=5)).recipe
+    parts = [[q.id for q in attempted(loaded, config, iteration).questions] for iteration in (1, 2, 3)]
+    assert [len(set(part)) for part in parts] == [5, 5, 5] and len({i for part in parts for i in part}) == 12
+    assert attempted(loaded, config.model_copy(update={"questions_per_iteration": 12}), 1) is loaded

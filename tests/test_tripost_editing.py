@@ -20,6 +20,7 @@ from pipelines.editing import (
     obeys,
     open_draft,
     read_continuation,
+    unedited,
 )
 from pipelines.records import Question
 from pipelines.replay import balance, count_kinds, gold_example, turn_examples, without_repeats
@@ -110,6 +111,7 @@ def test_every_rejection_has_its_reason() -> None:
         after_update(SECOND),
         edit(Turn(WRONG, verdict(FIRST)), Turn(LATER), max_updates=1),
         judged(waiting(), Judgement(Feedback(), ALL_RIGHT), right=False, max_updates=5),
+        unedited(waiting(), right=False),
     ]
     assert tuple(draft.outcome for draft in rejected) == REJECTED
     assert set(get_args(Outcome)) == {*ACCEPTED, *REJECTED}
@@ -135,7 +137,7 @@ def test_an_update_obeys_if_it_changes_the_wrong_step_and_none_before() -> None:
 
 
 def test_each_turn_is_an_example_and_counts_more_from_the_feedback_on() -> None:
-    config = TriPosT(attempt_weight=0.5)
+    config = TriPosT(attempt_weight=0.5, question_weight=0.2)
     update, closing = turn_examples(edit(Turn(WRONG)), config)
     assert [example.meta["kind"] for example in (update, closing)] == ["improvement", "self_correct"]
     assert read_turns(update.text) == [Turn(WRONG, verdict(FIRST)), Turn(RIGHT)]
@@ -143,9 +145,20 @@ def test_each_turn_is_an_example_and_counts_more_from_the_feedback_on() -> None:
     (at_once,) = turn_examples(edit(Turn(RIGHT)), config)
     gold = gold_example(QUESTION, RIGHT, ALL_RIGHT, config)
     weights = [[segment.weight for segment in example.completion] for example in (update, closing, at_once, gold)]
-    assert weights == [[0.5, 1.5], [0.5, 1.5], [0.5, 1.0], [0.5, 1.0]]
+    assert weights == [[0.5, 1.5], [1.0, 1.5], [1.0, 1.0], [1.0, 1.0]]
+    assert {example.prompt_weight for example in (update, closing, at_once, gold)} == {0.2}
     assert all(QUESTION.text in example.messages[0]["content"] for example in (update, gold))
     assert without_repeats([closing, update, at_once]) == ([closing, update], 1)
+
+
+def test_right_attempts_can_be_learned_as_they_are() -> None:
+    config = TriPosT(learn="right_attempts", attempt_weight=0.5)
+    draft = unedited(Draft("d", QUESTION, (Turn(RIGHT),), (Turn(RIGHT, ALL_RIGHT),)), right=True)
+    (example,) = turn_examples(draft, config)
+    assert draft.outcome == "self_correct" and [(s.text, s.weight) for s in example.completion] == [(RIGHT, 1.0)]
+    assert balance([example], [gold_example(QUESTION, RIGHT, ALL_RIGHT, config)], config, 0) == [example]
+    cut = open_draft("d", QUESTION, [Turn(RIGHT)], cut_off=True)
+    assert unedited(cut, right=True).outcome == "cut_off"
 
 
 def pools(improvements: int, right: int, gold: int, config: TriPosT) -> dict[str, int]:
