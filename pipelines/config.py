@@ -182,12 +182,6 @@ class Run(Strict):
             raise ValueError("recipe rebase asks once about each row: raise teacher.n instead of teacher.rounds")
         return self
 
-    @model_validator(mode="after")
-    def _whole_weights(self) -> Run:
-        if self.train and self.train.lora and self.recipe.recipe == "tripost":
-            raise ValueError("recipe tripost goes on from checkpoint to checkpoint with all weights: remove train.lora")
-        return self
-
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:
     """Read a run's YAML file and apply ``key.path=value`` overrides (values are YAML).

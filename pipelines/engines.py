@@ -79,7 +79,8 @@ class Engines:
 
     def _exchangeable(self, config: Engine) -> bool:
         assert self._config is not None
-        if _settings(config) | {"model": ""} != self._config | {"model": ""}:
+        changing = {"model": "", "adapter": None}  # an adapter comes with each request
+        if _settings(config) | changing != self._config | changing:
             return False
         known = architecture(config.model)
         running = self._config["model"]

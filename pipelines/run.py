@@ -36,7 +36,8 @@ from pipelines.rebase_run import synthesise as make_of_rows
 from pipelines.records import content_hash
 from pipelines.refine import add_repairs
 from pipelines.repair import repairs_of
-from pipelines.self_improvement import collect
+from pipelines.run_models import named_model, teacher_model, trained_model
+from pipelines.self_improvement import attempted, collect
 from pipelines.self_update import measure_updates
 from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
@@ -87,11 +88,11 @@ class Runner:
 
     def synthesise(self, loaded: LoadedQuestions) -> str:
         """Sample the teacher, verify, select. Returns the folder of the examples."""
-        teacher, recipe = self.config.teacher, self.config.recipe.model_dump()
         if isinstance(self.config.recipe, ReBase):
             folder, sections = make_of_rows(self.work, self.config.recipe, loaded, self.held_out)
             self.report |= sections
             return folder
+        teacher, recipe = self.config.teacher, self.config.recipe.model_dump()
         plan, verdicts = self.work.plan(teacher, loaded, teacher)
         ids = content_hash(*sorted(question.id for question in loaded.questions))
         drawn = teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
@@ -164,7 +165,7 @@ class Runner:
         student = None
         if config.own_samples:
             first = self._fit(examples, self.config.train)
-            student = self._trained(self._model("base"), self.config.train, first.student)
+            student = trained_model(self.config, first.student)
         folder, summary = add_repairs(self.work, config, examples, self.loaded, student)
         if "://" not in self.work.root:
             export_chat(read_examples(folder), self.work.root)
@@ -176,26 +177,35 @@ class Runner:
         """Iterations of trajectories and replay, each from the last student on; earlier students are measured, too."""
         assert self.loaded is not None and self.config.train is not None
         changed = {name: value for name in ("learning_rate", "epochs") if (value := getattr(config, name)) is not None}
-        self.report["iterations"] = accounts = []
+        accounts: list[dict[str, Any]] = []
+        self.report |= {"rationales": {"student": result.student}, "iterations": accounts}
         for iteration in range(1, config.iterations + 1):
-            student = self._trained(self._model("base"), self.config.train, result.student)
+            student = trained_model(self.config, result.student)
             if self.config.evaluation and "student" in self.config.evaluation.models:
                 self._measure("rationales" if iteration == 1 else f"iteration {iteration - 1}", student)
-            asked = student if config.attempts == "student" else self._model("teacher")
-            examples, account = collect(self.work, config, self.loaded, asked, iteration)
+            asked = student if config.attempts == "student" else teacher_model(self.config)
+            questions = attempted(self.loaded, config, iteration)
+            examples, account = collect(self.work, config, questions, asked, iteration)
             accounts.append(account)
             self.report["examples"] = account["examples"]
             self.work.say(f"iteration {iteration}: {report.conversations(account)}")
             if not account["examples"]:
                 break
-            settings = {"student": result.student, "revision": None, **changed}
-            result = self._fit(examples, self.config.train.model_copy(update=settings))
+            result = self._go_on(examples, self.config.train.model_copy(update=changed), result.student)
+            account["student"] = result.student
         return result
 
-    def _fit(self, examples: str, config: Train) -> TrainResult:
-        """Train after the pools have made room if they must."""
+    def _go_on(self, examples: str, config: Train, student: str) -> TrainResult:
+        """Train from the last student's weights on; with LoRA from its adapter, over the same base."""
+        if config.lora:
+            return self._fit(examples, config, student)
+        return self._fit(examples, config.model_copy(update={"student": student, "revision": None}))
+
+    def _fit(self, examples: str, config: Train, adapter: str | None = None) -> TrainResult:
+        """Train after the pools have made room if they must; with LoRA from `adapter` on, where there is one."""
         learnt = config.model_dump(exclude=set(RESOURCES))
-        key = content_hash(Path(examples).name, model_identity(config.student, config.revision), learnt)
+        begun = [model_identity(adapter)] if adapter else []
+        key = content_hash(Path(examples).name, model_identity(config.student, config.revision), learnt, *begun)
         folder = f"{self.work.root}/training/{key}"
         if read_bytes(f"{folder}/result.json") is None:
             self.work.make_room(config)
@@ -205,6 +215,7 @@ class Runner:
                 examples,
                 config,
                 folder,
+                adapter=adapter,
                 on_progress=lambda p: shown.update(p["step"], f"loss {p['loss']:.3f}", total=p["steps"]),
             )
 
@@ -231,7 +242,7 @@ class Runner:
         for name in models:
             if name not in config.models:
                 continue
-            model = self._model(name)
+            model = named_model(self.config, name, self.work.root)
             self._measure(name, model)
             for beam in config.beams if name == "student" else ():
                 measured = measure_beam(self.work, config, beam, name, model, self.held_out)
@@ -247,28 +258,6 @@ class Runner:
             repairs = repairs_of(recipe) if name == "student" else 0
             measured = measure(self.work, config, name, model, loaded, repairs)
         self.report["evaluation"][name] = measured.to_json()
-
-    def _model(self, name: str) -> Engine:
-        """The engine settings for the base, the student or the teacher; the teacher's with another model."""
-        if name == "teacher":
-            return Engine(**self.config.teacher.model_dump(include=set(Engine.model_fields)))
-        if self.config.train is None:
-            raise UsageError(f"evaluation.models: {name} needs a train section")
-        base = self._model("teacher").model_copy(
-            update={"engine": "vllm", "model": self.config.train.student, "revision": self.config.train.revision}
-        )
-        if name == "base":
-            return base
-        folder = f"{self.work.root}/student"
-        if "://" not in folder and not Path(folder).is_dir():
-            raise UsageError(f"no student in {self.work.root} yet: run `raydistill train` or `raydistill run` first")
-        return self._trained(base, self.config.train, folder)
-
-    def _trained(self, base: Engine, train: Train, folder: str) -> Engine:
-        """The engine settings for the base with what training has left in `folder`."""
-        if train.lora:
-            return base.model_copy(update={"adapter": folder, "max_lora_rank": train.lora.rank})
-        return base.model_copy(update={"model": folder, "revision": None})
 
     # ----------------------------------------------------------------------------------------------------------
 

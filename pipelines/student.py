@@ -24,8 +24,10 @@ def vocabulary_size(student: str, revision: str | None) -> int:
         raise UsageError(f"student {student}: not a model that can be loaded: {reason}") from None
 
 
-def load_student(config: Train, folder: str | None, stop_id: int) -> nn.Module:
+def load_student(config: Train, folder: str | None, stop_id: int, adapter: str | None = None) -> nn.Module:
     """The student in float32, from the base model or, when `folder` is given, as an earlier attempt exported it.
+
+    With `config.lora`, `adapter` is that of an earlier student, to go on from.
 
     Its generation config ends a turn at `stop_id` as well, so that whoever loads the export stops where it learned to.
     """
@@ -38,7 +40,7 @@ def load_student(config: Train, folder: str | None, stop_id: int) -> nn.Module:
     model: Any = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=torch.float32)
     _stop_at(model, stop_id)
     if config.lora:
-        model = _with_adapter(model, config, folder)
+        model = _with_adapter(model, config, folder or adapter)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model.train()

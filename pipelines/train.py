@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,13 +60,15 @@ def train(
     config: Train,
     output_dir: str,
     *,
+    adapter: str | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainResult:
     """Fine-tune `config.student` on `examples` and leave the student in `output_dir`/student.
 
     `examples` is a folder or file as `write_examples` makes it, or the examples themselves, which are then written
     to `output_dir`/examples. Paths may be URIs of any pyarrow filesystem; with workers on several nodes they must
-    be. `on_progress` gets {step, steps, loss, validation_loss, tokens, tokens_per_s} about every second.
+    be. With `config.lora`, training goes on from `adapter`, an earlier student's, where one is given. `on_progress`
+    gets {step, steps, loss, validation_loss, tokens, tokens_per_s} about every second.
 
     Raises TrainingError without examples, without room for the workers within `resource_timeout_s`, or when
     training fails; UsageError for a student that cannot be loaded or an `output_dir` of another run.
@@ -80,11 +82,11 @@ def train(
     count, digest = examples_digest(source)
     if not count:
         raise TrainingError(f"no examples to train on in {source}")
-    _claim(output_dir, config, digest)
+    _claim(output_dir, config, {"examples": digest} | ({"adapter": adapter} if adapter else {}))
     if finished := read_bytes(f"{output_dir}/result.json"):
         return TrainResult(**json.loads(finished))
 
-    job, counts, pairs = _prepare(source, config, output_dir)
+    job, counts, pairs = _prepare(source, config, output_dir, adapter and _absolute(adapter))
     recover(output_dir)
     outcome = fit(job, output_dir, on_progress)
     if "error" in outcome:
@@ -96,9 +98,9 @@ def _absolute(path: str) -> str:
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 
-def _claim(output_dir: str, config: Train, digest: str) -> None:
+def _claim(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
     """Write down what `output_dir` is for, or check that it is for this."""
-    settings = json.loads(config.model_dump_json(exclude=set(RESOURCES))) | {"examples": digest}
+    settings = json.loads(config.model_dump_json(exclude=set(RESOURCES))) | data
     known = read_bytes(f"{output_dir}/run.json")
     if known is None:
         write_atomic(f"{output_dir}/run.json", json.dumps(settings, indent=2).encode())
@@ -110,7 +112,7 @@ def _claim(output_dir: str, config: Train, digest: str) -> None:
         raise UsageError(f"{output_dir} holds another training run ({told}): train into another folder")
 
 
-def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts, PairCounts | None]:
+def _prepare(source: str, config: Train, output_dir: str, adapter: str | None) -> tuple[Job, Counts, PairCounts | None]:
     """Tokenise and check all examples, before any worker starts."""
     from pipelines.student import vocabulary_size
 
@@ -121,7 +123,7 @@ def _prepare(source: str, config: Train, output_dir: str) -> tuple[Job, Counts, 
     tokens = f"{output_dir}/tokens.parquet"
     rows = tokenise(tokenizer, read_examples(source))
     counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
-    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer))
+    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), adapter)
     return job, counts, _check_pairs(tokens) if counts.grouped else None
 
 

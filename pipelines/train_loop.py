@@ -39,6 +39,7 @@ class Job:
     tokens: str  # the Parquet file of weighted tokens
     tensorboard: str  # folder of the event files
     stop_id: int
+    adapter: str | None = None  # of an earlier student, which training goes on from
     board: Any = None  # handle of a `train_log.ProgressBoard` actor, if anybody watches
 
 
@@ -59,7 +60,7 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     checkpoint = ray.train.get_checkpoint()
 
     with checkpoint.as_directory() if checkpoint else nullcontext() as folder:
-        model = load_student(job.config, f"{folder}/model" if folder else None, job.stop_id)
+        model = load_student(job.config, f"{folder}/model" if folder else None, job.stop_id, job.adapter)
         # [2] Ray: the model goes to this worker's device and is wrapped for data-parallel training
         model = distribute(model, job.config.strategy)
         optimizer = make_optimizer(model, job.config)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from actors.errors import UsageError
-from pipelines.config import Questions, Run, TriPosT
+from pipelines.config import Questions, TriPosT
 from pipelines.recipes import make_recipe
 from pipelines.records import Question
 from pipelines.stepwise.table import TASKS
@@ -94,14 +94,3 @@ def test_the_recipe_learns_gold_rationales_first() -> None:
 def test_settings_that_cannot_be_are_refused(recipe: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         TriPosT(**recipe)
-
-
-def test_adapters_are_refused() -> None:
-    sections = {
-        "questions": {"task": "stepwise:word_sorting"},
-        "teacher": {"model": "m"},
-        "recipe": {"recipe": "tripost"},
-    }
-    assert isinstance(Run.model_validate(sections).recipe, TriPosT)
-    with pytest.raises(ValidationError, match=r"remove train\.lora"):
-        Run.model_validate({**sections, "train": {"student": "m", "lora": {}}})
