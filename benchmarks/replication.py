@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,18 @@ def interval(values: np.ndarray) -> list[float]:
 
     Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
     """
-    generator = np.random.default_rng(0)
     known = ~np.isnan(values)
-    seeds, questions = (generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in values.shape)
+    seeds, questions = _draws(*values.shape)
     totals = (seeds @ np.where(known, values, 0.0) * questions).sum(axis=1)
     counts = (seeds @ known.astype(float) * questions).sum(axis=1)
     return [round(float(bound), 4) for bound in np.nanpercentile(totals / np.maximum(counts, 1), [2.5, 97.5])]
+
+
+@lru_cache(maxsize=8)
+def _draws(*shape: int) -> list[np.ndarray]:
+    """How often each seed, and each question, is in a resample, [RESAMPLES, seeds] and [RESAMPLES, questions]."""
+    generator = np.random.default_rng(0)
+    return [generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in shape]
 
 
 def mean_of(values: np.ndarray) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""TriPosT's claims (arXiv 2310.13522) on the demo models: does a student learn more from its own corrected mistakes?
+
+    python benchmarks/replicate_tripost.py --plan                          # the headline's cells with planned minutes
+    python benchmarks/replicate_tripost.py                                 # tripost and si_demo, seeds 0, 1 and 2
+    python benchmarks/replicate_tripost.py --arms all                      # all arms and controls
+    python benchmarks/replicate_tripost.py --tasks word_sorting --part 1/2 --work W   # for one of two machines
+    python benchmarks/replicate_tripost.py --set recipe.epochs=2 --name tripost-2-epochs       # a changed setting
+    python benchmarks/replicate_tripost.py --report                        # page and plot from the cells that there are
+
+A cell is an (arm, task, seed); its seed draws training questions, attempts and training. Its student first learns gold
+rationales (the baseline, which all arms start from), then learns in iterations; after each it is measured, before and
+after self-update, on fresh questions of the levels that it trains on (seen) and of a harder one (unseen). Each cell
+leaves a file in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work`
+share the student that has learned the rationales.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from actors.errors import UsageError
+from benchmarks.replication import RESULTS, ROOT, part, write_cell
+from benchmarks.tripost_arms import ARMS, HEADLINE, SPLITS, TASKS, TaskCell, cell_path, make_config, planned_minutes
+from benchmarks.tripost_page import write_report
+from pipelines.config import Engine, SamplingConfig, TriPosT
+from pipelines.rollouts import Rollout, roll_out
+from pipelines.run import Runner
+from pipelines.self_update import outcome
+from pipelines.tasks import Task
+
+ACCOUNT = ("conversations", "accepted", "rejected", "unknown", "updates", "turns", "repeats", "kept", "examples")
+
+
+def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> dict[str, Any]:
+    """Train the students of a cell, one per iteration, and measure each of them and the one that they start from."""
+    started, runner = time.monotonic(), Runner(make_config(options, cell), console)
+    try:
+        result = runner.train(runner.synthesise(runner.start()))
+        accounts = runner.report["iterations"]
+        students = [account["student"] for account in [runner.report["rationales"], *accounts] if "student" in account]
+        tests = [measure(runner, f"t={number}", student) for number, student in enumerate(students)]
+    finally:
+        runner.close()
+    return {
+        "task": cell.task,
+        "tests": tests,
+        "iterations": [{name: account[name] for name in ACCOUNT} for account in accounts],
+        "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def measure(runner: Runner, title: str, student: str) -> dict[str, dict[str, list[int | None]]]:
+    """What a student, asked greedily, answers to the test questions of each split, before and after self-update."""
+    config, loaded = runner.config, runner.held_out
+    assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
+    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
+    model, updates = engine.model_copy(update={"model": student}), config.recipe.updates
+    rollouts, _ = roll_out(runner.work, f"testing {title}", model, loaded, sampling, config.recipe, updates=updates)
+    by_split = {split: [r for r in rollouts if r.question.meta["split"] == split] for split in SPLITS}
+    return {split: by_question(part, loaded.task) for split, part in by_split.items()}
+
+
+def by_question(rollouts: Sequence[Rollout], task: Task) -> dict[str, list[int | None]]:
+    """1 or 0 for each question in order: right before and after self-update, and updated at all; None where unknown."""
+    told: dict[str, list[int | None]] = {"before": [], "after": [], "tried": []}
+    for rollout in rollouts:
+        found = outcome(rollout, task) if rollout.known else None
+        for name, values in told.items():
+            values.append(None if found is None else int(getattr(found, name)))
+    return told
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
+    parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--attempts", type=int, default=300, help="questions attempted per iteration")
+    parser.add_argument(
+        "--examples", type=int, default=200, help="learned per iteration, at most; the same for all arms"
+    )
+    parser.add_argument(
+        "--test", type=int, default=50, help="test questions of each of two seen levels and an unseen one"
+    )
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
+    parser.add_argument("--name", default="tripost", help="of the result page; another one for changed settings")
+    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-tripost"))
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
+    parser.add_argument("--report", action="store_true", help="only write the page")
+    options = parser.parse_args(arguments)
+    options.changed = list(options.set)
+    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
+    return options
+
+
+def cells_of(options: argparse.Namespace, arms: Sequence[str], tasks: Sequence[str]) -> list[TaskCell]:
+    """Seed after seed, task after task, arms in the order of ARMS."""
+    wanted = [arm for arm in ARMS if arm in arms or "all" in arms]
+    return [TaskCell(seed, 100, arm, task) for seed in options.seeds for task in tasks for arm in wanted]
+
+
+def show_plan(
+    options: argparse.Namespace, cells: Sequence[TaskCell], todo: Sequence[TaskCell], console: Console
+) -> float:
+    """Print what is to be done; returns the planned minutes."""
+    total = 0.0
+    for cell in todo:
+        minutes = planned_minutes(options, cell, cells)
+        total += minutes
+        console.print(f"seed {cell.seed}  {cell.name:<32} {minutes:6.1f} min  {ARMS[cell.arm].title}")
+    console.print(f"{len(todo)} cells to do, {len(cells) - len(todo)} done: {total / 60:.1f} h planned on 2 cores")
+    return total
+
+
+def unit(cell: TaskCell) -> TaskCell:
+    """Cells of a task and seed start from the same student; a machine does all of them."""
+    return replace(cell, arm="tripost")
+
+
+def main() -> None:
+    options, console = parse(), Console(soft_wrap=True, highlight=False)
+    cells = part(cells_of(options, options.arms, options.tasks), options.part, unit)
+    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
+    if not options.report:
+        show_plan(options, cells, todo, console)
+    if options.plan:
+        return
+    for cell in [] if options.report else todo:
+        console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
+        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    write_report(options, {cell: cell_path(options, cell) for cell in cells_of(options, ["all"], [*TASKS])})
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"replicate_tripost: {error}")

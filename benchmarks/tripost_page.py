@@ -1,0 +1,271 @@
+"""The results of TriPosT's replication for people: docs/results/tripost.json, tripost.md and tripost.svg."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.replication import matrix, mean_of, paired, percents, table
+from benchmarks.tripost_arms import ARMS, SPLITS, TASKS, TaskCell
+
+Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
+"""Of a student, by split and then ``before``, ``after``, ``tried``: 1, 0 or None for each question."""
+
+Students = Mapping[str, Mapping[str, Mapping[int, Answers]]]
+"""By the student's name (``rationales``, ``tripost t=3``), by task, by seed."""
+
+RATIONALES, ALL = "rationales", "all tasks"
+HELP, HURT = "helped", "hurt"
+PAPERS_BEST_GAIN = 0.0713  # the paper's, of LLaMA-7B
+
+
+class Claim(NamedTuple):
+    """`ours` is above `theirs`, in the answers of `measure` and `against`; on average over the tasks."""
+
+    text: str
+    ours: str
+    theirs: str
+    measure: str = "after"
+    against: str = "after"
+
+
+CLAIMS = (
+    Claim("TriPosT over rationale SFT", "tripost t=3", RATIONALES),
+    Claim("TriPosT over SI-demo", "tripost t=3", "si_demo t=3"),
+    Claim("updates of TriPosT's student: after over before", "tripost t=3", "tripost t=3", against="before"),
+    Claim("updates of SI-demo's student: after over before", "si_demo t=3", "si_demo t=3", against="before"),
+    Claim("first attempts of TriPosT over rationale SFT", "tripost t=3", RATIONALES, measure="before"),
+    Claim("second iteration over first", "tripost t=2", "tripost t=1"),
+    Claim("third iteration over second", "tripost t=3", "tripost t=2"),
+    Claim("SI-demo over rationale SFT", "si_demo t=3", RATIONALES),
+    Claim("TriPosT over LMSI", "tripost t=3", "lmsi t=3"),
+    Claim("balanced over unbalanced", "tripost t=3", "unbalanced t=3"),
+    Claim("feedback weighted 1.5 over 1.0", "tripost t=3", "weight_1 t=3"),
+    Claim("TriPosT over more gold rationales (control)", "tripost t=3", "gold t=3"),
+)
+
+
+def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
+    """The page, its data and its plot, of those cells whose files are there."""
+    cells = {cell: json.loads(path.read_text(encoding="utf-8")) for cell, path in paths.items() if path.exists()}
+    missing = sorted(f"{cell.name}/{cell.seed}" for cell in paths if cell not in cells)
+    names = ("iterations", "attempts", "examples", "test", "changed")
+    settings = {name: getattr(options, name) for name in names}
+    content = {"command": " ".join(sys.argv), "settings": settings, **summarise(cells), "missing": missing}
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (out / f"{options.name}.md").write_text(page(content, f"{options.name}.svg"), encoding="utf-8")
+    if content["students"]:
+        plot(content, out / f"{options.name}.svg")
+
+
+def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
+    """Students and comparisons of those that are there, and where and when all was measured."""
+    students = by_student(cells)
+    every = list(cells.values())
+    return {
+        "students": {name: _student(tasks) for name, tasks in students.items()},
+        "examples": _examples(cells),
+        "comparisons": [
+            told
+            for claim in CLAIMS
+            for task in (ALL, *TASKS)
+            for split in SPLITS
+            if (told := compare(claim, students, task, split))
+        ],
+        **{name: sorted({str(cell[name]) for cell in every}) for name in ("date", "commit", "hardware")},
+        "versions": every[-1]["versions"] if every else {},
+        "seconds": round(sum(cell["seconds"] for cell in every), 1),
+    }
+
+
+def by_student(cells: Mapping[TaskCell, Mapping[str, Any]]) -> Students:
+    """Arms begin with the same student, which is told of once, and end with one per iteration."""
+    students: dict[str, dict[str, dict[int, Answers]]] = defaultdict(lambda: defaultdict(dict))
+    for cell, told in cells.items():
+        for number, answers in enumerate(told["tests"]):
+            students[f"{cell.arm} t={number}" if number else RATIONALES][cell.task][cell.seed] = answers
+    return students
+
+
+def outcomes(tasks: Mapping[str, Mapping[int, Answers]], task: str, split: str, measure: str) -> dict[int, list[Any]]:
+    """By seed, question by question; of all tasks those seeds that have all of them, one task after the other."""
+    if task != ALL:
+        return {seed: list(answers[split][measure]) for seed, answers in tasks.get(task, {}).items()}
+    seeds = set.intersection(*(set(tasks.get(name, {})) for name in TASKS))
+    return {seed: [value for name in TASKS for value in tasks[name][seed][split][measure]] for seed in sorted(seeds)}
+
+
+def compare(claim: Claim, students: Students, task: str, split: str) -> dict[str, Any] | None:
+    """The gain that a claim is about; None where no seed has both students."""
+    ours = outcomes(students.get(claim.ours, {}), task, split, claim.measure)
+    theirs = outcomes(students.get(claim.theirs, {}), task, split, claim.against)
+    if not set(ours) & set(theirs):
+        return None
+    told = paired(ours, theirs)
+    return {"claim": claim.text, "task": task, "split": split, **told, "holds": told["ci95"][0] > 0}
+
+
+def _student(tasks: Mapping[str, Mapping[int, Answers]]) -> dict[str, Any]:
+    """Per task and split: rates with intervals."""
+    told: dict[str, Any] = {}
+    for task in (ALL, *TASKS):
+        for split in SPLITS:
+            before, after, tried = (matrix(list(outcomes(tasks, task, split, m).values())) for m in MEASURES)
+            if before.size:
+                rates = {HELP: (1 - before) * after, HURT: before * (1 - after)}
+                rates |= {"before": before, "after": after, "tried": tried}
+                told.setdefault(task, {})[split] = {name: mean_of(values) for name, values in rates.items()}
+    return told
+
+
+MEASURES = ("before", "after", "tried")
+
+
+def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """By arm: how many examples an iteration had on average, in all and of each kind."""
+    kept: dict[str, list[Mapping[str, int]]] = defaultdict(list)
+    for cell, told in cells.items():
+        kept[cell.arm] += [{"all": one["examples"], **one["kept"]} for one in told["iterations"]]
+    return {
+        arm: {kind: round(float(np.mean([one[kind] for one in each])), 1) for kind in each[0]}
+        for arm, each in kept.items()
+        if each
+    }
+
+
+def page(content: Mapping[str, Any], figure: str) -> str:
+    """The Markdown page."""
+    settings = content["settings"]
+    changed = f", changed in all arms: `{' '.join(settings['changed'])}`" if settings["changed"] else ""
+    lines = [
+        "# TriPosT on the demo models",
+        "",
+        f"`{content['command']}`; {settings['attempts']} questions attempted and at most {settings['examples']} "
+        f"examples learned per iteration, {settings['test']} test questions per level{changed}; what else is set "
+        f"stands in `benchmarks/tripost_arms.py`. Measured {' and '.join(content['date'])} at commit "
+        f"{', '.join(content['commit'])} on {'; '.join(content['hardware'])}: {content['seconds'] / 60:.0f} minutes.",
+        "",
+        "In %, with 95 % intervals: bootstrap over test questions and seeds. Before and after self-update: right "
+        "answers; tried, helped, hurt: of all questions. t: iterations. Seen: levels trained on; unseen: a harder one.",
+        "",
+        f"![Right answers over iterations, and what updates do]({figure})",
+        "",
+    ]
+    for split in SPLITS:
+        told = [(name, tasks[ALL][split]) for name, tasks in content["students"].items() if ALL in tasks]
+        lines += [f"## All tasks, {split}", "", *table(HEADER, [_row(name, rates) for name, rates in told]), ""]
+    lines += ["## Each task: after self-update", "", *table(("student", *TASK_COLUMNS), _task_rows(content)), ""]
+    lines += ["## Examples of an iteration", "", *table(EXAMPLES_HEADER, _example_rows(content)), ""]
+    lines += ["## Claims", "", "Gains in points, question by question over the seeds that both have.", ""]
+    lines += table(("claim", "task", "split", "gain", "seeds", "holds"), [_claim(t) for t in content["comparisons"]])
+    lines += [
+        "",
+        best_gain(content),
+        "",
+        f"Cells that are not measured: {', '.join(content['missing']) or 'none'}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+HEADER = ("student", "before", "after", "tried", HELP, HURT)
+TASK_COLUMNS = tuple(f"{task}, {split}" for task in TASKS for split in SPLITS)
+EXAMPLES_HEADER = ("arm", "what", "all", "improvement", "self_correct", "gold")
+
+
+def _row(name: str, rates: Mapping[str, Any]) -> list[str]:
+    return [name, *(percents(rates[column]) for column in HEADER[1:])]
+
+
+def _task_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [name, *(percents(tasks[t][s]["after"]) if t in tasks else "-" for t in TASKS for s in SPLITS)]
+        for name, tasks in content["students"].items()
+    ]
+
+
+def _example_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [arm, ARMS[arm].title, *(f"{told[kind]:.0f}" for kind in EXAMPLES_HEADER[2:])]
+        for arm, told in content["examples"].items()
+    ]
+
+
+def _claim(told: Mapping[str, Any]) -> list[str]:
+    verdict = "yes" if told["holds"] else "no"
+    return [
+        told["claim"],
+        told["task"],
+        told["split"],
+        percents(told, "gain", signed=True),
+        str(told["seeds"]),
+        verdict,
+    ]
+
+
+def best_gain(content: Mapping[str, Any]) -> str:
+    """The largest gain over rationale SFT on one task, beside the paper's."""
+    gains = [told for told in content["comparisons"] if told["claim"] == CLAIMS[0].text and told["task"] != ALL]
+    if not gains:
+        return "No task has both TriPosT's students and the baseline."
+    best = max(gains, key=lambda told: told["gain"])
+    reached = "reaches" if best["gain"] >= PAPERS_BEST_GAIN else "stays below"
+    gain = f"{100 * best['gain']:+.1f} points ({best['task']}, {best['split']})"
+    return f"The best gain over rationale SFT is {gain}: it {reached} the paper's 7.13."
+
+
+def plot(content: Mapping[str, Any], path: Path) -> None:
+    """Left right answers over iterations, on average over the tasks; right what the updates of the last students do."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same numbers give the same file
+    from matplotlib import pyplot
+
+    students, split_axes = content["students"], dict(zip(SPLITS, range(2), strict=True))
+    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.5), width_ratios=(2, 2, 3), layout="constrained")
+    known = [task for task in (ALL, *TASKS) if task in students.get(RATIONALES, {})]
+    for split, place in split_axes.items():
+        for arm in ARMS:
+            _curve(axes[place], students, arm, known[0], split)
+        axes[place].set_title(f"{known[0]}, {split}")
+        axes[place].set_xlabel("iterations")
+        axes[place].set_ylabel("right after self-update, %")
+    _bars(axes[2], students, known[0])
+    for one in axes:
+        one.grid(alpha=0.3)
+        if one.get_legend_handles_labels()[0]:
+            one.legend()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _curve(axes: Any, students: Mapping[str, Any], arm: str, task: str, split: str) -> None:
+    """Right answers of an arm's students over the iterations, with intervals."""
+    names = [RATIONALES, *(name for name in students if name.startswith(f"{arm} t="))]
+    told = [students[name][task][split]["after"] for name in names if task in students[name]]
+    if len(told) < 2:
+        return
+    means = [100 * one["mean"] for one in told]
+    bounds = [[max(0.0, sign * (100 * one["ci95"][end] - mean)) for one, mean in zip(told, means, strict=True)]
+              for end, sign in ((0, -1), (1, 1))]  # fmt: skip
+    axes.errorbar(range(len(told)), means, yerr=bounds, fmt="o-", capsize=3, label=arm)
+
+
+def _bars(axes: Any, students: Mapping[str, Any], task: str) -> None:
+    """How often updates are tried, help and hurt, of the last student of each arm on seen questions."""
+    last = {name.partition(" ")[0]: told[task][SPLITS[0]] for name, told in students.items() if task in told}
+    for place, measure in enumerate(("tried", HELP, HURT)):
+        heights = [100 * rates[measure]["mean"] for rates in last.values()]
+        axes.bar(np.arange(len(last)) + 0.25 * (place - 1), heights, width=0.25, label=measure)
+    axes.set_xticks(range(len(last)), [*last], rotation=20)
+    axes.set_ylabel(f"of {SPLITS[0]} questions, %")

@@ -1,0 +1,122 @@
+"""TriPosT's replication: its plan, what its cells depend on, gains on hand-made answers, its page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.errors import UsageError
+from benchmarks.replicate_tripost import by_question, cells_of, parse, unit
+from benchmarks.replication import part, write_cell
+from benchmarks.tripost_arms import ARMS, HEADLINE, TASKS, TaskCell, cell_path, make_config, planned_minutes, settings
+from benchmarks.tripost_page import ALL, CLAIMS, write_report
+from pipelines.records import Question
+from pipelines.rollouts import Rollout
+from pipelines.stepwise.table import TASKS as STEPWISE
+from pipelines.tasks.stepwise import StepwiseQuestions
+from pipelines.trajectories import Turn
+
+CELL = TaskCell(0, 100, "tripost", "word_sorting")
+
+
+def test_the_headline_fits_two_and_a_half_hours() -> None:
+    options = parse([])
+    cells = cells_of(options, HEADLINE, options.tasks)
+    assert len(cells) == 2 * 4 * 3
+    assert sum(planned_minutes(options, cell, cells) for cell in cells) < 150
+
+
+def test_the_first_cell_of_a_task_and_seed_trains_the_rationales_for_all() -> None:
+    options, demo = parse([]), replace(CELL, arm="si_demo")
+    assert planned_minutes(options, demo) > planned_minutes(options, demo, [CELL, demo])
+    assert planned_minutes(options, demo) == planned_minutes(options, demo, [replace(CELL, seed=1), demo])
+
+
+def test_parts_keep_a_student_on_one_machine() -> None:
+    cells = cells_of(parse([]), ["all"], [*TASKS])
+    parts = [part(cells, f"{number}/2", unit) for number in (1, 2)]
+    assert len(cells) == len(ARMS) * 12 and sorted([*parts[0], *parts[1]]) == sorted(cells)
+    for share in parts:
+        assert len({unit(cell) for cell in share}) * len(ARMS) == len(share)
+
+
+def test_a_cells_file_changes_with_all_that_it_depends_on_and_nothing_else(tmp_path: Path) -> None:
+    def path(cell: TaskCell, *arguments: str) -> Path:
+        return cell_path(parse(["--out", str(tmp_path), *arguments]), cell)
+
+    cells = [TaskCell(seed, 100, arm, task) for arm in ARMS for task in TASKS for seed in (0, 1)]
+    assert len({path(cell) for cell in cells}) == len(cells)
+    assert path(CELL, "--seeds", "7", "--work", "elsewhere", "--set", "train.gpus_per_worker=1") == path(CELL)
+    for change in (["--test", "9"], ["--attempts", "9"], ["--examples", "9"], ["--set", "recipe.epochs=1"]):
+        assert path(CELL, *change) != path(CELL)
+
+
+def test_arms_differ_in_what_they_are_about() -> None:
+    recipes = {arm: make_config(parse([]), replace(CELL, arm=arm)).recipe for arm in ARMS}
+    whole = recipes.pop("tripost").model_dump()
+    changed = {a: {k: v for k, v in r.model_dump().items() if v != whole[k]} for a, r in recipes.items()}
+    assert changed == {
+        "si_demo": {"attempts": "teacher"},
+        "lmsi": {"learn": "right_attempts"},
+        "unbalanced": {"balance": None},
+        "weight_1": {"feedback_weight": 1.0},
+        "gold": {"balance": (0, 0, 1)},
+    }
+    with pytest.raises(UsageError, match="--set train.seed: the replication sets this itself"):
+        settings(parse(["--set", "train.seed=3"]), CELL)
+
+
+def test_answers_are_told_question_by_question() -> None:
+    task, question = StepwiseQuestions(STEPWISE["multistep_arithmetic"]), Question("q", "(3 + 4) =", "7")
+    wrong, right = Turn("Step 1: Therefore, the answer is 8."), Turn("Step 1: Therefore, the answer is 7.")
+    turns = [(wrong, right), (right, wrong), (right,), ()]
+    rollouts = [Rollout(f"{n}", question, said, "correct" if said else None) for n, said in enumerate(turns)]
+    told = {"before": [0, 1, 1, None], "after": [1, 0, 1, None], "tried": [1, 1, 0, None]}
+    assert by_question(rollouts, task) == told
+
+
+# The page ---------------------------------------------------------------------------------------------------------
+
+
+def measured(*right: int) -> dict[str, Any]:
+    """A made cell: students that answer the first so many of 20 questions, two of them by an update."""
+    students = [
+        {"before": [1] * (n - 2) + [0] * (22 - n), "after": [1] * n + [0] * (20 - n), "tried": [0] * 10 + [1] * 10}
+        for n in right
+    ]
+    account = {"examples": 35, "kept": {"improvement": 15, "self_correct": 10, "gold": 10}}
+    return {"tests": [{"seen": s, "unseen": s} for s in students], "iterations": [account] * 3, "seconds": 30.0}
+
+
+MADE = {
+    **{TaskCell(s, 100, "tripost", task): measured(8, 10, 11, 12 + s) for task in TASKS for s in (0, 1, 2)},
+    **{TaskCell(0, 100, "si_demo", task): measured(8, 9, 9, 13) for task in TASKS},
+    TaskCell(0, 100, "lmsi", "word_sorting"): measured(8, 9, 9, 10),
+}
+
+
+def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path: Path) -> None:
+    options = parse(["--out", str(tmp_path), "--name", "made", "--set", "recipe.epochs=2"])
+    for cell, content in MADE.items():
+        write_cell(cell_path(options, cell), cell, {"task": cell.task, **content})
+    absent = TaskCell(0, 100, "gold", "word_sorting")
+    write_report(options, {cell: cell_path(options, cell) for cell in [*MADE, absent]})
+    content = json.loads((tmp_path / "made.json").read_text())
+    rates = content["students"]["tripost t=3"][ALL]["seen"]
+    assert (rates["before"]["mean"], rates["after"]["mean"], rates["helped"]["mean"]) == (0.55, 0.65, 0.1)
+    assert (rates["tried"]["mean"], rates["hurt"]["mean"]) == (0.5, 0.0)
+    claims = {(told["claim"], told["task"], told["split"]): told for told in content["comparisons"]}
+    headline = claims[CLAIMS[0].text, ALL, "seen"]
+    assert headline["gain"] == 0.25 and headline["seeds"] == 3 and headline["holds"]
+    assert claims["TriPosT over SI-demo", ALL, "unseen"]["gain"] == -0.05
+    assert not claims["TriPosT over SI-demo", "word_sorting", "seen"]["holds"]
+    assert claims["TriPosT over LMSI", "word_sorting", "seen"]["gain"] == 0.1
+    assert ("TriPosT over LMSI", ALL, "seen") not in claims and content["missing"] == ["gold-word_sorting/0"]
+    text = (tmp_path / "made.md").read_text()
+    assert "changed in all arms: `recipe.epochs=2`" in text and "+25.0 points (multistep_arithmetic, seen)" in text
+    assert "| tripost | TriPosT: own mistakes, corrected | 35 | 15 | 10 | 10 |" in text
+    assert "it reaches the paper's 7.13" in text and (tmp_path / "made.svg").read_text().startswith("<?xml")
