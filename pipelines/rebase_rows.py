@@ -92,12 +92,15 @@ def _retrieved(work: Workplace, index: str, lookup: Lookup) -> list[RetrievedRow
 
 
 def _question(row: RetrievedRow, config: ReBase) -> Question:
+    """A row as its text is shown to the teacher; one that is learned as it is carries its values."""
     text = row_text(row.values, (row.column_in, row.column_out), config)
+    meta: dict[str, Any] = {"source": row.source, "row": row.row, "s": round(row.s, 4)}
+    if config.rewrite:
+        return Question(content_hash("rebase", text), text, "", meta)
     values = {"input": row.values[row.column_in]}
     if row.column_out != row.column_in:
         values["output"] = row.values[row.column_out]
-    meta = {"source": row.source, "row": row.row, "s": round(row.s, 4)}
-    return Question(content_hash("rebase", text), text, "", meta | ({} if config.rewrite else {"values": values}))
+    return Question(content_hash("rebase", text, values), text, "", meta | {"values": values})
 
 
 def _sources(rows: Sequence[RetrievedRow]) -> dict[str, int]:

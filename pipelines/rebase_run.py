@@ -84,20 +84,18 @@ class _Making:
         self.rewriting = Rewriting(
             keys_of(config), self.guards, answer_kind(config), self.checker, votes=config.check != "none"
         )
-        self.rewriter, self.rewriter_key = self._plan(Rewriter(config), self.work.config.teacher, held_to_form=True)
-        self.answerer, self.answerer_key = self._plan(Reanswerer(config), self._votes())
+        self.rewriter = self._plan(Rewriter(config), self.work.config.teacher, held_to_form=True)
+        self.answerer = self._plan(Reanswerer(config), self._votes())
         if config.rewrite:
             self.plans += [self.rewriter] + ([self.answerer] if config.check in ("answers", "programs") else [])
 
-    def _plan(
-        self, recipe: RetrievalBasedDistillation, sampling: SamplingConfig, held_to_form: bool = False
-    ) -> tuple[Pass, str]:
-        """The pass in which the teacher is asked as `recipe` does, and the key of its verdicts."""
+    def _plan(self, recipe: RetrievalBasedDistillation, sampling: SamplingConfig, held_to_form: bool = False) -> Pass:
+        """The pass in which the teacher is asked as `recipe` does."""
         schema = output_schema(keys_of(self.config)) if held_to_form else None
         loaded = replace(self.loaded, task=Form()) if held_to_form else self.loaded
-        plan, key = self.work.plan(self.work.config.teacher, loaded, sampling, recipe=recipe, also=schema)
+        plan, _ = self.work.plan(self.work.config.teacher, loaded, sampling, recipe=recipe, also=schema)
         drawn = replace(plan.asking.sampling, json_schema=schema)
-        return replace(plan, asking=replace(plan.asking, sampling=drawn)), key
+        return replace(plan, asking=replace(plan.asking, sampling=drawn))
 
     def _votes(self) -> SamplingConfig:
         asked = self.work.config.teacher.model_dump(include={"top_p", "max_tokens", "stop", "seed"})
@@ -128,7 +126,7 @@ class _Making:
         write_examples(made, folder)
         outputs = Counter(example.answer for example in made)
         return {
-            "candidates": asked.samples,
+            "candidates": asked.samples if self.config.rewrite else len(rows),
             "examples": len(made),
             "unknown": unknown,
             "dropped": dict(+self.rewriting.dropped),
@@ -160,7 +158,7 @@ class _Making:
             self.rewriting.dropped[reason or ""] += bool(reason)
             candidates[row.id] = [example] if example and not reason else []
         self.rewriting.check, self.rewriting.votes = None, False
-        return PassResult(questions=len(rows), samples=len(rows)), candidates
+        return PassResult(questions=len(rows)), candidates
 
     def _answers(self, candidates: Sequence[Rewritten]) -> tuple[dict[str, list[str]], PassResult]:
         """The teacher's fresh answers to each candidate's input, none where one is missing; {} if there is no vote."""
@@ -230,4 +228,5 @@ def _sections(work: Workplace, summary: Mapping[str, Any], wasted_tokens: int) -
     }
     fresh = {name: answers[name] for name in ("samples", "completion_tokens", "statuses")}
     sections = report.synthesis(work.config.teacher.model, account, wasted_tokens=wasted_tokens)
+    sections["verification"]["programs"] = summary["candidates"]  # also where the teacher was asked nothing
     return sections | {"rebase": {"rows": summary["rows"], "labels": summary["labels"], "answers": fresh}}
