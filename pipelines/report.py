@@ -128,7 +128,7 @@ def conversations(account: Mapping[str, Any]) -> str:
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
     """The tables at the end of a run: verification, then evaluation."""
     teacher, verification = report["teacher"], report["verification"]
-    if verification:
+    if verification and teacher.get("requests"):  # some recipes ask no teacher
         console.print(
             f"\n[bold]{teacher['requests']:,}[/] samples of {teacher['model']}: "
             f"{verification['passed']:,} passed, {verification['failed']:,} failed, "
