@@ -130,7 +130,9 @@ def _print_counts(out: Path, counts: Mapping[str, int], quiet: bool) -> None:
 @app.command()
 def grade(
     path: Annotated[Path, typer.Argument(help="JSONL file", metavar="IN.jsonl")],
-    task: Annotated[str, typer.Option(help="numeric, text, choice, gsm8k, bbh, extractive_qa, nli, reasoning_gym:NAME")],
+    task: Annotated[
+        str, typer.Option(help="numeric, text, choice, gsm8k, bbh, nli, extractive_qa or reasoning_gym:NAME")
+    ],
     answer_field: Annotated[str, typer.Option(help="field with the answer to judge; dots for nested ones")],
     gold_field: Annotated[str, typer.Option(help="field with the gold answer")],
     out: Annotated[Path, typer.Option(help="JSONL file for the verdicts, one per line, in order")],

@@ -14,7 +14,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import MutableMapping
 from typing import Any
 
 PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
@@ -29,11 +28,17 @@ class JsonLines(logging.Formatter):
         return json.dumps({"time": stamp, "level": record.levelname, "event": record.getMessage(), **told}, default=str)
 
 
-class RunLog(logging.LoggerAdapter[logging.Logger]):
+class RunLog:
     """`log.warning("no verdict", sample_id=...)`: keywords become fields beside run and stage."""
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        return msg, {"extra": {**(self.extra or {}), **kwargs}}
+    def __init__(self, logger: logging.Logger, **known: str) -> None:
+        self._logger, self._known = logger, known
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._logger.info(event, extra=self._known | fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._logger.warning(event, extra=self._known | fields)
 
 
 def run_log(stage: str, run: str) -> RunLog:
@@ -43,7 +48,7 @@ def run_log(stage: str, run: str) -> RunLog:
         logger.propagate = False
         logger.setLevel(logging.INFO)
         logger.addHandler(_handler(stage, run))
-    return RunLog(logger, {"run": run, "stage": stage})
+    return RunLog(logger, run=run, stage=stage)
 
 
 def _handler(stage: str, run: str) -> logging.Handler:
