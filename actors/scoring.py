@@ -147,7 +147,7 @@ def _row_maxima_of_bytes(sketch: Sketch, means: np.ndarray) -> np.ndarray:
         begin, end = sketch.starts[first], sketch.starts[last]
         products = torch._int_mm(left, torch.from_numpy(sketch.vectors[begin:end]).T).numpy()
         np.maximum.reduceat(products, sketch.starts[first:last] - begin, axis=1, out=maxima[:, first:last])
-    return maxima * (units * sketch.unit).astype(np.float32)
+    return np.multiply(maxima, units * sketch.unit, dtype=np.float32)
 
 
 def multiply(means: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
