@@ -14,7 +14,7 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from actors.errors import EngineError, UsageError
 from actors.ledger import Attempt, Ledger
@@ -47,6 +47,13 @@ class EngineSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def adapter_room(rank: int) -> int:
+    """The least of the ranks that vLLM makes room for which holds adapters of this rank."""
+    from vllm.config.lora import MaxLoRARanks
+
+    return min(room for room in get_args(MaxLoRARanks) if room >= rank)
+
+
 def consecutive(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(first, count) of each run of consecutive sample indices: (0, 1, 3) gives (0, 2), (3, 1)."""
     ordered = sorted(set(indices))
@@ -72,6 +79,7 @@ class Engine:
     async def start(self) -> None:
         """Load the model. Raises EngineError with vLLM's own reason if it cannot be loaded."""
         from vllm import AsyncEngineArgs
+        from vllm.config import StructuredOutputsConfig
         from vllm.v1.engine.async_llm import AsyncLLM
 
         settings = self.settings
@@ -87,9 +95,11 @@ class Engine:
             "stream_interval": 8,  # tokens between two notes in the ledger
             "enable_log_requests": False,
             "disable_log_stats": True,
+            # vLLM 0.29 reads this of the engine, not of a request; a weak model would fill its answer with blanks
+            "structured_outputs_config": StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
         }
         if settings.max_lora_rank:
-            arguments |= {"enable_lora": True, "max_lora_rank": settings.max_lora_rank}
+            arguments |= {"enable_lora": True, "max_lora_rank": adapter_room(settings.max_lora_rank)}
         arguments |= {**_platform_arguments(), **settings.options}
         try:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
@@ -190,9 +200,7 @@ class Engine:
             logprobs=sampling.logprobs,
             prompt_logprobs=sampling.prompt_logprobs,
             output_kind=RequestOutputKind.DELTA,
-            structured_outputs=None
-            if schema is None
-            else StructuredOutputsParams(json=dict(schema), disable_any_whitespace=True),
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
         )
 
     def _lora(self, path: str | None) -> LoRARequest | None:

@@ -9,9 +9,9 @@ An engine costs one logical CPU and the ingress half of one: with an executor, 2
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from actors.engine import CPU_ARGUMENTS
+from actors.engine import CPU_ARGUMENTS, adapter_room
 from actors.errors import EngineError
 from actors.pool import Pool
 from pipelines.cluster import engine_pool, executor_pool
@@ -138,9 +138,7 @@ def _adapter_arguments(student: Student) -> dict[str, Any]:
     """What makes vLLM load the adapter at start and answer with it whenever the student is asked for."""
     if student.adapter is None:
         return {}
-    from vllm.config.lora import MaxLoRARanks
     from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 
-    room = min(rank for rank in get_args(MaxLoRARanks) if rank >= student.adapter_rank)
     adapter = LoRAModulePath(name=student.name, path=student.adapter)
-    return {"enable_lora": True, "max_lora_rank": room, "lora_modules": [adapter]}
+    return {"enable_lora": True, "max_lora_rank": adapter_room(student.adapter_rank), "lora_modules": [adapter]}
