@@ -12,8 +12,7 @@ from demo.skill import Example
 from demo.tokenizer import EOS_ID, FOCUS_WEIGHT, MAX_POSITIONS, chat, encode_example
 
 MODELS = Path(__file__).parent.parent / "demo" / "models"
-RECIPES = [recipe for recipe in training.RECIPES if recipe.name != mixture.CRITIC]
-NAMES = [recipe.name for recipe in RECIPES]
+NAMES = [recipe.name for recipe in training.RECIPES]
 SKILLS = {skill.name: skill for skill in mixture.SKILLS}
 
 
@@ -79,7 +78,7 @@ def test_files(name):
     assert (folder / "README.md").read_text().startswith("---\nlicense: apache-2.0")
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+@pytest.mark.parametrize("recipe", training.RECIPES, ids=NAMES)
 def test_trained_by_the_script_as_it_stands(recipe):
     summary = json.loads((MODELS / recipe.name / "training_summary.json").read_text())
     assert {key: summary[key] for key in training.plan(recipe)} == training.plan(recipe)
@@ -119,6 +118,7 @@ def greedy_accuracy(name: str, skill: str, tokenizer, every: int) -> float:
         (mixture.TEACHER, "gsm_rationales", 0.4),
         (mixture.REWRITER, "rewriting", 0.5),
         (mixture.REWRITER, "new_question", 0.5),
+        (mixture.CRITIC, "feedback", 0.3),
     ],
 )
 def test_teachers_answer_held_out_inputs(tokenizer, name, skill, least):
