@@ -25,7 +25,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -43,7 +42,8 @@ from benchmarks.pad_arms import (
     settings,
 )
 from benchmarks.pad_page import write_report
-from benchmarks.replication import RESULTS, ROOT, SETS, Cell, part, write_cell
+from benchmarks.replication import SETS, Cell
+from benchmarks.replication_cli import go_through, make_parser, parse_options
 from pipelines.config import Engine, Run, SamplingConfig
 from pipelines.example_store import read_examples, write_examples
 from pipelines.measure import search_beams
@@ -168,23 +168,11 @@ def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[i
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser = make_parser(__doc__, "pad", ARMS, HEADLINE)
     parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
-    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
     parser.add_argument("--questions", type=int, default=2500)
     parser.add_argument("--test", type=int, default=500, help="test questions of each set")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
-    parser.add_argument("--name", default="pad", help="of the result page; another one for changed settings")
-    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-pad"))
-    parser.add_argument("--out", default=str(RESULTS))
-    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
-    parser.add_argument("--report", action="store_true", help="only write the page")
-    options = parser.parse_args(arguments)
-    options.changed = list(options.set)
-    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
-    return options
+    return parse_options(parser, arguments)
 
 
 def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
@@ -194,33 +182,23 @@ def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
     return [Cell(seed, percent, arm) for seed in options.seeds for percent in shares for arm in wanted]
 
 
-def show_plan(options: argparse.Namespace, cells: Sequence[Cell], todo: Sequence[Cell], console: Console) -> float:
-    """Print what is to be done; returns the planned minutes."""
-    total = 0.0
-    for cell in todo:
-        minutes = planned_minutes(options, cell, cells)
-        total += minutes
-        console.print(f"seed {cell.seed}  {cell.name:<20} {minutes:6.1f} min  {ARMS[cell.arm].title}")
-    console.print(f"{len(todo)} cells to do, {len(cells) - len(todo)} done: {total / 60:.1f} h planned on 2 cores")
-    return total
-
-
 def unit(cell: Cell) -> Cell:
     """The cell whose student this one measures or starts from; a machine does both."""
     return replace(cell, arm=ARMS[cell.arm].student_of or ARMS[cell.arm].shares or cell.arm)
 
 
 def main() -> None:
-    options, console = parse(), Console(soft_wrap=True, highlight=False)
-    cells = part(cells_of(options, options.arms), options.part, unit)
-    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
-    if not options.report:
-        show_plan(options, cells, todo, console)
-    if options.plan:
-        return
-    for cell in [] if options.report else todo:
-        console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
-        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    options = parse()
+    titles = {name: arm.title for name, arm in ARMS.items()}
+    cells = go_through(
+        options,
+        cells_of(options, options.arms),
+        unit=unit,
+        path=cell_path,
+        minutes=planned_minutes,
+        titles=titles,
+        run_cell=run_cell,
+    )
     curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
     wanted = dict.fromkeys([*curve, *cells_of(options, ["all"]), *cells])
     write_report(options, {cell: cell_path(options, cell) for cell in wanted})

@@ -34,7 +34,8 @@ from actors.segments import write_atomic
 from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
 from benchmarks.rebase_page import write_report
 from benchmarks.replicate_pad import by_question
-from benchmarks.replication import RESULTS, ROOT, Cell, part, write_cell
+from benchmarks.replication import ROOT, Cell
+from benchmarks.replication_cli import go_through, make_parser, parse_options
 from benchmarks.text_diversity import distinct, self_bleu, spread
 from demo import rebase_data
 from pipelines.config import Engine, SamplingConfig
@@ -120,23 +121,11 @@ def diversity(questions: Sequence[str], seed: int) -> dict[str, float]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
+    parser = make_parser(__doc__, "rebase", ARMS, HEADLINE)
     parser.add_argument("--rows", type=int, default=800, help="retrieved, or asked for without retrieval")
     parser.add_argument("--rows-per-task", type=int, default=500, help="in the datastore")
     parser.add_argument("--test", type=int, default=500, help="test questions")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
-    parser.add_argument("--name", default="rebase", help="of the result page; another one for changed settings")
-    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-rebase"))
-    parser.add_argument("--out", default=str(RESULTS))
-    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
-    parser.add_argument("--report", action="store_true", help="only write the page")
-    options = parser.parse_args(arguments)
-    options.changed = list(options.set)
-    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
-    return options
+    return parse_options(parser, arguments)
 
 
 def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
@@ -149,31 +138,19 @@ def unit(cell: Cell) -> Cell:
     return replace(cell, arm=ARMS[cell.arm].as_many_as or ARMS[cell.arm].shares or cell.arm)
 
 
-def show_plan(options: argparse.Namespace, cells: Sequence[Cell], todo: Sequence[Cell], console: Console) -> float:
-    """Print what is to be done; returns the planned minutes."""
-    total = 0.0
-    for cell in todo:
-        minutes = planned_minutes(options, cell, cells)
-        total += minutes
-        console.print(f"seed {cell.seed}  {cell.arm:<14} {minutes:6.1f} min  {ARMS[cell.arm].title}")
-    done = len(cells) - len(todo)
-    console.print(f"{len(todo)} cells to do, {done} done: {total:.0f} minutes planned on 2 cores")
-    return total
-
-
 def main() -> None:
-    options, console = parse(), Console(soft_wrap=True, highlight=False)
-    cells = part(cells_of(options, options.arms), options.part, unit)
-    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
-    if not options.report:
-        show_plan(options, cells, todo, console)
-    if options.plan:
-        return
-    if todo and not options.report:
-        prepare(options)
-    for cell in [] if options.report else todo:
-        console.print(f"[bold]seed {cell.seed}, {cell.arm}[/]")
-        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    options = parse()
+    titles = {name: arm.title for name, arm in ARMS.items()}
+    cells = go_through(
+        options,
+        cells_of(options, options.arms),
+        unit=unit,
+        path=cell_path,
+        minutes=planned_minutes,
+        titles=titles,
+        run_cell=run_cell,
+        prepare=prepare,
+    )
     wanted = dict.fromkeys([*cells_of(options, ["all"]), *cells])
     write_report(options, {cell: cell_path(options, cell) for cell in wanted})
 

@@ -24,13 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from actors.errors import UsageError
-from benchmarks.replication import RESULTS, ROOT, part, write_cell
+from benchmarks.replication_cli import go_through, make_parser, parse_options
 from benchmarks.tripost_arms import ARMS, HEADLINE, SPLITS, TASKS, TaskCell, cell_path, make_config, planned_minutes
 from benchmarks.tripost_page import write_report
 from pipelines.config import Engine, SamplingConfig, TriPosT
@@ -84,11 +83,8 @@ def by_question(rollouts: Sequence[Rollout], task: Task) -> dict[str, list[int |
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, "all"], default=[*HEADLINE])
+    parser = make_parser(__doc__, "tripost", ARMS, HEADLINE)
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--attempts", type=int, default=300, help="questions attempted per iteration")
     parser.add_argument(
@@ -97,16 +93,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--test", type=int, default=50, help="test questions of each of two seen levels and an unseen one"
     )
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
-    parser.add_argument("--name", default="tripost", help="of the result page; another one for changed settings")
-    parser.add_argument("--work", default=str(ROOT / "runs" / "replicate-tripost"))
-    parser.add_argument("--out", default=str(RESULTS))
-    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
-    parser.add_argument("--report", action="store_true", help="only write the page")
-    options = parser.parse_args(arguments)
-    options.changed = list(options.set)
-    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
-    return options
+    return parse_options(parser, arguments)
 
 
 def cells_of(options: argparse.Namespace, arms: Sequence[str], tasks: Sequence[str]) -> list[TaskCell]:
@@ -115,35 +102,23 @@ def cells_of(options: argparse.Namespace, arms: Sequence[str], tasks: Sequence[s
     return [TaskCell(seed, 100, arm, task) for seed in options.seeds for task in tasks for arm in wanted]
 
 
-def show_plan(
-    options: argparse.Namespace, cells: Sequence[TaskCell], todo: Sequence[TaskCell], console: Console
-) -> float:
-    """Print what is to be done; returns the planned minutes."""
-    total = 0.0
-    for cell in todo:
-        minutes = planned_minutes(options, cell, cells)
-        total += minutes
-        console.print(f"seed {cell.seed}  {cell.name:<32} {minutes:6.1f} min  {ARMS[cell.arm].title}")
-    console.print(f"{len(todo)} cells to do, {len(cells) - len(todo)} done: {total / 60:.1f} h planned on 2 cores")
-    return total
-
-
 def unit(cell: TaskCell) -> TaskCell:
     """Cells of a task and seed start from the same student; a machine does all of them."""
     return replace(cell, arm="tripost")
 
 
 def main() -> None:
-    options, console = parse(), Console(soft_wrap=True, highlight=False)
-    cells = part(cells_of(options, options.arms, options.tasks), options.part, unit)
-    todo = [cell for cell in cells if not cell_path(options, cell).exists()]
-    if not options.report:
-        show_plan(options, cells, todo, console)
-    if options.plan:
-        return
-    for cell in [] if options.report else todo:
-        console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
-        write_cell(cell_path(options, cell), cell, run_cell(options, cell, console))
+    options = parse()
+    titles = {name: arm.title for name, arm in ARMS.items()}
+    go_through(
+        options,
+        cells_of(options, options.arms, options.tasks),
+        unit=unit,
+        path=cell_path,
+        minutes=planned_minutes,
+        titles=titles,
+        run_cell=run_cell,
+    )
     write_report(options, {cell: cell_path(options, cell) for cell in cells_of(options, ["all"], [*TASKS])})
 
 
