@@ -65,7 +65,7 @@ def test_figures_move_with_the_work(pools: tuple[Pool, Pool]) -> None:
     asyncio.run(work())
     # Recorded completions cost no tokens, and Verify's processes end with their pass: count those two here.
     MemberMetrics("here").count([Completion("q", 0, "text", "", "stop", 30, 7, 0, "engine")] * 2)
-    count_verdicts([{"status": "passed", "reason": "ok"}] * 5)
+    count_verdicts([{"status": "failed", "reason": "recursion"}] * 5)  # a reason that no other test's run has
     expected = {
         ("ray_raydistill_pool_pending", "metered"): 0,
         ("ray_raydistill_pool_in_flight", "metered"): 0,
@@ -75,9 +75,9 @@ def test_figures_move_with_the_work(pools: tuple[Pool, Pool]) -> None:
         ("ray_raydistill_tokens_total", "here completion"): 14,
         ("ray_raydistill_programs_total", "metered passed ok"): 3,
         ("ray_raydistill_programs_total", "metered failed exception:NameError"): 3,
-        ("ray_raydistill_verdicts_total", "passed ok"): 5,
+        ("ray_raydistill_verdicts_total", "failed recursion"): 5,
     }
-    wait_until(lambda: expected.items() <= scrape().items(), REPORTED_S, f"{expected}, but found {scrape()}")
+    wait_until(lambda: expected.items() <= scrape().items(), REPORTED_S, f"{expected}")
     before = scrape()
     asyncio.run(executors.client.call("run", programs))
     calls = ("ray_raydistill_pool_calls_total", "metered ok")
