@@ -95,6 +95,7 @@ class Engine:
             "stream_interval": 8,  # tokens between two notes in the ledger
             "enable_log_requests": False,
             "disable_log_stats": True,
+            "worker_extension_cls": "actors.engine_worker.WorkerExtension",
             # vLLM 0.29 reads this of the engine, not of a request; a weak model would fill its answer with blanks
             "structured_outputs_config": StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
         }
@@ -125,7 +126,7 @@ class Engine:
                 await self.start()
             weights = config.get("weights") or self.settings.model
             if weights != self.weights:
-                await self._engine.collective_rpc("reload_weights", kwargs={"weights_path": weights})
+                await self._engine.collective_rpc("change_weights", kwargs={"weights_path": weights})
                 await self._engine.reset_prefix_cache()
                 self.weights = weights
 

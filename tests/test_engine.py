@@ -136,7 +136,19 @@ def test_new_weights_in_place_and_back(pool: Pool, tiny_model: str, other_weight
     pool.start(weights=tiny_model)
     again = generate(pool, request)
     assert changed[0].text != before[0].text == again[0].text
+    for completion, model in ((before[0], tiny_model), (changed[0], other_weights)):
+        assert completion.text == greedy_text(model).removesuffix("\ufffd")  # half a character is held back
     assert asyncio.run(pool.client.call("describe"))["pid"] == pid
+
+
+def greedy_text(model: str) -> str:
+    """Eight tokens of `model` on QUESTION by transformers."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    prompt = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    answer = AutoModelForCausalLM.from_pretrained(model).generate(**prompt, max_new_tokens=8, do_sample=False)
+    return str(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
 def test_the_ledger_knows_every_token(pool: Pool, ledger: str) -> None:
