@@ -51,7 +51,7 @@ def wait_for_samples(run_dir: str, count: int, process: subprocess.Popen[bytes],
         table = stored(run_dir)
         if table is not None and table.num_rows >= count:
             return
-        time.sleep(0.1)
+        time.sleep(0.1)  # the run is another process, all that it shows are its files
     raise SystemExit(f"{count} samples were not stored while the run was going on")
 
 

@@ -43,7 +43,7 @@ from benchmarks.pad_arms import (
 )
 from benchmarks.pad_page import write_report
 from benchmarks.replication import SETS, Cell
-from benchmarks.replication_cli import go_through, make_parser, parse_options
+from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
 from pipelines.config import Engine, Run, SamplingConfig
 from pipelines.example_store import read_examples, write_examples
 from pipelines.measure import search_beams
@@ -59,7 +59,11 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     """Train the student of a cell, or find it where another cell has trained it, and measure it."""
     arm, started = ARMS[cell.arm], time.monotonic()
     changes = settings(options, replace(cell, arm=arm.student_of or cell.arm))
-    count = count_examples(options, replace(cell, arm=arm.as_many_as), console) if arm.as_many_as else None
+    count = (
+        count_examples(make_config(options, settings(options, replace(cell, arm=arm.as_many_as))), console)
+        if arm.as_many_as
+        else None
+    )
     if count is not None:
         changes["questions.size"] = math.ceil(SPARE * count) + 8
     config = make_config(options, changes)
@@ -85,16 +89,6 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def count_examples(options: argparse.Namespace, cell: Cell, console: Console) -> int:
-    """How many examples a cell trains on; its teacher is asked where that has not been done."""
-    runner = Runner(make_config(options, settings(options, cell)), console)
-    try:
-        runner.synthesise(runner.start())
-        return int(runner.report["examples"])
-    finally:
-        runner.close()
 
 
 def first_examples(runner: Runner, folder: str, count: int) -> str:

@@ -35,7 +35,7 @@ from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, plann
 from benchmarks.rebase_page import write_report
 from benchmarks.replicate_pad import by_question
 from benchmarks.replication import ROOT, Cell
-from benchmarks.replication_cli import go_through, make_parser, parse_options
+from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
 from benchmarks.text_diversity import distinct, self_bleu, spread
 from demo import rebase_data
 from pipelines.config import Engine, SamplingConfig
@@ -60,7 +60,9 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     """Train the student of a cell and measure it, and the questions that it learned from."""
     arm, started, changes = ARMS[cell.arm], time.monotonic(), settings(options, cell)
     if arm.as_many_as:
-        changes["recipe.max_examples"] = count_examples(options, replace(cell, arm=arm.as_many_as), console)
+        changes["recipe.max_examples"] = count_examples(
+            make_config(options, settings(options, replace(cell, arm=arm.as_many_as))), console
+        )
     runner = Runner(make_config(options, changes), console)
     try:
         folder = runner.synthesise(runner.start())
@@ -80,16 +82,6 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def count_examples(options: argparse.Namespace, cell: Cell, console: Console) -> int:
-    """How many examples a cell trains on; its teacher is asked where that has not been done."""
-    runner = Runner(make_config(options, settings(options, cell)), console)
-    try:
-        runner.synthesise(runner.start())
-        return int(runner.report["examples"])
-    finally:
-        runner.close()
 
 
 def measure(runner: Runner, student: str) -> list[int | None]:

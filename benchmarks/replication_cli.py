@@ -11,6 +11,8 @@ import yaml
 from rich.console import Console
 
 from benchmarks.replication import RESULTS, ROOT, Cell, part, write_cell
+from pipelines.config import Run
+from pipelines.run import Runner
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 
@@ -73,3 +75,13 @@ def go_through(
         console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
         write_cell(path(options, cell), cell, run_cell(options, cell, console))
     return mine
+
+
+def count_examples(config: Run, console: Console) -> int:
+    """How many examples a cell of this configuration trains on; its teacher is asked where that has not been done."""
+    runner = Runner(config, console)
+    try:
+        runner.synthesise(runner.start())
+        return int(runner.report["examples"])
+    finally:
+        runner.close()

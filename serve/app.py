@@ -106,7 +106,7 @@ def _await_health(url: str) -> None:
             if time.monotonic() > deadline:
                 reason = error.read().decode() if isinstance(error, urllib.error.HTTPError) else error
                 raise EngineError(f"{url}/healthz: no healthy answer in {FIRST_ANSWER_S:g} s: {reason}") from None
-        time.sleep(1)
+        time.sleep(1)  # replicas load their model in processes of their own
 
 
 def _stop(service: Service, joined: bool) -> None:

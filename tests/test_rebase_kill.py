@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import yaml
 
 from tests.test_rebase import TARGET
 from tests.test_rebase_run import written
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 ROWS, PATIENCE_S = 3000, 600
@@ -48,9 +48,8 @@ def test_what_was_written_before_a_kill_is_neither_lost_nor_written_again(tmp_pa
     teacher = {"engine": "recorded", "model": str(recorded)}
     config.write_text(yaml.safe_dump({"run_dir": str(run), "teacher": teacher, "recipe": recipe}), encoding="utf-8")
 
-    driver, deadline = start(config), time.monotonic() + PATIENCE_S
-    while not completions(run) and driver.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    driver = start(config)
+    wait_until(lambda: completions(run) or driver.poll() is not None, PATIENCE_S, "the first completions")
     driver.kill()
     driver.wait()
     before = {row["sample_id"]: row for row in completions(run)}

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 
 from pipelines.editing import ACCEPTED, REJECTED
 from tests.test_tripost import loaded, recording, sections
+from tests.waiting import wait_until
 
 __all__ = ["loaded", "recording"]  # fixtures
 
@@ -37,12 +37,11 @@ def rows(folder: Path, kind: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def wait_until_some_conversations_are_finished(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(rows(folder, "trajectories").values()):
-            return
-        time.sleep(0.05)
-    raise AssertionError("no conversation was finished while the run was going on")
+    def some() -> bool:
+        return any(rows(folder, "trajectories").values())
+
+    wait_until(lambda: some() or process.poll() is not None, PATIENCE_S, "the first finished conversation")
+    assert some() and process.poll() is None, "no conversation was finished while the run was going on"
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ class Seat:
                 report = jail.start()
                 break
             except SandboxError:
-                time.sleep(pause)
+                time.sleep(pause)  # what kept it from starting, as a rule memory or processes, may be given back
         else:
             report = jail.start()
         if report["layers"] != self.layers:
