@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.errors import UsageError
-from benchmarks.replication import ROOT, SETS, Cell
-from pipelines.config import Beam, Run, SamplingConfig, load_config
-from pipelines.engines import model_identity
+from benchmarks.replication import SETS, Cell, check_set, configured, trained_with
+from pipelines.config import Beam, Run
 from pipelines.records import content_hash
-from pipelines.train import RESOURCES
 
 SETTINGS: dict[str, Any] = {  # what differs from configs/demo.yaml in all arms
     "questions.options": SETS["known"],
@@ -108,14 +104,11 @@ def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
         "evaluation.questions.seed": TEST_SEED,
         "evaluation.questions.options": SETS["known"],
     }
-    if clash := sorted(set(options.set) & set(fixed) - {"train.epochs"}):
-        raise UsageError(f"--set {clash[0]}: the replication sets this itself; expected another setting")
+    check_set(options, set(fixed) - {"train.epochs"})
     return merged | fixed
 
 
-def make_config(options: argparse.Namespace, changes: Mapping[str, Any]) -> Run:
-    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    return load_config(ROOT / "configs" / "demo.yaml", [*overrides, f"run_dir={options.work}"])
+make_config = partial(configured, "demo")
 
 
 def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
@@ -128,19 +121,10 @@ def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
 
 
 def _depends(config: Run) -> tuple[Any, ...]:
-    assert config.train
-    asked = set(SamplingConfig.model_fields) | {"dtype", "max_model_len"}
-    return (
-        config.model_dump(
-            include={"questions", "recipe", "evaluation", "execution"}, exclude={"execution": {"replicas"}}
-        ),
-        config.teacher.model_dump(include=asked),
-        config.train.model_dump(exclude={*RESOURCES, "student"}),
-        [_identity(model) for model in (config.teacher.model, config.train.student)],
+    kept = config.model_dump(
+        include={"questions", "recipe", "evaluation", "execution"}, exclude={"execution": {"replicas"}}
     )
-
-
-_identity = cache(model_identity)
+    return (kept, *trained_with(config))
 
 
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.pad_arms import ARMS
-from benchmarks.replication import SETS, Cell, matrix, mean_of, paired, percents, table
+from benchmarks.replication import SETS, Cell, matrix, mean_of, paired
+from benchmarks.replication_page import (
+    SET_TITLES,
+    Cells,
+    by_name,
+    drawn,
+    opening,
+    percents,
+    table,
+    whiskers,
+    write_results,
+)
 
-Cells = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""By the cell's name (``pad``, ``pad@35``), then by seed: what was measured."""
-
-SET_TITLES = {"known": "known templates", "held_out": "held-out templates"}
 UNREPAIRED = ", before repairs"
 
 
@@ -54,25 +59,12 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
     """The page, its data and its plot, of those cells whose files are there."""
-    cells: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for cell, path in paths.items():
-        if path.exists():
-            cells[cell.name][cell.seed] = json.loads(path.read_text(encoding="utf-8"))
-    missing = sorted({f"{cell.name}/{cell.seed}" for cell, path in paths.items() if not path.exists()})
-    settings = {"questions": options.questions, "test": options.test, "changed": options.changed}
-    content = {"command": " ".join(sys.argv), "settings": settings, **summarise(cells), "missing": missing}
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (out / f"{options.name}.md").write_text(page(content, f"{options.name}.svg"), encoding="utf-8")
-    if content["arms"]:
-        plot(content, out / f"{options.name}.svg")
+    write_results(options, paths, ("questions", "test"), lambda cells: summarise(by_name(cells)), page, plot)
 
 
 def summarise(cells: Cells) -> dict[str, Any]:
-    """Arms, comparisons of those that are there, and where and when all was measured."""
+    """Arms, and comparisons of those that are there."""
     shown = _with_unrepaired(cells)
-    every = [cell for rows in cells.values() for cell in rows.values()]
     return {
         "arms": {name: _arm(rows) for name, rows in shown.items()},
         "comparisons": [
@@ -81,9 +73,6 @@ def summarise(cells: Cells) -> dict[str, Any]:
             for name in SETS
             if set(shown.get(claim.ours, ())) & set(shown.get(claim.theirs, ()))
         ],
-        **{name: sorted({str(cell[name]) for cell in every}) for name in ("date", "commit", "hardware")},
-        "versions": every[-1]["versions"] if every else {},
-        "seconds": round(sum(cell["seconds"] for cell in every), 1),
     }
 
 
@@ -128,14 +117,11 @@ def _compared(claim: Claim, shown: Cells, test: str) -> dict[str, Any]:
 def page(content: Mapping[str, Any], figure: str) -> str:
     """The Markdown page."""
     settings, arms = content["settings"], content["arms"]
-    changed = f", changed in all arms: `{' '.join(settings['changed'])}`" if settings["changed"] else ""
+    sizes = f"{settings['questions']:,} training questions and {settings['test']:,} test questions of each set"
     lines = [
         "# PaD on the demo models",
         "",
-        f"`{content['command']}`; {settings['questions']:,} training questions and {settings['test']:,} test questions "
-        f"of each set{changed}; what else is set stands in `benchmarks/pad_arms.py`. Measured "
-        f"{' and '.join(content['date'])} at commit {', '.join(content['commit'])} on "
-        f"{'; '.join(content['hardware'])}: {content['seconds'] / 60:.0f} minutes.",
+        opening(content, sizes, "pad_arms"),
         "",
         "In %, with 95 % intervals: bootstrap over test questions and seeds. Executable: answers that have a value, "
         "right or wrong. Tokens and seconds are means over seeds; those of tests are of the known templates.",
@@ -182,44 +168,22 @@ def _claim_row(told: Mapping[str, Any]) -> list[str]:
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
     """Left the arms on all questions, right accuracy on known templates over the share of the questions."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same numbers give the same file
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.5), width_ratios=(3, 2), layout="constrained")
     whole = {name: told for name, told in content["arms"].items() if told["percent"] == 100}
-    for offset, test in ((0.12, "known"), (-0.12, "held_out")):
-        heights = [len(whole) - place + offset for place in range(len(whole))]
-        _dots(left.errorbar, [told[test]["passed"] for told in whole.values()], heights, SET_TITLES[test], across=True)
-    left.set_yticks([len(whole) - place for place in range(len(whole))], list(whole))
-    left.set_xlabel("right answers, %")
     curves: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for name, told in content["arms"].items():
         curves[name.partition("@")[0]].append(told)
-    for name, points in curves.items():
-        points.sort(key=lambda told: told["percent"])
-        if len(points) > 1:
-            _dots(right.errorbar, [p["known"]["passed"] for p in points], [p["percent"] for p in points], name)
-    right.set_xlabel("training questions, %")
-    right.set_ylabel("right answers on known templates, %")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _dots(
-    draw: Any, means: Sequence[Mapping[str, Any]], places: Sequence[float], label: str, across: bool = False
-) -> None:
-    """Means with their intervals: side by side along `places`, or (`across`) lying at these heights."""
-    values = [100 * told["mean"] for told in means]
-    bounds = [[max(0.0, sign * (100 * told["ci95"][end] - value)) for told, value in zip(means, values, strict=True)]
-              for end, sign in ((0, -1), (1, 1))]  # fmt: skip
-    if across:
-        draw(values, places, xerr=bounds, fmt="o", capsize=3, label=label)
-    else:
-        draw(places, values, yerr=bounds, fmt="o-", capsize=3, label=label)
+    with drawn(path, (11, 4.5), (3, 2)) as (left, right):
+        for offset, test in ((0.12, "known"), (-0.12, "held_out")):
+            values, bounds = whiskers([told[test]["passed"] for told in whole.values()], 100)
+            heights = [len(whole) - place + offset for place in range(len(whole))]
+            left.errorbar(values, heights, xerr=bounds, fmt="o", capsize=3, label=SET_TITLES[test])
+        left.set_yticks([len(whole) - place for place in range(len(whole))], list(whole))
+        left.set_xlabel("right answers, %")
+        for name, points in curves.items():
+            points.sort(key=lambda told: told["percent"])
+            if len(points) > 1:
+                values, bounds = whiskers([point["known"]["passed"] for point in points], 100)
+                shares = [point["percent"] for point in points]
+                right.errorbar(shares, values, yerr=bounds, fmt="o-", capsize=3, label=name)
+        right.set_xlabel("training questions, %")
+        right.set_ylabel("right answers on known templates, %")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.errors import UsageError
-from benchmarks.replication import ROOT, Cell
-from pipelines.config import Run, SamplingConfig, load_config
-from pipelines.engines import model_identity
+from benchmarks.replication import ROOT, Cell, check_set, configured, trained_with
+from pipelines.config import Run
 from pipelines.records import content_hash
-from pipelines.train import RESOURCES
 
 SETTINGS: dict[str, Any] = {  # what differs from configs/demo-rebase.yaml in all arms
     "teacher.temperature": 0.7,  # the paper's
@@ -61,8 +57,7 @@ def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
         "train.seed": cell.seed,
         "evaluation.questions.path": f"{options.work}/data/held_out.jsonl",
     }
-    if clash := sorted(set(options.set) & set(fixed)):
-        raise UsageError(f"--set {clash[0]}: the replication sets this itself; expected another setting")
+    check_set(options, fixed)
     return SETTINGS | options.set | dict(ARMS[cell.arm].changes) | fixed
 
 
@@ -71,9 +66,7 @@ def asked_for(options: argparse.Namespace, cell: Cell) -> int:
     return round(options.rows * (SPARE if ARMS[cell.arm].as_many_as else 1))
 
 
-def make_config(options: argparse.Namespace, changes: Mapping[str, Any]) -> Run:
-    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    return load_config(ROOT / "configs" / "demo-rebase.yaml", [*overrides, f"run_dir={options.work}"])
+make_config = partial(configured, "demo-rebase")
 
 
 def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
@@ -86,18 +79,8 @@ def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
 
 
 def _depends(config: Run) -> tuple[Any, ...]:
-    assert config.train and config.evaluation
-    asked = set(SamplingConfig.model_fields) | {"dtype", "max_model_len"}
-    return (
-        config.recipe.model_dump(exclude={"datastore"}),
-        config.evaluation.max_tokens,
-        config.teacher.model_dump(include=asked),
-        config.train.model_dump(exclude={*RESOURCES, "student"}),
-        [_identity(model) for model in (config.teacher.model, config.train.student)],
-    )
-
-
-_identity = cache(model_identity)
+    assert config.evaluation
+    return (config.recipe.model_dump(exclude={"datastore"}), config.evaluation.max_tokens, *trained_with(config))
 
 
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.rebase_arms import ARMS
-from benchmarks.replication import Cell, matrix, mean_of, paired, percents, table
-
-Cells = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""By arm, then by seed: what was measured."""
+from benchmarks.replication import Cell, matrix, mean_of, paired
+from benchmarks.replication_page import Cells, by_name, opening, percents, table, write_results
 
 MORE_IS_DIVERSE = {"distinct_2": True, "spread": True, "self_bleu": False}
 
@@ -42,22 +37,12 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
     """The page and its data, of those cells whose files are there."""
-    cells: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for cell, path in paths.items():
-        if path.exists():
-            cells[cell.arm][cell.seed] = json.loads(path.read_text(encoding="utf-8"))
-    missing = sorted({f"{cell.arm}/{cell.seed}" for cell, path in paths.items() if not path.exists()})
-    sizes = {name: getattr(options, name) for name in ("rows", "rows_per_task", "test", "changed")}
-    content = {"command": " ".join(sys.argv), "settings": sizes, **summarise(cells), "missing": missing}
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (out / f"{options.name}.md").write_text(page(content), encoding="utf-8")
+    sizes = ("rows", "rows_per_task", "test")
+    write_results(options, paths, sizes, lambda cells: summarise(by_name(cells)), lambda content, _: page(content))
 
 
 def summarise(cells: Cells) -> dict[str, Any]:
-    """Arms, comparisons of those that are there, and where and when all was measured."""
-    every = [cell for rows in cells.values() for cell in rows.values()]
+    """Arms, and comparisons of those that are there."""
     return {
         "arms": {name: _arm(rows) for name, rows in cells.items()},
         "comparisons": [
@@ -65,9 +50,6 @@ def summarise(cells: Cells) -> dict[str, Any]:
             for claim in CLAIMS
             if set(cells.get(claim.ours, ())) & set(cells.get(claim.theirs, ()))
         ],
-        **{name: sorted({str(cell[name]) for cell in every}) for name in ("date", "commit", "hardware")},
-        "versions": every[-1]["versions"] if every else {},
-        "seconds": round(sum(cell["seconds"] for cell in every), 1),
     }
 
 
@@ -108,15 +90,15 @@ def _compared(claim: Claim, cells: Cells) -> dict[str, Any]:
 
 def page(content: Mapping[str, Any]) -> str:
     """The Markdown page."""
-    sizes = content["settings"]
-    changed = f", changed in all arms: `{' '.join(sizes['changed'])}`" if sizes["changed"] else ""
+    asked = content["settings"]
+    sizes = (
+        f"{asked['rows']:,} rows out of a datastore with {asked['rows_per_task']:,} of each task, "
+        f"{asked['test']:,} test questions"
+    )
     lines = [
         "# ReBase on the demo models",
         "",
-        f"`{content['command']}`; {sizes['rows']:,} rows out of a datastore with {sizes['rows_per_task']:,} of each "
-        f"task, {sizes['test']:,} test questions{changed}; what else is set stands in `benchmarks/rebase_arms.py`. "
-        f"Measured {' and '.join(content['date']) or 'not yet'} at commit {', '.join(content['commit']) or '-'} on "
-        f"{'; '.join(content['hardware']) or '-'}: {content['seconds'] / 60:.0f} minutes.",
+        opening(content, sizes, "rebase_arms"),
         "",
         "Right answers in %, with 95 % intervals: bootstrap over test questions and seeds; everything else is a mean "
         "over seeds. Candidates right: of what the teacher wrote, what passed form, guards and checker. Diversity is "

@@ -1,4 +1,4 @@
-"""What replications share: cells on disk, intervals over questions and seeds, the plan of a run, tables.
+"""What replications share: cells on disk, what they depend on, intervals over questions and seeds, the plan of a run.
 
     arms x seeds (x shares of the training questions) --> cells --run--> one JSON file each --> summary, page, plot
 
@@ -8,14 +8,15 @@ are not done again, so a killed replication goes on with the same command, and m
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ import numpy as np
 
 from actors.errors import UsageError
 from actors.segments import write_atomic
+from pipelines.config import Run, SamplingConfig, load_config
+from pipelines.engines import model_identity
 from pipelines.report import environment
+from pipelines.train import RESOURCES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -48,6 +52,35 @@ class Cell:
 
     def path(self, out: Path, prefix: str, key: str) -> Path:
         return out / "data" / f"{prefix}-{self.name}-{self.seed}-{key}.json"
+
+
+Rows = Mapping[int, Sequence[float | None]]
+"""By seed: a value for each question, the same ones for all seeds; None where nothing is known."""
+
+
+def configured(name: str, options: argparse.Namespace, changes: Mapping[str, Any]) -> Run:
+    """The configuration ``configs/<name>.yaml`` with `changes`, in the replication's working folder."""
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    return load_config(ROOT / "configs" / f"{name}.yaml", [*overrides, f"run_dir={options.work}"])
+
+
+def check_set(options: argparse.Namespace, fixed: Collection[str]) -> None:
+    """Raise UsageError where ``--set`` names one of the `fixed` settings, which the replication makes itself."""
+    if clash := sorted(set(options.set) & set(fixed)):
+        raise UsageError(f"--set {clash[0]}: the replication sets this itself; expected another setting")
+
+
+def trained_with(config: Run) -> tuple[Any, ...]:
+    """What a student depends on beside questions and recipe: sampling, training, models; not where it is trained."""
+    assert config.train
+    return (
+        config.teacher.model_dump(include={*SamplingConfig.model_fields, "dtype", "max_model_len"}),
+        config.train.model_dump(exclude={*RESOURCES, "student"}),
+        [_identity(model) for model in (config.teacher.model, config.train.student)],
+    )
+
+
+_identity = cache(model_identity)
 
 
 def write_cell(path: Path, cell: Cell, content: Mapping[str, Any]) -> None:
@@ -89,8 +122,8 @@ def part(cells: Sequence[Cell], share: str, unit: Callable[[Cell], Cell]) -> lis
     return [cell for cell in cells if unit(cell) in units]
 
 
-def matrix(rows: Sequence[Sequence[int | None]]) -> np.ndarray:
-    """Outcomes [seeds, questions]: 1.0, 0.0, or NaN where nothing is known."""
+def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
+    """Values [seeds, questions], of outcomes 1.0 and 0.0; NaN where nothing is known."""
     return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
 
 
@@ -99,11 +132,20 @@ def interval(values: np.ndarray) -> list[float]:
 
     Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
     """
+    return _bounds(_resampled_means(values))
+
+
+def _bounds(resampled: np.ndarray) -> list[float]:
+    return [round(float(bound), 4) for bound in np.nanpercentile(resampled, [2.5, 97.5])]
+
+
+def _resampled_means(values: np.ndarray) -> np.ndarray:
+    """Means [RESAMPLES] of `values` [seeds, questions]; the same draws for all values of a shape."""
     known = ~np.isnan(values)
     seeds, questions = _draws(*values.shape)
     totals = (seeds @ np.where(known, values, 0.0) * questions).sum(axis=1)
     counts = (seeds @ known.astype(float) * questions).sum(axis=1)
-    return [round(float(bound), 4) for bound in np.nanpercentile(totals / np.maximum(counts, 1), [2.5, 97.5])]
+    return totals / np.maximum(counts, 1)
 
 
 @lru_cache(maxsize=8)
@@ -122,26 +164,32 @@ def mean_of(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def paired(ours: Mapping[int, Sequence[int | None]], theirs: Mapping[int, Sequence[int | None]]) -> dict[str, Any]:
-    """The gain of `ours` over `theirs` (outcomes by seed), question by question, over the seeds that both have.
+def paired(ours: Rows, theirs: Rows) -> dict[str, Any]:
+    """The gain of `ours` over `theirs`, question by question, over the seeds that both have.
 
     Raises ValueError where they share no seed, or were not asked equally many questions.
     """
-    shared = sorted(set(ours) & set(theirs))
-    if not shared:
+    mine, other = _shared(ours, theirs)
+    told = mean_of(mine - other)
+    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(mine)}
+
+
+def ratio(ours: Rows, theirs: Rows) -> dict[str, Any]:
+    """The mean of `ours` divided by that of `theirs` (values above 0), over the seeds that both have.
+
+    Raises ValueError as `paired` does; its interval draws the same seeds and questions for both.
+    """
+    mine, other = _shared(ours, theirs)
+    return {
+        "ratio": round(float(np.nanmean(mine) / np.nanmean(other)), 4),
+        "ci95": _bounds(_resampled_means(mine) / _resampled_means(other)),
+        "by_seed": [round(float(value), 4) for value in np.nanmean(mine, axis=1) / np.nanmean(other, axis=1)],
+        "seeds": len(mine),
+    }
+
+
+def _shared(*arms: Rows) -> list[np.ndarray]:
+    seeds = sorted(set.intersection(*map(set, arms)))
+    if not seeds:
         raise ValueError("no seed is in both")
-    told = mean_of(matrix([ours[seed] for seed in shared]) - matrix([theirs[seed] for seed in shared]))
-    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(shared)}
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, its first column to the left, the others to the right."""
-    rule = "|---|" + "--:|" * (len(header) - 1)
-    return [f"| {' | '.join(header)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
-
-
-def percents(told: Mapping[str, Any], key: str = "mean", signed: bool = False) -> str:
-    """``61.0 (58.2 to 63.9)`` of a mean, or of a gain with its sign."""
-    low, high = (100 * bound for bound in told["ci95"])
-    form = "{:+.1f}" if signed else "{:.1f}"
-    return f"{form.format(100 * told[key])} ({form.format(low)} to {form.format(high)})"
+    return [matrix([arm[seed] for seed in seeds]) for arm in arms]

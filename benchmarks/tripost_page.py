@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.replication import matrix, mean_of, paired, percents, table
+from benchmarks.replication import matrix, mean_of, paired
+from benchmarks.replication_page import drawn, opening, percents, table, whiskers, write_results
 from benchmarks.tripost_arms import ARMS, SPLITS, TASKS, TaskCell
 
 Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
@@ -54,23 +53,12 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
     """The page, its data and its plot, of those cells whose files are there."""
-    cells = {cell: json.loads(path.read_text(encoding="utf-8")) for cell, path in paths.items() if path.exists()}
-    missing = sorted(f"{cell.name}/{cell.seed}" for cell in paths if cell not in cells)
-    names = ("iterations", "attempts", "examples", "test", "changed")
-    settings = {name: getattr(options, name) for name in names}
-    content = {"command": " ".join(sys.argv), "settings": settings, **summarise(cells), "missing": missing}
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{options.name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (out / f"{options.name}.md").write_text(page(content, f"{options.name}.svg"), encoding="utf-8")
-    if content["students"]:
-        plot(content, out / f"{options.name}.svg")
+    write_results(options, paths, ("iterations", "attempts", "examples", "test"), summarise, page, plot)
 
 
 def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
-    """Students and comparisons of those that are there, and where and when all was measured."""
+    """Students, and comparisons of those that are there."""
     students = by_student(cells)
-    every = list(cells.values())
     return {
         "students": {name: _student(tasks) for name, tasks in students.items()},
         "examples": _examples(cells),
@@ -81,9 +69,6 @@ def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
             for split in SPLITS
             if (told := compare(claim, students, task, split))
         ],
-        **{name: sorted({str(cell[name]) for cell in every}) for name in ("date", "commit", "hardware")},
-        "versions": every[-1]["versions"] if every else {},
-        "seconds": round(sum(cell["seconds"] for cell in every), 1),
     }
 
 
@@ -145,14 +130,14 @@ def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, dict[str
 def page(content: Mapping[str, Any], figure: str) -> str:
     """The Markdown page."""
     settings = content["settings"]
-    changed = f", changed in all arms: `{' '.join(settings['changed'])}`" if settings["changed"] else ""
+    sizes = (
+        f"{settings['attempts']} questions attempted and at most {settings['examples']} examples learned per "
+        f"iteration, {settings['test']} test questions per level"
+    )
     lines = [
         "# TriPosT on the demo models",
         "",
-        f"`{content['command']}`; {settings['attempts']} questions attempted and at most {settings['examples']} "
-        f"examples learned per iteration, {settings['test']} test questions per level{changed}; what else is set "
-        f"stands in `benchmarks/tripost_arms.py`. Measured {' and '.join(content['date'])} at commit "
-        f"{', '.join(content['commit'])} on {'; '.join(content['hardware'])}: {content['seconds'] / 60:.0f} minutes.",
+        opening(content, sizes, "tripost_arms"),
         "",
         "In %, with 95 % intervals: bootstrap over test questions and seeds. Before and after self-update: right "
         "answers; tried, helped, hurt: of all questions. t: iterations. Seen: levels trained on; unseen: a harder one.",
@@ -225,28 +210,16 @@ def best_gain(content: Mapping[str, Any]) -> str:
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
     """Left right answers over iterations, on average over the tasks; right what the updates of the last students do."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = path.stem  # the same numbers give the same file
-    from matplotlib import pyplot
-
-    students, split_axes = content["students"], dict(zip(SPLITS, range(2), strict=True))
-    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.5), width_ratios=(2, 2, 3), layout="constrained")
+    students = content["students"]
     known = [task for task in (ALL, *TASKS) if task in students.get(RATIONALES, {})]
-    for split, place in split_axes.items():
-        for arm in ARMS:
-            _curve(axes[place], students, arm, known[0], split)
-        axes[place].set_title(f"{known[0]}, {split}")
-        axes[place].set_xlabel("iterations")
-        axes[place].set_ylabel("right after self-update, %")
-    _bars(axes[2], students, known[0])
-    for one in axes:
-        one.grid(alpha=0.3)
-        if one.get_legend_handles_labels()[0]:
-            one.legend()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    with drawn(path, (14, 4.5), (2, 2, 3)) as axes:
+        for one, split in zip(axes, SPLITS, strict=False):
+            for arm in ARMS:
+                _curve(one, students, arm, known[0], split)
+            one.set_title(f"{known[0]}, {split}")
+            one.set_xlabel("iterations")
+            one.set_ylabel("right after self-update, %")
+        _bars(axes[2], students, known[0])
 
 
 def _curve(axes: Any, students: Mapping[str, Any], arm: str, task: str, split: str) -> None:
@@ -255,9 +228,7 @@ def _curve(axes: Any, students: Mapping[str, Any], arm: str, task: str, split: s
     told = [students[name][task][split]["after"] for name in names if task in students[name]]
     if len(told) < 2:
         return
-    means = [100 * one["mean"] for one in told]
-    bounds = [[max(0.0, sign * (100 * one["ci95"][end] - mean)) for one, mean in zip(told, means, strict=True)]
-              for end, sign in ((0, -1), (1, 1))]  # fmt: skip
+    means, bounds = whiskers(told, 100)
     axes.errorbar(range(len(told)), means, yerr=bounds, fmt="o-", capsize=3, label=arm)
 
 
