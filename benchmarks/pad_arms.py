@@ -61,6 +61,14 @@ GOLD_COT = {"recipe.target": "rationale", "recipe.source": "gold"}
 ARMS = {
     "pad": Arm("PaD: verified programs", asked=240),
     "cot": Arm("CoT of the teacher, filtered by answer", {"recipe.target": "rationale"}, 1.5, 210, 280, answer=110),
+    "cot_practised": Arm(
+        "CoT of the teacher, base practised in sums",
+        {"recipe.target": "rationale", "train.student": "demo/models/base-calculator"},
+        1.5,
+        210,
+        answer=110,
+        shares="cot",
+    ),
     "gold_cot": Arm("CoT of the data set", GOLD_COT, tokens=210, as_many_as="pad", answer=110),
     "answer": Arm(
         "answer only", {"recipe.target": "answer", "recipe.source": "gold"}, tokens=95, as_many_as="pad", answer=5

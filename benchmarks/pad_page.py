@@ -39,6 +39,7 @@ class Claim(NamedTuple):
 
 CLAIMS = (
     Claim("PaD over CoT: same questions and teacher tokens", "pad", "cot", least=0.1),
+    Claim("PaD over CoT of a base that has practised sums in sentences", "pad", "cot_practised"),
     Claim("PaD over CoT from gold rationales: as many examples", "pad", "gold_cot"),
     Claim("PaD on 35 % of the questions over CoT on all", "pad@35", "cot"),
     Claim("PaD over answers only: as many examples", "pad", "answer"),

@@ -187,7 +187,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     claims = {(told["claim"], told["test"]): told for told in content["comparisons"]}
     headline = claims[CLAIMS[0].text, "known"]
     assert headline["gain"] == 0.31 and headline["holds"] and headline["ci95"][0] > 0.2
-    gold_rationales = claims[CLAIMS[1].text, "held_out"]
+    gold_rationales = claims[CLAIMS[2].text, "held_out"]
     assert gold_rationales["gain"] == -0.1 and not gold_rationales["holds"] and gold_rationales["seeds"] == 1
     assert claims["repairs at inference, executable", "known"]["gain"] == 0.1
     assert content["missing"] == ["beam/0"]
