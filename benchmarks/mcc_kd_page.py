@@ -21,6 +21,7 @@ from benchmarks.replication_page import (
     opening,
     percents,
     table,
+    unmeasured,
     whiskers,
     with_interval,
     write_results,
@@ -191,7 +192,7 @@ def page(content: Measured, figure: str) -> str:
         "",
         *table(GAIN_HEADER, [_gain_row(name, told) for name, told in content["comparisons"].items()]),
         "",
-        f"Cells that are not measured: {', '.join(content['missing']) or 'none'}.",
+        unmeasured(content),
         "",
     ]
     return "\n".join(lines)

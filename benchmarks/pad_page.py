@@ -20,6 +20,7 @@ from benchmarks.replication_page import (
     opening,
     percents,
     table,
+    unmeasured,
     whiskers,
     write_results,
 )
@@ -137,7 +138,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
         "",
         *table(("claim", "test", "gain", "seeds", "holds"), [_claim_row(told) for told in content["comparisons"]]),
         "",
-        f"Cells that are not measured: {', '.join(content['missing']) or 'none'}.",
+        unmeasured(content),
         "",
     ]
     return "\n".join(lines)

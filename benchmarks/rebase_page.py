@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.rebase_arms import ARMS
 from benchmarks.replication import Cell, matrix, mean_of, paired
-from benchmarks.replication_page import Cells, by_name, opening, percents, table, write_results
+from benchmarks.replication_page import Cells, by_name, opening, percents, table, unmeasured, write_results
 
 MORE_IS_DIVERSE = {"distinct_2": True, "spread": True, "self_bleu": False}
 
@@ -109,7 +109,7 @@ def page(content: Mapping[str, Any]) -> str:
         "",
         *table(("claim", "seeds", "gain", "holds", "more diverse"), [_claim(told) for told in content["comparisons"]]),
         "",
-        f"Not measured: {', '.join(content['missing']) or 'none'}.",
+        unmeasured(content),
         "",
     ]
     return "\n".join(lines)

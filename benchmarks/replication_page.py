@@ -80,6 +80,15 @@ def opening(content: Measured, sizes: str, arms: str) -> str:
     )
 
 
+def unmeasured(content: Measured) -> str:
+    """The last line of a page: the cells that are missing, ``Cells that are not measured: beam/0,1,2; refine/2.``"""
+    seeds: dict[str, list[str]] = defaultdict(list)
+    for name, _, seed in (cell.rpartition("/") for cell in content["missing"]):
+        seeds[name].append(seed)
+    cells = "; ".join(f"{name}/{','.join(found)}" for name, found in seeds.items())
+    return f"Cells that are not measured: {cells or 'none'}."
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table, its first column to the left, the others to the right."""
     rule = "|---|" + "--:|" * (len(header) - 1)

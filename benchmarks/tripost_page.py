@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.replication import matrix, mean_of, paired
-from benchmarks.replication_page import drawn, opening, percents, table, whiskers, write_results
+from benchmarks.replication_page import drawn, opening, percents, table, unmeasured, whiskers, write_results
 from benchmarks.tripost_arms import ARMS, SPLITS, TASKS, TaskCell
 
 Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
@@ -156,7 +156,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
         "",
         best_gain(content),
         "",
-        f"Cells that are not measured: {', '.join(content['missing']) or 'none'}.",
+        unmeasured(content),
         "",
     ]
     return "\n".join(lines)

@@ -112,11 +112,11 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert (direct["gain"], direct["holds"], direct["more_diverse"], direct["seeds"]) == (0.3, True, False, 1)
     assert direct["diversity"]["self_bleu"] == [-0.1]
     text = (tmp_path / "made.md").read_text()
-    assert "changed in all arms: `teacher.temperature=1`" in text and "Not measured: raw/0." in text
+    assert "changed in all arms: `teacher.temperature=1`" in text and "not measured: raw/0." in text
     assert "| row | ReBase: rows by their values, rewritten | 3 | 71.0 (" in text and "| 321 | 1,200 | 0.500 |" in text
     assert content["missing"] == ["raw/0"]
 
 
 def test_without_cells_the_page_names_all_as_missing(tmp_path: Path) -> None:
     write_report(parse(["--out", str(tmp_path)]), {ROW: tmp_path / "none.json"})
-    assert "Not measured: row/0." in (tmp_path / "rebase.md").read_text()
+    assert "not measured: row/0." in (tmp_path / "rebase.md").read_text()
