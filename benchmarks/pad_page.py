@@ -169,23 +169,31 @@ def _claim_row(told: Mapping[str, Any]) -> list[str]:
 
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
-    """Left the arms on all questions, right accuracy on known templates over the share of the questions."""
+    """Left the arms on all questions; right, where it is measured, accuracy over the share of the questions."""
     whole = {name: told for name, told in content["arms"].items() if told["percent"] == 100}
     curves: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for name, told in content["arms"].items():
         curves[name.partition("@")[0]].append(told)
-    with drawn(path, (11, 4.5), (3, 2)) as (left, right):
-        for offset, test in ((0.12, "known"), (-0.12, "held_out")):
-            values, bounds = whiskers([told[test]["passed"] for told in whole.values()], 100)
-            heights = [len(whole) - place + offset for place in range(len(whole))]
-            left.errorbar(values, heights, xerr=bounds, fmt="o", capsize=3, label=SET_TITLES[test])
-        left.set_yticks([len(whole) - place for place in range(len(whole))], list(whole))
-        left.set_xlabel("right answers, %")
-        for name, points in curves.items():
-            points.sort(key=lambda told: told["percent"])
-            if len(points) > 1:
-                values, bounds = whiskers([point["known"]["passed"] for point in points], 100)
-                shares = [point["percent"] for point in points]
-                right.errorbar(shares, values, yerr=bounds, fmt="o-", capsize=3, label=name)
-        right.set_xlabel("training questions, %")
-        right.set_ylabel("right answers on known templates, %")
+    curves = {name: points for name, points in curves.items() if len(points) > 1}
+    with drawn(path, (11 if curves else 7, 4.5), (3, 2) if curves else (1,)) as axes:
+        _plot_arms(axes[0], whole)
+        if curves:
+            _plot_curves(axes[1], curves)
+
+
+def _plot_arms(axes: Any, arms: Mapping[str, Mapping[str, Any]]) -> None:
+    for offset, test in ((0.12, "known"), (-0.12, "held_out")):
+        values, bounds = whiskers([told[test]["passed"] for told in arms.values()], 100)
+        heights = [len(arms) - place + offset for place in range(len(arms))]
+        axes.errorbar(values, heights, xerr=bounds, fmt="o", capsize=3, label=SET_TITLES[test])
+    axes.set_yticks([len(arms) - place for place in range(len(arms))], list(arms))
+    axes.set_xlabel("right answers, %")
+
+
+def _plot_curves(axes: Any, curves: Mapping[str, list[Mapping[str, Any]]]) -> None:
+    for name, points in curves.items():
+        points.sort(key=lambda told: told["percent"])
+        values, bounds = whiskers([point["known"]["passed"] for point in points], 100)
+        axes.errorbar([point["percent"] for point in points], values, yerr=bounds, fmt="o-", capsize=3, label=name)
+    axes.set_xlabel("training questions, %")
+    axes.set_ylabel("right answers on known templates, %")

@@ -115,12 +115,17 @@ def drawn(path: Path, size: tuple[float, float], widths: Sequence[float]) -> Ite
     matplotlib.rcParams["svg.hashsalt"] = path.stem
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(widths), figsize=size, width_ratios=widths, layout="constrained")
-    yield axes
-    for one in axes:
+    figure, axes = pyplot.subplots(
+        1, len(widths), figsize=size, width_ratios=widths, layout="constrained", squeeze=False
+    )
+    yield axes[0]
+    for one in axes[0]:
         one.grid(alpha=0.3)
-        if one.get_legend_handles_labels()[0]:
+        names = one.get_legend_handles_labels()[1]
+        if names and one.get_title():
             one.legend()
+        elif names:  # above the axes, where it hides no point
+            one.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, len(names)), frameon=False)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
