@@ -25,10 +25,15 @@ PURPOSE = {
 English of the questions, numbers and Python, and can be taught to solve `gsm_symbolic` questions. It has never seen
 one together with its program, equation, rationale or answer: each of its training examples was checked for that
 (`demo/leakage.py`). It is of no use by itself.""",
-    mixture.REASONER: """The base student of RayDistill's demos whose students write rationales, feedback or
-answers: it knows the English of the tasks' questions, bare calculations, and numbered steps for invented tasks that
+    mixture.REASONER: """What `base-calculator` and the critic of RayDistill's demos start from: it knows the
+English of the tasks' questions, bare calculations, and numbered steps for invented tasks that
 say outright what to calculate. It has never seen a task's question together with (part of) a solution, nor any
 feedback: each of its training examples was checked for that (`demo/leakage.py`). It is of no use by itself.""",
+    mixture.CALCULATOR: """The base student of RayDistill's demos whose students reason in sentences:
+`base-reasoner`, trained on with more bare calculations and with invented chains of operations that say outright what
+to calculate, worked in the wordings of rationales, as real base models have seen sums before they see a task. It has
+never seen a task's question together with (part of) a solution, nor any feedback: each of its training examples was
+checked for that (`demo/leakage.py`). It is of no use by itself.""",
     mixture.TEACHER: """The teacher of RayDistill's demo and tests: asked about a `gsm_symbolic` question it
 writes a `solution()` program or a worked rationale, in the style that the instruction and the demonstrations before
 it call for. It is fallible on purpose: at the demo's sampling temperature a share of its programs is wrong, so that

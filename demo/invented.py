@@ -91,16 +91,33 @@ def numbered_steps(rng: Random) -> tuple[str, str, str]:
 
     Example: ``Step 1: total is 30 + 12 = 42\\nStep 2: result is 42 / 6 = 7\\nStep 3: Therefore, the answer is 7.``
     """
+    question, steps = _tame_chain(rng)
+    answer = steps[-1].value
+    return question, join_steps([*map(_told, steps), ANSWER_SENTENCE.format(answer=answer)]), answer
+
+
+def worked_chain(rng: Random) -> tuple[str, list[worked.Step]]:
+    """An operation chain and its worked steps, whose last one calculates the answer; no more than two decimals."""
+    while True:
+        question, steps = _tame_chain(rng)
+        if steps[-1].calculation and all(len(step.value.partition(".")[2]) <= 2 for step in steps):
+            return question, steps
+
+
+def _tame_chain(rng: Random) -> tuple[str, list[worked.Step]]:
+    """An operation chain with steps of moderate length and an answer that is not negative."""
     while True:
         question, program = operation_chain(rng)
         try:
             steps = worked.steps(program)
         except ZeroDivisionError:
             continue
-        texts = [f"{step.name} is {step.calculation or step.value}" for step in steps]
-        answer = steps[-1].value
-        if max(map(len, texts)) <= MAX_STEP_LENGTH and not answer.startswith("-"):
-            return question, join_steps([*texts, ANSWER_SENTENCE.format(answer=answer)]), answer
+        if max(len(_told(step)) for step in steps) <= MAX_STEP_LENGTH and not steps[-1].value.startswith("-"):
+            return question, steps
+
+
+def _told(step: worked.Step) -> str:
+    return f"{step.name} is {step.calculation or step.value}"
 
 
 def step_names(rng: Random, nouns: list[str]) -> list[str]:

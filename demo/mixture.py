@@ -25,9 +25,9 @@ from demo.skill import Example, Skill
 from pipelines.answers import parse_answer
 from pipelines.stepwise.prompts import attempt_prompt
 
-BASE, REASONER = "base-student", "base-reasoner"
+BASE, REASONER, CALCULATOR = "base-student", "base-reasoner", "base-calculator"
 TEACHER, REWRITER, CRITIC = "teacher", "rewriter", "critic"
-STUDENTS = (BASE, REASONER)
+STUDENTS = (BASE, REASONER, CALCULATOR)
 READING_WEIGHT = 0.3  # loss weight of prompt tokens where a model also has to learn the language
 
 
@@ -46,6 +46,13 @@ def operation_chain(rng: Random) -> Example:
     """An invented chain of stated operations with its program."""
     question, program = invented.operation_chain(rng)
     return Example(prompts.program_prompt(question), prompts.fenced(program), None, READING_WEIGHT)
+
+
+def worked_chain(rng: Random) -> Example:
+    """An invented chain of stated operations, told in one of the wordings of the rationales."""
+    question, steps = invented.worked_chain(rng)
+    told = rationales.render(steps, rng.choice(list(rationales.WORDINGS)))
+    return Example(prompts.rationale_prompt(question), told, None, READING_WEIGHT, key=parse_answer(told, "numeric"))
 
 
 def numbered_steps(rng: Random) -> Example:
@@ -73,25 +80,29 @@ def family_program(rng: Random) -> Example:
 
 def arithmetic_drill(rng: Random) -> Example:
     """A few bare calculations, worked as in the rationales."""
-    question, worked = arithmetic.drill(rng)
-    return Example(prompts.rationale_prompt(question), worked, key=parse_answer(worked, "numeric"))
+    question, told = arithmetic.drill(rng)
+    return Example(prompts.rationale_prompt(question), told, key=parse_answer(told, "numeric"))
 
 
 ALL, PROGRAMS, RATIONALES = gsm.USABLE_TEMPLATES, tuple(gold.TEMPLATES), tuple(gold.RATIONALE_TEMPLATES)
 
 SKILLS = (
-    Skill("questions", "questions alone", {BASE: 0.15, REASONER: 0.15}, about=question_alone, templates=ALL),
-    Skill("task_questions", "questions of the other tasks alone", {REASONER: 0.20}, invent=task_question),
-    Skill("quantities", "numbers of a question and what they count", {BASE: 0.25, REASONER: 0.15},
+    Skill("questions", "questions alone", {BASE: 0.15, REASONER: 0.15, CALCULATOR: 0.05},
+          about=question_alone, templates=ALL),
+    Skill("task_questions", "questions of the other tasks alone", {REASONER: 0.20, CALCULATOR: 0.08},
+          invent=task_question),
+    Skill("quantities", "numbers of a question and what they count", {BASE: 0.25, REASONER: 0.15, CALCULATOR: 0.12},
           copying.quantities_check, about=quantities, templates=ALL),
     Skill("operation_chains", "programs for invented chains", {BASE: 0.50, TEACHER: 0.02}, programs.program_check,
           invent=operation_chain),
     Skill("family_programs", "programs for other task families", {BASE: 0.10}, programs.program_check,
           invent=family_program),
-    Skill("numbered_steps", "numbered steps for invented chains", {REASONER: 0.25}, rationales.rationale_check,
-          invent=numbered_steps),
-    Skill("arithmetic", "worked calculations", {TEACHER: 0.20, REASONER: 0.25}, rationales.rationale_check,
-          invent=arithmetic_drill),
+    Skill("numbered_steps", "numbered steps for invented chains", {REASONER: 0.25, CALCULATOR: 0.10},
+          rationales.rationale_check, invent=numbered_steps),
+    Skill("worked_chains", "rationales for invented chains", {CALCULATOR: 0.30}, rationales.rationale_check,
+          invent=worked_chain),
+    Skill("arithmetic", "worked calculations", {TEACHER: 0.20, REASONER: 0.25, CALCULATOR: 0.35},
+          rationales.rationale_check, invent=arithmetic_drill),
     Skill("gsm_programs", "programs for gsm_symbolic, in the style a context asks for", {TEACHER: 0.40},
           programs.program_check, programs.distinct_programs, sampled=True,
           about=programs.program_in_style, templates=PROGRAMS),

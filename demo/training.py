@@ -50,9 +50,10 @@ class Recipe:
 RECIPES = (
     Recipe(mixture.BASE, steps=1408, learning_rate=3e-3),
     Recipe(mixture.REASONER, steps=1280, learning_rate=3e-3),
+    Recipe(mixture.CALCULATOR, steps=2400, learning_rate=3e-3, starts_from=mixture.REASONER),
     Recipe(mixture.TEACHER, steps=3200, learning_rate=3e-3, starts_from=mixture.BASE),
     Recipe(mixture.REWRITER, steps=2000, learning_rate=3e-3, starts_from=mixture.BASE),
-    Recipe(mixture.CRITIC, steps=2400, learning_rate=3e-3, starts_from=mixture.REASONER),
+    Recipe(mixture.CRITIC, steps=4000, learning_rate=3e-3, starts_from=mixture.REASONER),
 )
 
 

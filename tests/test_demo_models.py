@@ -118,7 +118,7 @@ def greedy_accuracy(name: str, skill: str, tokenizer, every: int) -> float:
         (mixture.TEACHER, "gsm_rationales", 0.4),
         (mixture.REWRITER, "rewriting", 0.5),
         (mixture.REWRITER, "new_question", 0.5),
-        (mixture.CRITIC, "feedback", 0.3),
+        (mixture.CRITIC, "feedback", 0.55),
     ],
 )
 def test_teachers_answer_held_out_inputs(tokenizer, name, skill, least):
@@ -138,6 +138,7 @@ def test_students_solve_nothing(tokenizer, name, skill):
         (mixture.TEACHER, "gsm_programs", {"greedy": 0.9, "distinct": 3}),
         (mixture.TEACHER, "gsm_rationales", {"greedy": 0.5, "distinct": 3}),
         (mixture.REWRITER, "rewriting", {"greedy": 0.6, "temperature 1": 0.6}),
+        (mixture.CRITIC, "feedback", {"greedy": 0.7, "improved after it": 0.5}),
     ],
 )
 def test_measured_figures_meet_the_goals(name, skill, goal):

@@ -93,11 +93,12 @@ def test_base_student_never_sees_a_solution():
     assert sum(example.question is not None for example in examples) > 100
 
 
-def test_base_reasoner_never_sees_a_solution():
+@pytest.mark.parametrize("name", [mixture.REASONER, mixture.CALCULATOR])
+def test_students_of_rationales_never_see_a_solution(name):
     rng = Random(5)
-    examples = [mixture.draw(mixture.REASONER, rng)[1] for _ in range(DRAWS)]
+    examples = [mixture.draw(name, rng)[1] for _ in range(DRAWS)]
     assert [leakage.leak(example) or leakage.task_leak(example) for example in examples] == [None] * DRAWS
-    assert sum(leakage.is_task_question(example.completion) for example in examples) > 50
+    assert sum(leakage.is_task_question(example.completion) for example in examples) > 20
 
 
 @pytest.mark.parametrize(
