@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from actors.errors import UsageError
-from benchmarks.replication import ROOT, Cell
-from pipelines.config import Run, SamplingConfig, TriPosT, load_config
-from pipelines.engines import model_identity
+from benchmarks.replication import Cell, check_set, configured, trained_with
+from pipelines.config import Run, TriPosT
 from pipelines.records import content_hash
-from pipelines.train import RESOURCES
 
 TEST_LEVELS = (1, 2, 3)  # two seen ones, and the unseen one whose conversations fit a context of 1,024 tokens
 SPLITS = ("seen", "unseen")
@@ -97,31 +92,20 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
     }
     sizes: dict[str, Any] = {"questions.size": size.questions, "train.epochs": size.epochs}
     sizes["teacher.replicas"] = [2, 2]
-    if clash := sorted(set(options.set) & set(fixed)):
-        raise UsageError(f"--set {clash[0]}: the replication sets this itself; expected another setting")
+    check_set(options, fixed)
     return sizes | options.set | dict(ARMS[cell.arm].changes) | fixed
 
 
 def make_config(options: argparse.Namespace, cell: TaskCell) -> Run:
-    overrides = [f"{key}={json.dumps(value)}" for key, value in settings(options, cell).items()]
-    return load_config(ROOT / "configs" / "demo-tripost.yaml", [*overrides, f"run_dir={options.work}"])
+    return configured("demo-tripost", options, settings(options, cell))
 
 
 def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     """The cell's file, whose name changes with everything that it depends on."""
     config = make_config(options, cell)
-    assert config.train and isinstance(config.recipe, TriPosT)
-    depends = (
-        config.model_dump(include={"questions", "recipe", "evaluation"}),
-        config.teacher.model_dump(include={*SamplingConfig.model_fields, "dtype", "max_model_len"}),
-        config.train.model_dump(exclude={*RESOURCES, "student"}),
-        _identity(config.train.student),
-        config.recipe.attempts == "teacher" and _identity(config.teacher.model),
-    )
+    kept = config.model_dump(include={"questions", "recipe", "evaluation"})
+    depends = (kept, *trained_with(config))
     return cell.path(Path(options.out), "tripost", content_hash(depends, length=8))
-
-
-_identity = cache(model_identity)
 
 
 def planned_minutes(options: argparse.Namespace, cell: TaskCell, others: Sequence[TaskCell] = ()) -> float:
