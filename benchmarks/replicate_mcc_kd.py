@@ -118,6 +118,9 @@ def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[
 
 def consistency(examples: Iterable[Example], student: str) -> dict[str, Any]:
     """What `pipelines.consistency.measure` finds, block by block of the questions, and over how many pairs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a small model is loaded for each block
     blocks = [measure(block, student).to_json() for block in in_blocks(in_groups(examples))]
     parts = {part: [block[part] for block in blocks] for part in ("answer_kl", "agreement", "other_kl")}
     return parts | {count: sum(block[count] for block in blocks) for count in ("pairs", "other_pairs")}
