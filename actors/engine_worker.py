@@ -18,8 +18,8 @@ class WorkerExtension:
 
         A CPU worker computes logits with a packed copy of the output layer's weight. vLLM 0.29 packs a layer anew
         when a weight of that name was loaded, which is never true of an output layer tied to the embeddings: new
-        weights would speak through the first model's output layer (docs/decisions.md). On a GPU there is no copy,
-        and the second half of this method does nothing.
+        weights would speak through the first model's output layer (docs/decisions.md). vLLM packs on
+        CPUs only; elsewhere the second half of this method does nothing.
         """
         from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, UnquantizedEmbeddingMethod
 

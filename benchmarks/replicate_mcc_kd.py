@@ -41,8 +41,7 @@ from benchmarks.mcc_kd_arms import (
     settings,
 )
 from benchmarks.mcc_kd_page import write_report
-from benchmarks.replicate_pad import by_question
-from benchmarks.replication import SETS, Cell
+from benchmarks.replication import SETS, Cell, by_question
 from benchmarks.replication_cli import go_through, make_parser, parse_options
 from pipelines.config import MccKD, SamplingConfig
 from pipelines.consistency import measure
@@ -167,19 +166,18 @@ def unit(cell: Cell) -> Cell:
 
 def main() -> None:
     options = parse()
-    titles = {name: arm.title for name, arm in ARMS.items()}
-    cells = go_through(
+    go_through(
         options,
         cells_of(options, options.arms),
         unit=unit,
         path=cell_path,
         minutes=planned_minutes,
-        titles=titles,
+        arms=ARMS,
         run_cell=run_cell,
+        report=write_report,
+        page_cells=cells_of(options, ["all"]),
         prepare=prepare,
     )
-    wanted = dict.fromkeys([*cells_of(options, ["all"]), *cells])
-    write_report(options, {cell: cell_path(options, cell) for cell in wanted})
 
 
 if __name__ == "__main__":

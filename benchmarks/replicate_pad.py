@@ -42,17 +42,17 @@ from benchmarks.pad_arms import (
     settings,
 )
 from benchmarks.pad_page import write_report
-from benchmarks.replication import SETS, Cell
+from benchmarks.replication import SETS, Cell, by_question
 from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
 from pipelines.config import Engine, Run, SamplingConfig
 from pipelines.example_store import read_examples, write_examples
 from pipelines.measure import search_beams
 from pipelines.prompts import fence
 from pipelines.records import Question, content_hash
-from pipelines.refine import Outcomes, repair_outcomes
+from pipelines.refine import repair_outcomes
 from pipelines.repair import repairs_of
 from pipelines.run import Runner
-from pipelines.tasks import LoadedQuestions, load_questions
+from pipelines.tasks import load_questions
 
 
 def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
@@ -150,17 +150,6 @@ def measure(runner: Runner, arm: Arm, student: str, templates: Mapping[str, Any]
     return told
 
 
-def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[int | None]]:
-    """1 or 0 for each question in order: answered rightly, and with any value at all; None where it is unknown."""
-    passed, executable = list[int | None](), list[int | None]()
-    for question in loaded.questions:
-        (status, *_), (value, *_) = outcomes[question.id]
-        known = status != "unknown"
-        passed.append(int(status == "passed") if known else None)
-        executable.append(int(bool(value)) if known else None)
-    return {"passed": passed, "executable": executable}
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__, "pad", ARMS, HEADLINE)
     parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
@@ -183,19 +172,18 @@ def unit(cell: Cell) -> Cell:
 
 def main() -> None:
     options = parse()
-    titles = {name: arm.title for name, arm in ARMS.items()}
-    cells = go_through(
+    curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
+    go_through(
         options,
         cells_of(options, options.arms),
         unit=unit,
         path=cell_path,
         minutes=planned_minutes,
-        titles=titles,
+        arms=ARMS,
         run_cell=run_cell,
+        report=write_report,
+        page_cells=[*curve, *cells_of(options, ["all"])],
     )
-    curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
-    wanted = dict.fromkeys([*curve, *cells_of(options, ["all"]), *cells])
-    write_report(options, {cell: cell_path(options, cell) for cell in wanted})
 
 
 if __name__ == "__main__":

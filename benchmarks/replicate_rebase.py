@@ -33,8 +33,7 @@ from actors.errors import UsageError
 from actors.segments import write_atomic
 from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
 from benchmarks.rebase_page import write_report
-from benchmarks.replicate_pad import by_question
-from benchmarks.replication import ROOT, Cell
+from benchmarks.replication import ROOT, Cell, by_question
 from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
 from benchmarks.text_diversity import distinct, self_bleu, spread
 from demo import rebase_data
@@ -132,19 +131,18 @@ def unit(cell: Cell) -> Cell:
 
 def main() -> None:
     options = parse()
-    titles = {name: arm.title for name, arm in ARMS.items()}
-    cells = go_through(
+    go_through(
         options,
         cells_of(options, options.arms),
         unit=unit,
         path=cell_path,
         minutes=planned_minutes,
-        titles=titles,
+        arms=ARMS,
         run_cell=run_cell,
+        report=write_report,
+        page_cells=cells_of(options, ["all"]),
         prepare=prepare,
     )
-    wanted = dict.fromkeys([*cells_of(options, ["all"]), *cells])
-    write_report(options, {cell: cell_path(options, cell) for cell in wanted})
 
 
 if __name__ == "__main__":

@@ -109,17 +109,17 @@ def unit(cell: TaskCell) -> TaskCell:
 
 def main() -> None:
     options = parse()
-    titles = {name: arm.title for name, arm in ARMS.items()}
     go_through(
         options,
         cells_of(options, options.arms, options.tasks),
         unit=unit,
         path=cell_path,
         minutes=planned_minutes,
-        titles=titles,
+        arms=ARMS,
         run_cell=run_cell,
+        report=write_report,
+        page_cells=cells_of(options, ["all"], [*TASKS]),
     )
-    write_report(options, {cell: cell_path(options, cell) for cell in cells_of(options, ["all"], [*TASKS])})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ from actors.errors import UsageError
 from actors.segments import write_atomic
 from pipelines.config import Run, SamplingConfig, load_config
 from pipelines.engines import model_identity
+from pipelines.refine import Outcomes
 from pipelines.report import environment
+from pipelines.tasks import LoadedQuestions
 from pipelines.train import RESOURCES
 
 ROOT = Path(__file__).parent.parent
@@ -111,6 +113,17 @@ def _accelerator() -> str:
     import torch
 
     return f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU"
+
+
+def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[int | None]]:
+    """1 or 0 for each question in order: answered rightly, and with any value at all; None where it is unknown."""
+    passed, executable = list[int | None](), list[int | None]()
+    for question in loaded.questions:
+        (status, *_), (value, *_) = outcomes[question.id]
+        known = status != "unknown"
+        passed.append(int(status == "passed") if known else None)
+        executable.append(int(bool(value)) if known else None)
+    return {"passed": passed, "executable": executable}
 
 
 def part(cells: Sequence[Cell], share: str, unit: Callable[[Cell], Cell]) -> list[Cell]:

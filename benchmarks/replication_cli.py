@@ -49,32 +49,33 @@ def go_through(
     unit: Callable[[AnyCell], AnyCell],
     path: Callable[[argparse.Namespace, AnyCell], Path],
     minutes: Callable[[argparse.Namespace, AnyCell, Sequence[AnyCell]], float],
-    titles: Mapping[str, str],
+    arms: Mapping[str, Any],
     run_cell: Callable[[argparse.Namespace, AnyCell, Console], dict[str, Any]],
+    report: Callable[[argparse.Namespace, dict[AnyCell, Path]], None],
+    page_cells: Iterable[AnyCell],
     prepare: Callable[[argparse.Namespace], None] = lambda options: None,
-) -> list[AnyCell]:
-    """Print the plan of this machine's part, and run the cells that are not there yet; returns the part.
+) -> None:
+    """Print the plan of this machine's part, run its cells that are not there yet, and `report` on all that are.
 
-    Runs nothing with ``--report``. With ``--plan`` the program ends after the plan.
+    The page is of `page_cells` and of these. Runs nothing with ``--report``, reports nothing with ``--plan``.
     """
     console = Console(soft_wrap=True, highlight=False)
     mine = part(cells, options.part, unit)
-    if options.report:
-        return mine
-    todo = [cell for cell in mine if not path(options, cell).exists()]
-    planned = [minutes(options, cell, mine) for cell in todo]
-    for cell, needed in zip(todo, planned, strict=True):
-        console.print(f"seed {cell.seed}  {cell.name:<32} {needed:6.1f} min  {titles[cell.arm]}")
-    done = len(mine) - len(todo)
-    console.print(f"{len(todo)} cells to do, {done} done: {sum(planned) / 60:.1f} h planned on 2 cores")
+    todo = [] if options.report else [cell for cell in mine if not path(options, cell).exists()]
+    if not options.report:
+        planned = [minutes(options, cell, mine) for cell in todo]
+        for cell, needed in zip(todo, planned, strict=True):
+            console.print(f"seed {cell.seed}  {cell.name:<32} {needed:6.1f} min  {arms[cell.arm].title}")
+        done = len(mine) - len(todo)
+        console.print(f"{len(todo)} cells to do, {done} done: {sum(planned) / 60:.1f} h planned on 2 cores")
     if options.plan:
-        raise SystemExit(0)
+        return
     if todo:
         prepare(options)
     for cell in todo:
         console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
         write_cell(path(options, cell), cell, run_cell(options, cell, console))
-    return mine
+    report(options, {cell: path(options, cell) for cell in dict.fromkeys([*page_cells, *mine])})
 
 
 def count_examples(config: Run, console: Console) -> int:

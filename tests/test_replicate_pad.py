@@ -13,8 +13,8 @@ import pytest
 from actors.errors import UsageError
 from benchmarks.pad_arms import ARMS, HEADLINE, cell_path, planned_minutes, settings
 from benchmarks.pad_page import CLAIMS, summarise, write_report
-from benchmarks.replicate_pad import by_question, cells_of, first_examples, gold_program, parse, unit
-from benchmarks.replication import Cell, interval, matrix, paired, part, write_cell
+from benchmarks.replicate_pad import cells_of, first_examples, gold_program, parse, unit
+from benchmarks.replication import Cell, by_question, interval, matrix, paired, part, write_cell
 from demo import gold
 from pipelines.config import Questions, Run
 from pipelines.example_store import read_examples

@@ -79,7 +79,7 @@ attempt = ledger.start("q/0")
 print("up", flush=True)
 while True:
     attempt.tokens += 1
-    time.sleep(0.01)
+    time.sleep(0.01)  # an engine at work, until it is killed
 """
 
 

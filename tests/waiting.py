@@ -13,4 +13,4 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(INTERVAL_S)
+        time.sleep(INTERVAL_S)  # other processes tell nobody when they are there
