@@ -15,13 +15,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import UsageError
-from actors.segments import list_segments, resolve, write_atomic
+from actors.segments import list_segments, read_segments, resolve, write_atomic
 from pipelines.records import Consistency, Example, Segment, content_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_GROUP = 5000
+EXAMPLES_TO_SORT = 100_000  # at a time
 
 
 def example_schema() -> pa.Schema:
@@ -53,17 +54,44 @@ def write_examples(examples: Iterable[Example], folder: str) -> int:
     Streams: at most `ROWS_PER_GROUP` examples are in memory. The file appears under its name when complete.
     """
     import pyarrow as pa
+
+    rows = _chunks(map(to_row, examples), ROWS_PER_GROUP)
+    return _write((pa.Table.from_pylist(chunk, schema=example_schema()) for chunk in rows), folder)
+
+
+def _write(tables: Iterable[pa.Table], folder: str) -> int:
     import pyarrow.parquet as pq
 
     filesystem, root = resolve(folder.rstrip("/"))
     filesystem.create_dir(root, recursive=True)
-    schema, count, part = example_schema(), 0, f"{root}/examples.parquet.tmp"
-    with pq.ParquetWriter(part, schema, filesystem=filesystem) as writer:
-        for rows in _chunks(map(to_row, examples), ROWS_PER_GROUP):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-            count += len(rows)
+    count, part = 0, f"{root}/examples.parquet.tmp"
+    with pq.ParquetWriter(part, example_schema(), filesystem=filesystem) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+            count += table.num_rows
     filesystem.move(part, f"{root}/examples.parquet")
     return count
+
+
+def sort_examples(parts: str, folder: str) -> int:
+    """Write the examples of the segments in `parts` into `folder`, by id; returns how many there were.
+
+    In memory are the ids, and `EXAMPLES_TO_SORT` examples at a time: `parts` is read again for each so many.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = pa.chunked_array([table["id"] for table in read_segments(parts, ["id"])], pa.string()).sort()
+    starts = [ids[place] for place in range(0, len(ids), EXAMPLES_TO_SORT)]
+
+    def tables() -> Iterator[pa.Table]:
+        for place, start in enumerate(starts):
+            inside = pc.field("id") >= start
+            if place + 1 < len(starts):
+                inside &= pc.field("id") < starts[place + 1]
+            yield pa.concat_tables(table.filter(inside) for table in read_segments(parts)).sort_by("id")
+
+    return _write(tables(), folder)
 
 
 def read_examples(path: str) -> Iterator[Example]:

@@ -28,7 +28,7 @@ from pipelines.cluster import check_model, check_teacher
 from pipelines.config import Engine, ReBase, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
-from pipelines.example_store import export_chat, read_examples, write_examples
+from pipelines.example_store import export_chat, read_examples, sort_examples, write_examples
 from pipelines.measure import measure, measure_beam
 from pipelines.progress import bar
 from pipelines.rebase import load_training_questions, questions_of
@@ -125,13 +125,12 @@ class Runner:
         started, parts, recipe = time.monotonic(), f"{folder}/parts", self.work.recipe
         if any(plan.asking.prompts(question) for question in loaded.questions[:1]):
             result = self.work.run("synthesis", plan, loaded.questions, self.config.teacher)
-            examples = list(read_examples(parts)) if result.examples else []
         else:  # the recipe learns what the questions come with
-            examples = [e for question in loaded.questions for e in recipe.select(question, []).examples]
-            result = PassResult(questions=len(loaded.questions), examples=len(examples))
-        summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
-        write_examples(sorted(examples, key=lambda example: example.id), folder)
+            examples = (e for question in loaded.questions for e in recipe.select(question, []).examples)
+            result = PassResult(questions=len(loaded.questions), examples=write_examples(examples, parts))
+        sort_examples(parts, folder)
         remove(parts)
+        summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
         if not result.statuses["unknown"]:  # otherwise the next run tries those again
             report.write_json(f"{folder}/summary.json", summary)
         return summary

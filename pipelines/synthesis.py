@@ -4,7 +4,8 @@
         ^---------- those that need another round, and have budget left -----------'
 
 A pass has one round or several. Each round streams the questions that are not finished through the three stages,
-with the samples of earlier rounds read from where they are stored; engines and executors stay up in between.
+`QUESTIONS_PER_FLOW` at a time, with the samples of earlier rounds read from where they are stored; engines and
+executors stay up in between.
 
 A pass is used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
 on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
@@ -16,20 +17,21 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
-from actors.segments import list_segments, read_segment, resolve
 from pipelines.asking import Asking, Completer
 from pipelines.records import Question
 from pipelines.stages import Budget, Generate, Select, Verify
+from pipelines.stored import Found, Stored
 from pipelines.tasks.base import Task
 
 QUESTIONS_PER_BLOCK = 64
+QUESTIONS_PER_FLOW = 50_000  # the driver holds no more of them as rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +99,6 @@ class PassResult:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "outcomes"}
 
 
-class Stored:
-    """Which samples of a folder of segments are stored already, and in which segment."""
-
-    def __init__(self, folder: str) -> None:
-        filesystem, _ = resolve(folder)
-        scheme = folder.partition("://")[0] + "://" if "://" in folder else ""
-        self.ids: set[str] = set()
-        self._segments: defaultdict[str, set[str]] = defaultdict(set)
-        for path in list_segments(folder):
-            table = read_segment(filesystem, path, ["sample_id", "question_id"])
-            self.ids.update(table["sample_id"].to_pylist())
-            for question_id in set(table["question_id"].to_pylist()):
-                self._segments[question_id].add(scheme + path)
-
-    def segments(self, question_id: str) -> list[str]:
-        return sorted(self._segments.get(question_id, ()))
-
-
 def run_pass(
     plan: Pass,
     questions: Sequence[Question],
@@ -125,30 +109,33 @@ def run_pass(
     keep_outcomes: bool = False,
     on_progress: Callable[[PassResult], None] | None = None,
 ) -> PassResult:
-    """Run a pass to its end; `start_engines` is called in front of each round that some completion is missing for.
+    """Run a pass to its end; `start_engines` is called in front of each flow that some completion is missing for.
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
     result, remaining = PassResult(), list(questions)
     while remaining:
         result.rounds += 1
-        completions = Stored(plan.completions)
         asking = replace(plan.asking, rounds=result.rounds)
-        if any(i not in completions.ids for question in remaining for i in asking.sample_ids(question)):
-            start_engines()
-        started = time.monotonic()
-        finished: set[str] = set()
-        seen = Counter[str]()
-        for outcome in _round(plan, asking, _source(plan, remaining, completions), engines, executors):
-            seen[outcome["question_id"]] += 1
-            result.add(outcome, keep_outcomes)
-            if outcome["finished"]:
-                finished.add(outcome["question_id"])
-            if on_progress:
-                on_progress(result)
-        result.wall_s += time.monotonic() - started
-        _account(remaining, seen)
-        remaining = [question for question in remaining if question.id not in finished]
+        completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
+        unfinished: list[Question] = []
+        for start in range(0, len(remaining), QUESTIONS_PER_FLOW):
+            portion = remaining[start : start + QUESTIONS_PER_FLOW]
+            known, judged = completions.of(portion), verdicts.of(portion)
+            if any(i not in known.sample_ids for question in portion for i in asking.sample_ids(question)):
+                start_engines()
+            started, came, finished = time.monotonic(), Counter[str](), set[str]()
+            for outcome in _round(plan, asking, _source(plan, portion, known, judged), engines, executors):
+                came[outcome["question_id"]] += 1
+                result.add(outcome, keep_outcomes)
+                if outcome["finished"]:
+                    finished.add(outcome["question_id"])
+                if on_progress:
+                    on_progress(result)
+            result.wall_s += time.monotonic() - started
+            _account(portion, came)
+            unfinished += [question for question in portion if question.id not in finished]
+        remaining = unfinished
     return result
 
 
@@ -180,17 +167,16 @@ def _batch(plan: Pass) -> int:
     return max(1, math.ceil(plan.samples_in_flight / per_round / 4))
 
 
-def _source(plan: Pass, questions: Sequence[Question], completions: Stored) -> Any:
+def _source(plan: Pass, questions: Sequence[Question], completions: Found, verdicts: Found) -> Any:
     """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
     import ray
 
-    verdicts = Stored(plan.verdicts)
     rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
     blocks = math.ceil(len(rows) / max(_batch(plan), QUESTIONS_PER_BLOCK))
     return ray.data.from_items(rows, override_num_blocks=blocks)
 
 
-def _to_row(question: Question, completions: Stored, verdicts: Stored) -> dict[str, Any]:
+def _to_row(question: Question, completions: Found, verdicts: Found) -> dict[str, Any]:
     return {
         "question_id": question.id,
         "text": question.text,
@@ -201,9 +187,10 @@ def _to_row(question: Question, completions: Stored, verdicts: Stored) -> dict[s
     }
 
 
-def _account(questions: Sequence[Question], seen: Counter[str]) -> None:
-    missing = [question.id for question in questions if not seen[question.id]]
-    doubled = [question_id for question_id, count in seen.items() if count > 1]
+def _account(questions: Sequence[Question], came: Mapping[str, int]) -> None:
+    """Raise RaydistillError where a question did not come back from a round, or more than once."""
+    missing = [question.id for question in questions if question.id not in came]
+    doubled = [question_id for question_id, count in came.items() if count > 1]
     if missing or doubled:
         raise RaydistillError(
             f"{len(missing)} questions were lost {missing[:3]} and {len(doubled)} doubled {doubled[:3]}; "

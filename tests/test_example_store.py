@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from actors.errors import UsageError
-from pipelines.example_store import examples_digest, export_chat, read_examples, write_examples
+from actors.segments import SegmentWriter
+from pipelines.example_store import (
+    example_schema,
+    examples_digest,
+    export_chat,
+    read_examples,
+    sort_examples,
+    to_row,
+    write_examples,
+)
 from pipelines.records import Consistency, Example, Segment
 from tests.training_examples import sums
 
@@ -46,6 +55,21 @@ def test_datasets_and_pyarrow_see_plain_values(tmp_path):
 def test_no_examples_are_a_file_all_the_same(tmp_path):
     assert write_examples([], str(tmp_path)) == 0
     assert examples_digest(str(tmp_path))[0] == 0
+    assert sort_examples(str(tmp_path / "nothing"), str(tmp_path / "sorted")) == 0
+    assert examples_digest(str(tmp_path / "sorted"))[0] == 0
+
+
+@pytest.mark.parametrize("at_a_time", [1, 4, 100])
+def test_parts_are_sorted_by_id_however_few_fit_into_memory(tmp_path, monkeypatch, at_a_time):
+    monkeypatch.setattr("pipelines.example_store.EXAMPLES_TO_SORT", at_a_time)
+    examples = [FULL, *sums(9)]
+    parts = [SegmentWriter(str(tmp_path / "parts"), example_schema()) for _ in range(3)]
+    for place, example in enumerate(examples):
+        parts[place % 3].append([to_row(example)])
+    for part in parts:
+        part.flush()
+    assert sort_examples(str(tmp_path / "parts"), str(tmp_path / "sorted")) == 10
+    assert list(read_examples(str(tmp_path / "sorted"))) == sorted(examples, key=lambda example: example.id)
 
 
 def test_digest_is_of_the_content(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def load(config: Questions) -> LoadedQuestions:
     return without_duplicates(BigBenchTask(config.task), questions)
 
 
-def _rows(config: Questions) -> list[Row]:
+def _rows(config: Questions) -> Iterable[Row]:
     path = expand(config.path or "")
     if path.endswith(".json") and Path(path).is_file():
         try:

@@ -54,21 +54,23 @@ def expand(path: str) -> str:
     return os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, path))
 
 
-def read_rows(path: str, *, split: str, size: int | None, options: Mapping[str, Any]) -> list[Row]:
+def read_rows(path: str, *, split: str, size: int | None, options: Mapping[str, Any]) -> Iterator[Row]:
     """The first `size` rows of a local file, or of the `split` of a hub dataset (`options` of load_dataset).
 
     Raises UsageError for a file that is missing, empty or malformed, and for a dataset that cannot be had.
     """
     source = expand(path)
     if Path(source).is_file():
-        rows = list(islice(read_file(Path(source)), size))
+        rows = read_file(Path(source))
     elif source.endswith(SUFFIXES) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
         raise UsageError(f"{source}: no such file; expected one of {', '.join(SUFFIXES)}, or a hub dataset id")
     else:
-        rows = list(islice(_hub_rows(source, split, options), size))
-    if not rows:
+        rows = _hub_rows(source, split, options)
+    row = None
+    for row in islice(rows, size):
+        yield row
+    if row is None:
         raise UsageError(f"{source}: no rows in it")
-    return rows
 
 
 def read_file(path: Path) -> Iterator[Row]:
