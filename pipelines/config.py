@@ -92,6 +92,14 @@ class Execution(Strict):
     minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
 
 
+class Retriever(Strict):
+    """The pool of retrievers, which recipe rebase finds its rows with."""
+
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) retrievers")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per retriever")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+
+
 class Lora(Strict):
     rank: int = Field(16, ge=1)
     alpha: float = 32
@@ -124,6 +132,7 @@ class Train(Strict):
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     threads_per_worker: int | None = Field(None, ge=1, description="default: its CPUs; all cores for one CPU worker")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host a worker")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="of the questions; never the test set")
     eval_steps: int = Field(100, ge=1)
     save_steps: int = Field(100, ge=1)
@@ -168,6 +177,7 @@ class Run(Strict):
     questions: Questions | None = Field(None, description="those to learn from; recipe rebase makes its own")
     teacher: Teacher
     execution: Execution = Execution()
+    retriever: Retriever = Retriever()
     recipe: AnyRecipe = PaD()
     train: Train | None = None
     evaluation: Evaluation | None = None

@@ -82,7 +82,7 @@ def _retrieved(work: Workplace, index: str, lookup: Lookup) -> list[RetrievedRow
     if (found := stored_rows(folder, RowIndex.open(index).version, lookup)) is not None:
         return found
     connect(work.config.cpus)
-    pool = retriever_pool(f"raydistill-{content_hash(work.root, length=8)}-retrievers", index)
+    pool = retriever_pool(f"raydistill-{content_hash(work.root, length=8)}-retrievers", index, work.config.retriever)
     pool.start()
     try:
         [rows] = asyncio.run(retrieve(pool.client, [lookup], folder))

@@ -29,8 +29,8 @@ from pipelines.train_loop import Job
 
 # What may differ between the lives of a run: where and how fast it trains, not what is learned.
 RESOURCES = frozenset(
-    ("workers", "cpus_per_worker", "gpus_per_worker", "threads_per_worker", "resource_timeout_s", "strategy")
-    + ("micro_batch_tokens", "gradient_checkpointing")
+    ("workers", "cpus_per_worker", "gpus_per_worker", "threads_per_worker", "resource_timeout_s", "node_labels")
+    + ("strategy", "micro_batch_tokens", "gradient_checkpointing")
 )
 
 

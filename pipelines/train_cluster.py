@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> T
             num_workers=workers,
             use_gpu=config.gpus_per_worker > 0,
             resources_per_worker=_needs(config),
+            label_selector=config.node_labels or None,
             elastic_resize_monitor_interval_s=RESIZE_CHECK_S,
         ),
         run_config=RunConfig(
@@ -122,12 +123,13 @@ def reserve(config: Train) -> int | tuple[int, int]:
     least, most = (config.workers, config.workers) if isinstance(config.workers, int) else config.workers
     needs = _needs(config)
     total, free = ray.cluster_resources(), ray.available_resources()
-    group = placement_group([dict(needs) for _ in range(least)], strategy="PACK")
+    labels = [config.node_labels] * least if config.node_labels else None
+    group = placement_group([dict(needs) for _ in range(least)], strategy="PACK", bundle_label_selector=labels)
     fitted = group.wait(config.resource_timeout_s)
     remove_placement_group(group)
     if not fitted:
         found = ", ".join(f"{free.get(name, 0):g} of {total.get(name, 0):g} {name} free" for name in needs)
-        wanted = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
+        wanted = ", ".join([f"{amount:g} {name}" for name, amount in needs.items()] + _told(config.node_labels))
         raise TrainingError(
             f"no room for {least} training worker(s) of {wanted} within {config.resource_timeout_s:g} s ({found}): "
             "free resources, add nodes, or lower train.workers or train.cpus_per_worker"
@@ -143,6 +145,10 @@ def reserve(config: Train) -> int | tuple[int, int]:
 def _needs(config: Train) -> dict[str, float]:
     gpus = {"GPU": config.gpus_per_worker} if config.gpus_per_worker else {}
     return {"CPU": config.cpus_per_worker, **gpus}
+
+
+def _told(labels: Mapping[str, str]) -> list[str]:
+    return [f"a node labelled {name}={value}" for name, value in labels.items()]
 
 
 def _keep_list_callback(output_dir: str) -> UserCallback:

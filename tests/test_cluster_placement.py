@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from actors.errors import UsageError
+from actors.errors import TrainingError, UsageError
 from actors.executor import Program
 from actors.pool import Pool, PoolClient
 from pipelines import shared
 from pipelines.cluster import engine_pool, executor_pool, has_gpus
-from pipelines.config import Engine, Execution
+from pipelines.config import Engine, Execution, Train
 from pipelines.shared import check_shared
+from pipelines.train import train
+from pipelines.train_cluster import reserve
+from tests.training_examples import sums
 
 pytestmark = pytest.mark.cluster
 
@@ -73,6 +76,21 @@ def test_labels_place_the_members(nodes: dict[str, str], questions_file: Path) -
 
 async def run_one(client: PoolClient) -> Any:
     return await client.call("run", [Program("p", "def solution():\n    return 42\n")])
+
+
+def test_labels_place_training_workers(nodes: dict[str, str], tiny_model: str, tmp_path: Path) -> None:
+    from ray.util.state import list_actors
+
+    config = Train(student=tiny_model, epochs=1, validation_fraction=0, node_labels={"raydistill": "cpu"})
+    train(sums(20), config, str(tmp_path))
+    workers = list_actors(filters=[("class_name", "=", "RayTrainWorker")], detail=True)
+    assert {worker.node_id for worker in workers} == {nodes["cpu"]}
+
+
+def test_labels_that_no_node_has_are_named(nodes: dict[str, str]) -> None:
+    config = Train(student="none", node_labels={"raydistill": "tpu"}, resource_timeout_s=1)
+    with pytest.raises(TrainingError, match="worker.* of 1 CPU, a node labelled raydistill=tpu within 1 s"):
+        reserve(config)
 
 
 def test_without_gpus_none_are_asked_for(nodes: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from actors.errors import UsageError
 from actors.row_index import RowIndex
 from pipelines.cli import app
+from pipelines.config import Retriever as RetrieverConfig
 from pipelines.config import TargetTask
 from pipelines.datastore.build import build
 from pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool
@@ -181,7 +182,7 @@ TASK = TargetTask(
 def test_lookups_through_a_pool_are_kept(built: Built, tmp_path: Path) -> None:
     import asyncio
 
-    pool = retriever_pool("retrievers", built.config.index, cpus=0.5)
+    pool = retriever_pool("retrievers", built.config.index, RetrieverConfig(cpus=0.5))
     pool.start()
     lookups = [lookup_of(TASK, count) for count in (3, 5, 3)]
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from actors.pool import Pool, PoolClient, PoolSettings
 from actors.retriever import Level, Lookup, RetrievedRow, Retriever
 from actors.segments import read_bytes, write_atomic
+from pipelines.config import Retriever as RetrieverConfig
 from pipelines.config import TargetTask
 from pipelines.records import content_hash
 
@@ -38,11 +39,9 @@ def lookup_of(
     return Lookup(task.instruction, examples, count, level, approximate, (*task.banned, *banned), seed)
 
 
-def retriever_pool(
-    name: str, index: str, *, encoder: str | None = None, replicas: tuple[int, int] = (1, 1), cpus: float = 1
-) -> Pool:
+def retriever_pool(name: str, index: str, config: RetrieverConfig, *, encoder: str | None = None) -> Pool:
     """The pool of retrievers over an index, not yet started. Each member gets as many threads as it has CPUs."""
-    threads = str(max(1, int(cpus)))
+    threads = str(max(1, int(config.cpus)))
     environment = {variable: threads for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     location = index if "://" in index else str(Path(index).resolve())
     return Pool(
@@ -50,8 +49,9 @@ def retriever_pool(
             name,
             Retriever,
             (location, encoder and (os.path.abspath(encoder) if os.path.isdir(encoder) else encoder)),
-            replicas=replicas,
-            cpus=cpus,
+            replicas=config.replicas,
+            cpus=config.cpus,
+            node_labels=config.node_labels,
             calls_in_flight=2,
             environment=environment,
         )
