@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,7 +229,7 @@ def _arm_row(name: str, told: Measured) -> list[str]:
 
 
 def _kl_row(name: str, told: Measured) -> list[str]:
-    forms = {ANSWER_KL: with_interval, AGREEMENT: percents, OTHER_KL: with_interval}
+    forms: dict[str, Callable[[Any], str]] = {ANSWER_KL: with_interval, AGREEMENT: percents, OTHER_KL: with_interval}
     cells = [form(told[test][measure]) for measure, form in forms.items() for test in SETS]
     return [name, *cells, " / ".join(str(told[test]["pairs"]) for test in SETS)]
 

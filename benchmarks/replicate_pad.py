@@ -106,6 +106,7 @@ def first_examples(runner: Runner, folder: str, count: int) -> str:
 
 def record_gold(config: Run, work: Path) -> Path:
     """A file of the gold programs of the training questions, empty where a template has none, as a teacher's."""
+    assert config.questions
     rows = [
         {"question": question.text, "completion": gold_program(question, config.questions.seed)}
         for question in load_questions(config.questions).questions

@@ -37,7 +37,7 @@ from benchmarks.replication import ROOT, Cell, by_question
 from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
 from benchmarks.text_diversity import distinct, self_bleu, spread
 from demo import rebase_data
-from pipelines.config import Engine, SamplingConfig
+from pipelines.config import Engine, ReBase, SamplingConfig
 from pipelines.example_store import read_examples
 from pipelines.run import Runner
 
@@ -98,6 +98,7 @@ def measure(runner: Runner, student: str) -> list[int | None]:
 
 def questions_of(runner: Runner, folder: str) -> list[str]:
     """The questions of the examples, as the teacher wrote them."""
+    assert isinstance(runner.config.recipe, ReBase)
     asked = f"{runner.config.recipe.target.instruction}\n\nQuestion: "
     return [example.messages[-1]["content"].removeprefix(asked) for example in read_examples(folder)]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class Cell:
         return out / "data" / f"{prefix}-{self.name}-{self.seed}-{key}.json"
 
 
+AnyCell = TypeVar("AnyCell", bound=Cell)
 Rows = Mapping[int, Sequence[float | None]]
 """By seed: a value for each question, the same ones for all seeds; None where nothing is known."""
 
@@ -126,7 +127,7 @@ def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[i
     return {"passed": passed, "executable": executable}
 
 
-def part(cells: Sequence[Cell], share: str, unit: Callable[[Cell], Cell]) -> list[Cell]:
+def part(cells: Sequence[AnyCell], share: str, unit: Callable[[AnyCell], AnyCell]) -> list[AnyCell]:
     """The cells of one of several machines: ``2/3`` is every third unit from the second on; units stay together."""
     number, _, count = share.partition("/")
     if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from rich.console import Console
 
-from benchmarks.replication import RESULTS, ROOT, Cell, part, write_cell
+from benchmarks.replication import RESULTS, ROOT, AnyCell, part, write_cell
 from pipelines.config import Run
 from pipelines.run import Runner
-
-AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 def make_parser(

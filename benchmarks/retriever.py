@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,11 @@ def make_queries(index: str | None, values: Values, rng: np.random.Generator) ->
     """Lookups of the shipped targets; without an index of random vectors."""
     allowed = np.ones(len(values.descriptions), bool)
     if not index:
-        return [
-            Query(*(unit(rng.standard_normal((3, 384))) for _ in range(2)), values.descriptions[i], allowed)
-            for i in range(4)
-        ]
+
+        def examples() -> np.ndarray:
+            return unit(rng.standard_normal((3, 384)))
+
+        return [Query(examples(), examples(), values.descriptions[i], allowed) for i in range(4)]
     from actors.encoder import SentenceEncoder
     from actors.row_index import RowIndex
     from pipelines.config import TargetTask
@@ -103,6 +105,11 @@ def bare_blocks(values: Values, query: Query) -> None:
     for first, last in scoring.blocks(values.starts, scoring.BLOCK):
         begin, end = values.starts[first], values.starts[last]
         scoring.multiply(means, values.vectors[begin:end], products[:, : end - begin])
+
+
+def bare_whole(values: Values, query: Query) -> np.ndarray:
+    """The same products in one piece."""
+    return query.means() @ values.vectors.T
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -139,10 +146,10 @@ def measure(values: Values, sketch: Sketch, queries: Sequence[Query], top: int, 
     for round_ in range(rounds + 1):
         for query in queries:
             taken = {
-                "blocks": cpu_seconds(lambda query=query: bare_blocks(values, query)),
-                "whole": cpu_seconds(lambda query=query: query.means() @ values.vectors.T),
-                "exact": cpu_seconds(lambda query=query: best_rows(values, [query], top)),
-                "approximate": cpu_seconds(lambda query=query: likely_best_rows(values, sketch, [query], top, SPARE)),
+                "blocks": cpu_seconds(partial(bare_blocks, values, query)),
+                "whole": cpu_seconds(partial(bare_whole, values, query)),
+                "exact": cpu_seconds(partial(best_rows, values, [query], top)),
+                "approximate": cpu_seconds(partial(likely_best_rows, values, sketch, [query], top, SPARE)),
             }
             if round_:  # the first one brings the pages into memory
                 for name, seconds in taken.items():

@@ -92,6 +92,9 @@ class Execution(Strict):
     minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
 
 
+LIMITS = ("cpu_s", "wall_s", "memory_mb", "minimum_grade")  # what of `Execution` decides about verdicts
+
+
 class Retriever(Strict):
     """The pool of retrievers, which recipe rebase finds its rows with."""
 

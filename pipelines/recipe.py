@@ -36,8 +36,15 @@ class Selection:
 
 
 class Recipe(Protocol):
-    name: str
-    executes: bool  # whether the extracted output is a program to run
+    @property
+    def name(self) -> str:
+        """As in the configuration, e.g. ``pad``."""
+        ...
+
+    @property
+    def executes(self) -> bool:
+        """Whether the extracted output is a program to run."""
+        ...
 
     def prompts(self, question: Question) -> Sequence[Prompt]:
         """What the teacher is asked; each prompt is sampled n times."""

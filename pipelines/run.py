@@ -25,7 +25,7 @@ from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
 from pipelines.cluster import check_model, check_teacher
-from pipelines.config import Engine, ReBase, Refine, Run, Train, TriPosT
+from pipelines.config import LIMITS, Engine, ReBase, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, sort_examples, write_examples
@@ -228,7 +228,11 @@ class Runner:
         pyarrow.fs.copy_files(
             resolve(result.student)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem
         )
-        serving = {"recipe": self.config.recipe.model_dump(), "questions": questions_of(self.config).model_dump()}
+        serving = {
+            "recipe": self.config.recipe.model_dump(),
+            "questions": questions_of(self.config).model_dump(),
+            "execution": self.config.execution.model_dump(include=set(LIMITS)),
+        }
         report.write_json(f"{self.work.root}/student/raydistill.json", serving)
 
     # Evaluation -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from actors.pool import PoolClient
 from actors.requests import Sampling
 from pipelines import cluster
 from pipelines.asking import Asking, Completer
-from pipelines.config import Engine, Run, SamplingConfig, Train
+from pipelines.config import LIMITS, Engine, Run, SamplingConfig, Train
 from pipelines.engines import Engines, model_identity
 from pipelines.progress import bar
 from pipelines.recipe import Recipe
@@ -91,7 +91,7 @@ class Workplace:
 
     def verdicts_key(self, completions: str, task: Task, recipe: Recipe) -> str:
         """The key of the verdicts on the completions of a key."""
-        limits = self.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
+        limits = self.config.execution.model_dump(include=set(LIMITS))
         return content_hash(completions, recipe.executes and limits, task.name, task.grader)
 
     def run(

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.engine import CPU_ARGUMENTS, adapter_room
 from actors.errors import EngineError
-from actors.pool import Pool
 from pipelines.cluster import engine_pool, executor_pool
-from pipelines.config import Engine, Execution
+from pipelines.config import Engine
 from pipelines.recipes import make_recipe
 from serve.ingress import make_ingress
 from serve.student import Student
@@ -38,7 +37,7 @@ class Service:
         self.student, self._replicas = student, replicas
         self._name, self._started = f"raydistill-serve-{student.name}", False
         executes = make_recipe(student.recipe).executes
-        self.executors: Pool | None = executor_pool(f"{self._name}-executors", Execution()) if executes else None
+        self.executors = executor_pool(f"{self._name}-executors", student.execution) if executes else None
 
     def deploy(self) -> None:
         """Start executors, engine and ingress. Raises EngineError with the reason where one cannot start."""

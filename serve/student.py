@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from actors.errors import UsageError
 from pipelines.answers import Kind
 from pipelines.cluster import check_model
-from pipelines.config import PaD, Questions, Run
+from pipelines.config import Execution, PaD, Questions, Run
 
 EXPECTED = "expected a run directory (with student/ in it) or a student directory (a model, or a PEFT adapter)"
 
@@ -29,6 +29,7 @@ class Student:
     adapter_rank: int = 0
     recipe: Any = field(default_factory=PaD)  # the recipe's configuration
     kind: Kind = "text"  # how an answer that a rationale states is read
+    execution: Execution = Execution()  # the limits of its programs
 
 
 def find_student(path: str) -> Student:
@@ -37,7 +38,7 @@ def find_student(path: str) -> Student:
     if not given.is_dir():
         raise UsageError(f"{path}: no such directory; {EXPECTED}")
     folder = given / "student" if (given / "student").is_dir() else given
-    recipe, kind = _asked_how(folder / "raydistill.json")
+    asked = _asked_how(folder / "raydistill.json")
     name = folder.name.replace(":", "-")  # Ray Serve LLM takes a colon for the name of an adapter
     if (folder / "adapter_config.json").is_file():
         adapter = _read(folder / "adapter_config.json")
@@ -46,23 +47,25 @@ def find_student(path: str) -> Student:
         model = str(Path(model).resolve()) if Path(model).is_dir() else model
         tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else model
         revision = adapter.get("revision")
-        return Student(name, model, tokenizer, revision, str(folder), adapter["r"], recipe=recipe, kind=kind)
+        return Student(name, model, tokenizer, revision, str(folder), adapter["r"], **asked)
     if (folder / "config.json").is_file():
-        return Student(name, str(folder), str(folder), recipe=recipe, kind=kind)
+        return Student(name, str(folder), str(folder), **asked)
     raise UsageError(f"{path}: neither config.json nor adapter_config.json in {folder}; {EXPECTED}")
 
 
-def _asked_how(path: Path) -> tuple[Any, Kind]:
-    """The recipe and the kind of answers that a run has noted in `path`, beside its student; else PaD's programs."""
+def _asked_how(path: Path) -> dict[str, Any]:
+    """The recipe, kind of answers and limits that a run has noted in `path`, beside its student, if it has."""
     if not path.is_file():
-        return PaD(), "text"
+        return {}
     noted = _read(path)
     try:
         recipe = TypeAdapter(Run.model_fields["recipe"].rebuild_annotation()).validate_python(noted["recipe"])
         questions = Questions.model_validate(noted["questions"])
+        execution = Execution.model_validate(noted.get("execution", {}))
     except (KeyError, ValidationError) as error:
         raise UsageError(f"{path}: not the recipe and questions of a run: {error}") from None
-    return recipe, "text" if questions.grader == "auto" else questions.grader
+    kind = "text" if questions.grader == "auto" else questions.grader
+    return {"recipe": recipe, "kind": kind, "execution": execution}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import pytest
 
 from actors.errors import SandboxError, UsageError
 from actors.executor import Executor, Program, Verdict
-from pipelines.config import PaD, Questions
+from pipelines.config import Execution, PaD, Questions
 from pipelines.tasks import load_questions
 from serve.app import serve_student
 from serve.schema import SolveRequest
@@ -248,7 +248,9 @@ def test_the_student_of_a_run_is_asked_as_the_run_asked(tmp_path: Path) -> None:
     noted = {"recipe": {"recipe": "pad", "target": "rationale"}, "questions": {"task": "gsm8k", "grader": "numeric"}}
     (folder / "raydistill.json").write_text(json.dumps(noted))
     found = find_student(str(tmp_path))
-    assert (found.recipe.target, found.kind) == ("rationale", "numeric")
+    assert (found.recipe.target, found.kind, found.execution) == ("rationale", "numeric", Execution())
+    (folder / "raydistill.json").write_text(json.dumps(noted | {"execution": {"cpu_s": 7, "memory_mb": 64}}))
+    assert find_student(str(tmp_path)).execution == Execution(cpu_s=7, memory_mb=64)
 
 
 def test_an_adapter_is_served_over_its_base(tmp_path: Path, tiny_model: str) -> None:
