@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from actors.engine_outputs import Output, Prompt, plain
 from actors.errors import EngineError, UsageError
 from actors.ledger import Attempt, Ledger
 from actors.requests import Completion, Request, Sampling
@@ -149,7 +150,7 @@ class Engine:
 
     async def _sample(self, request: Request, first: int, count: int) -> list[Completion]:
         """Samples `first` .. `first + count - 1` of a request; the prompt is computed once for all of them."""
-        outputs: dict[int, _Output] = {}
+        outputs: dict[int, Output] = {}
         attempts = [self._note_start(request, first + i) for i in range(count)]
         result, prompt_logprobs = None, None
         try:
@@ -161,7 +162,7 @@ class Engine:
             ):
                 prompt_logprobs = prompt_logprobs or result.prompt_logprobs  # comes once
                 for piece in result.outputs:
-                    output = outputs.setdefault(piece.index, _Output())
+                    output = outputs.setdefault(piece.index, Output())
                     output.add(piece)
                     if attempt := attempts[piece.index]:
                         attempt.tokens = len(output.token_ids)
@@ -170,7 +171,7 @@ class Engine:
                 if attempt:
                     attempt.finish()
         assert result is not None
-        prompt = _Prompt(len(result.prompt_token_ids), prompt_logprobs)
+        prompt = Prompt(len(result.prompt_token_ids), prompt_logprobs)
         return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
 
     def _render(self, request: Request) -> str | dict[str, Any]:
@@ -213,7 +214,7 @@ class Engine:
             raise UsageError(f"adapter {path}: the engine was started without max_lora_rank")
         return LoRARequest(path, self._adapters.setdefault(path, len(self._adapters) + 1), path)
 
-    def _completion(self, request: Request, index: int, output: _Output, prompt: _Prompt) -> Completion:
+    def _completion(self, request: Request, index: int, output: Output, prompt: Prompt) -> Completion:
         reasoning, text = self._split_reasoning("".join(output.texts))
         return Completion(
             request_id=request.id,
@@ -226,10 +227,10 @@ class Engine:
             seed=request.seed + index,
             engine=self.name,
             token_ids=tuple(output.token_ids),
-            logprobs=None if request.sampling.logprobs is None else tuple(map(_plain, output.logprobs)),
+            logprobs=None if request.sampling.logprobs is None else tuple(map(plain, output.logprobs)),
             prompt_logprobs=None
             if request.sampling.prompt_logprobs is None
-            else tuple(entry and _plain(entry) for entry in prompt.logprobs or ()),
+            else tuple(entry and plain(entry) for entry in prompt.logprobs or ()),
         )
 
     def _split_reasoning(self, text: str) -> tuple[str, str]:
@@ -266,34 +267,6 @@ def _platform_arguments() -> dict[str, Any]:
     from vllm.platforms import current_platform
 
     return CPU_ARGUMENTS if current_platform.is_cpu() else {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """What vLLM says of the prompt."""
-
-    tokens: int
-    logprobs: Sequence[Any] | None
-
-
-@dataclass(slots=True)
-class _Output:
-    """What has arrived of one sample so far."""
-
-    texts: list[str] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[Any] = field(default_factory=list)
-    finish_reason: str | None = None
-
-    def add(self, piece: Any) -> None:
-        self.texts.append(piece.text)
-        self.token_ids.extend(piece.token_ids)
-        self.logprobs.extend(piece.logprobs or ())
-        self.finish_reason = piece.finish_reason or self.finish_reason
-
-
-def _plain(entry: Mapping[int, Any]) -> dict[int, float]:
-    return {token: logprob.logprob for token, logprob in entry.items()}
 
 
 def _reason(error: BaseException) -> str:
