@@ -96,11 +96,11 @@ def _question(row: RetrievedRow, config: ReBase) -> Question:
     text = row_text(row.values, (row.column_in, row.column_out), config)
     meta: dict[str, Any] = {"source": row.source, "row": row.row, "s": round(row.s, 4)}
     if config.rewrite:
-        return Question(content_hash("rebase", text), text, "", meta)
+        return Question(content_hash("rebase", text), text, "").noting(**meta)
     values = {"input": row.values[row.column_in]}
     if row.column_out != row.column_in:
         values["output"] = row.values[row.column_out]
-    return Question(content_hash("rebase", text, values), text, "", meta | {"values": values})
+    return Question(content_hash("rebase", text, values), text, "").noting(**meta, values=values)
 
 
 def _sources(rows: Sequence[RetrievedRow]) -> dict[str, int]:

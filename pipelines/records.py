@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -23,16 +23,26 @@ def content_hash(*parts: object, length: int = 16) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One task item, e.g. ``Question("1f0c...", "How many eggs ...?", "18", {"row": 4})``."""
+    """One task item, e.g. ``Question("1f0c...", "How many eggs ...?", "18", '{"row": 4}')``."""
 
     id: str
     text: str
     answer: str  # the gold label as the task wrote it; never enters a prompt or the sandbox
-    meta: Mapping[str, Any] = field(default_factory=dict)  # plain JSON: row number, choices, template, ...
+    notes: str = "{}"  # `meta` as JSON text, which takes a third of a dictionary's memory
 
     @classmethod
     def make(cls, task: str, text: str, answer: str, **meta: Any) -> Question:
-        return cls(content_hash(task, text, answer), text, answer, meta)
+        """The question with its id; `meta` must be plain JSON, anything else becomes its text."""
+        return cls(content_hash(task, text, answer), text, answer).noting(**meta)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What its task notes about it, as plain JSON: row number, choices, template, ..."""
+        return json.loads(self.notes)
+
+    def noting(self, **meta: Any) -> Question:
+        """The same question with more in its `meta`."""
+        return replace(self, notes=json.dumps(self.meta | meta, ensure_ascii=False, default=str))
 
 
 @dataclass(frozen=True, slots=True)

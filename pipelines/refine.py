@@ -103,7 +103,7 @@ def _learn_from_own(
     folder: str,
 ) -> PassResult:
     first = {str(program.meta["question_id"]): program for program in reversed(programs)}
-    questions = [replace(q, meta={**q.meta, **first[q.id].meta}) for q in loaded.questions if q.id in first]
+    questions = [q.noting(**first[q.id].meta) for q in loaded.questions if q.id in first]
     sampling = SamplingConfig(
         n=config.own_samples,
         temperature=config.own_temperature,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from actors.requests import Completion, Request
@@ -56,9 +57,7 @@ def repairs_of(recipe: Any) -> int:
 def repair_question(question: Question, program: str, said: str, **meta: Any) -> Question:
     """The task of repairing a program as a question of its own."""
     identity = content_hash(question.id, program, said)
-    return Question(
-        identity, question.text, question.answer, {**question.meta, "program": program, "feedback": said, **meta}
-    )
+    return replace(question, id=identity).noting(**{"program": program, "feedback": said, **meta})
 
 
 class Repair:

@@ -108,9 +108,9 @@ def _opened(sample_id: str, question: Question, replies: Mapping[str, tuple[str,
 
 def to_go_on(question: Question, attempt: str) -> Question:
     """What asks for feedback on an attempt; its text, which recorded answers are found by, is all that was said."""
-    said = {"question": question.text, "attempt": attempt}
     text = f"{question.text}\n\n{asks_for_feedback(attempt)}"
-    return Question(content_hash("go-on", question.id, attempt), text, question.answer, said)
+    asked = Question(content_hash("go-on", question.id, attempt), text, question.answer)
+    return asked.noting(question=question.text, attempt=attempt)
 
 
 def _continued(rollout: Rollout, plan: Pass, task: Question, replies: Replies, updates: int) -> Rollout:

@@ -59,7 +59,7 @@ class StoredRows:
 
 
 def to_question(row: dict[str, Any]) -> Question:
-    return Question(row["question_id"], row["text"], row["answer"], json.loads(row["meta"]))
+    return Question(row["question_id"], row["text"], row["answer"], row["meta"])
 
 
 class Generate:

@@ -181,7 +181,7 @@ def _to_row(question: Question, completions: Found, verdicts: Found) -> dict[str
         "question_id": question.id,
         "text": question.text,
         "answer": question.answer,
-        "meta": json.dumps(dict(question.meta), default=str),
+        "meta": question.notes,
         "stored_completions": completions.segments(question.id),
         "stored_verdicts": verdicts.segments(question.id),
     }

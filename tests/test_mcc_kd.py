@@ -131,7 +131,7 @@ def test_endings_that_only_state_the_answer_are_removed(rationale, rest):
     ],
 )
 def test_gold_answer_has_one_spelling(answer, meta, text):
-    assert gold_text(Question("q", "?", answer, meta)) == text
+    assert gold_text(Question("q", "?", answer).noting(**meta)) == text
 
 
 # From recorded completions to examples and a student, with a real Ray

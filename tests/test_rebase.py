@@ -23,7 +23,7 @@ EXAMPLES = [
 ]
 TARGET = {"instruction": INSTRUCTION, "examples": EXAMPLES}
 BARE = {"instruction": INSTRUCTION, "examples": [{"input": e["input"], "output": e["output"]} for e in EXAMPLES]}
-ROW = Question("r", '{"text": "3 and 4"}', "", {"source": "sums", "row": 7})
+ROW = Question("r", '{"text": "3 and 4"}', "").noting(source="sums", row=7)
 
 
 def rebase(**settings: Any) -> ReBase:

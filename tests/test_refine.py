@@ -96,7 +96,7 @@ def test_a_program_without_a_place_for_a_fault_is_told_apart() -> None:
 
 def test_feedback_tells_a_wrong_value_and_never_the_right_one() -> None:
     config = PaD(refine=Refine())
-    question = Question("q", "How many?", "4711", {"program": "def solution():\n    return 4711"})
+    question = Question("q", "How many?", "4711").noting(program="def solution():\n    return 4711")
     outputs = [("17", "wrong_answer", ""), ("", "exception:NameError", "NameError: name 'x' is not defined")]
     samples = [
         Sample(

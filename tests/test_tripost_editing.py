@@ -30,7 +30,7 @@ from pipelines.stepwise.table import TASKS
 from pipelines.trajectories import Turn, read_turns, settle
 
 TASK = TASKS["multistep_arithmetic"]
-QUESTION = Question("q", "(3 + 4) * 2 =", "14", {"stepwise": TASK.name})
+QUESTION = Question("q", "(3 + 4) * 2 =", "14").noting(stepwise=TASK.name)
 WRONG = "Step 1: 3 + 4 = 8, so 8 * 2\nStep 2: 8 * 2 = 16, so 16\nStep 3: Therefore, the answer is 16."
 LATER = "Step 1: 3 + 4 = 7, so 7 * 2\nStep 2: 7 * 2 = 15, so 15\nStep 3: Therefore, the answer is 15."
 RIGHT = "Step 1: 3 + 4 = 7, so 7 * 2\nStep 2: 7 * 2 = 14, so 14\nStep 3: Therefore, the answer is 14."

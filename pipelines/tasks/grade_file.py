@@ -74,7 +74,7 @@ def _question(task: str, row: Row, gold_field: str) -> Question:
     if not any(answers) and task == "extractive_qa" and isinstance(value, list | dict):
         answers = [extractive_qa.NO_ANSWER]  # SQuAD 2: the text has none
     check_gold(answers[0] if answers else "", "text", row.where)
-    return Question("", "", answers[0], {"answers": answers})
+    return Question("", "", answers[0]).noting(answers=answers)
 
 
 def _kind(task: str) -> Kind | None:
