@@ -50,7 +50,10 @@ test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 test-slow: $(STAMP) ## the tests that take long, or need root
 	@$(BIN)/python -m pytest -m slow
 
-test-cluster: $(STAMP) ## tests on a Ray of several nodes
+test-cluster: $(STAMP) ## tests on Rays of several nodes, and on two hosts in network namespaces (as root on Linux)
+	@[ "$$(id -u)" != 0 ] || { command -v sshd && command -v rsync && command -v ip; } > /dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -qq --no-install-recommends openssh-server rsync iproute2 > /dev/null; }
 	@$(BIN)/python -m pytest -m cluster
 
 check: $(STAMP) ## lint, format and types
