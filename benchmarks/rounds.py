@@ -1,6 +1,7 @@
 """What sampling until verified saves: rounds that stop at m distinct verified programs against a fixed n for all.
 
-    python benchmarks/rounds.py --wanted 3 --contexts givens,steps,helper
+    python benchmarks/rounds.py --wanted 3 --shots 1 --samples 18 --temperature 1 \\
+        --contexts inline,givens,helper,steps,steps-small,reordered
     python benchmarks/rounds.py --wanted 1 --questions 100 --samples 8
 
 Draws `--samples` of every question once. Since a sample has the same id and seed in any round, both policies are then
