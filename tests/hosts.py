@@ -23,6 +23,7 @@ BRIDGE, NETWORK = "raydistill0", "10.77.0"
 START = """\
 mount --make-rprivate /
 mount --bind {disk}/passwd /etc/passwd
+mount --bind {disk}/hosts /etc/hosts
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /dev/shm
 mkdir -p /run/sshd
@@ -71,6 +72,7 @@ class Host:
         root[5] = str(self.home)
         others = [user for user in users if not user.startswith("root:")]
         (self.disk / "passwd").write_text("\n".join([":".join(root), *others, ""]))
+        (self.disk / "hosts").write_text(f"127.0.0.1 localhost\n{self.address} {name}\n")  # engines look their host up
         (self.disk / "sshd_config").write_text(SSHD.format(disk=self.disk, keys=public_key))
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.disk / "host_key")
 
