@@ -125,7 +125,7 @@ def run_pass(
             if any(i not in known.sample_ids for question in portion for i in asking.sample_ids(question)):
                 start_engines()
             started, came, finished = time.monotonic(), Counter[str](), set[str]()
-            for outcome in _round(plan, asking, _source(plan, portion, known, judged), engines, executors):
+            for outcome in _flow(plan, asking, _source(plan, portion, known, judged), engines, executors):
                 came[outcome["question_id"]] += 1
                 result.add(outcome, keep_outcomes)
                 if outcome["finished"]:
@@ -139,10 +139,10 @@ def run_pass(
     return result
 
 
-def _round(
+def _flow(
     plan: Pass, asking: Asking, questions: Any, engines: Completer, executors: PoolClient
 ) -> Iterator[dict[str, Any]]:
-    """One round of a pass: the outcome of every question."""
+    """Stream some questions through one round of a pass: the outcome of each."""
     from ray.data import ActorPoolStrategy
 
     recipe, actor = asking.recipe, {"num_cpus": 0, "batch_format": "pyarrow"}

@@ -129,7 +129,7 @@ def reserve(config: Train) -> int | tuple[int, int]:
     remove_placement_group(group)
     if not fitted:
         found = ", ".join(f"{free.get(name, 0):g} of {total.get(name, 0):g} {name} free" for name in needs)
-        wanted = ", ".join([f"{amount:g} {name}" for name, amount in needs.items()] + _told(config.node_labels))
+        wanted = ", ".join([f"{amount:g} {name}" for name, amount in needs.items()] + _labelled(config.node_labels))
         raise TrainingError(
             f"no room for {least} training worker(s) of {wanted} within {config.resource_timeout_s:g} s ({found}): "
             "free resources, add nodes, or lower train.workers or train.cpus_per_worker"
@@ -147,7 +147,7 @@ def _needs(config: Train) -> dict[str, float]:
     return {"CPU": config.cpus_per_worker, **gpus}
 
 
-def _told(labels: Mapping[str, str]) -> list[str]:
+def _labelled(labels: Mapping[str, str]) -> list[str]:
     return [f"a node labelled {name}={value}" for name, value in labels.items()]
 
 

@@ -12,7 +12,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -262,8 +261,7 @@ def test_ray_down_leaves_nothing(deployed: Deployed) -> None:
     deployed.ray("down", "--yes", str(deployed.launcher))
 
     def left() -> list[str]:
-        time.sleep(1)
         found = [*deployed.head.processes(), *deployed.worker.processes()]
         return [line for line in found if "ray" in line or "python" in line]
 
-    wait_until(lambda: not left(), 240, f"the last process to end: {left()}")
+    wait_until(lambda: not left(), 240, "the last process to end")
