@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.replication import SETS, Cell, check_set, configured, trained_with
+from benchmarks.replication import SETS as TEMPLATES
+from benchmarks.replication import Cell, check_set, configured, trained_with
+from benchmarks.replication_page import SET_TITLES
 from pipelines.config import Run
 from pipelines.records import content_hash
 
@@ -19,6 +21,10 @@ SETTINGS: dict[str, Any] = {  # what differs from configs/demo-mcc-kd.yaml in al
     "recipe.rationales": 3,
     "train.epochs": 8,
 }
+SETS = TEMPLATES | {"larger": TEMPLATES["known"] | {"difficulty": 2}}
+TITLES = SET_TITLES | {"larger": "larger numbers"}
+"""Fresh questions of the templates that students train on, of all others, and of the first with larger numbers."""
+
 TEST_SEED, FIRST_SEED, SEED_STEP = 990_000, 2_000_000, 100_000  # of questions; further apart than any cell draws
 SAMPLES = 6  # of the teacher for each test question, among them the rationales that consistency is measured over
 BLOCKS = 20  # of test questions; consistency is a mean for each

@@ -8,9 +8,10 @@
     python benchmarks/replicate_mcc_kd.py --report                         # page and plot from the cells that there are
 
 A cell is an (arm, seed); its seed draws training questions, teacher samples and training. Students are tested on fresh
-questions of the templates they train on (known) and of all others (held_out); on these consistency is measured, too,
-over rationales that the teacher writes once. Each cell leaves a file in docs/results/data, and is not done again; the
-same command goes on after kill -9. Cells of one `--work` share what the teacher has written.
+questions of the templates they train on (known), of all others (held_out), and of the known ones with larger numbers
+(larger); on these consistency is measured, too, over rationales that the teacher writes once. Each cell leaves a file
+in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work` share what
+the teacher has written.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from benchmarks.mcc_kd_arms import (
     ARMS,
     BLOCKS,
     HEADLINE,
+    SETS,
     cell_path,
     make_config,
     planned_minutes,
@@ -41,7 +43,7 @@ from benchmarks.mcc_kd_arms import (
     settings,
 )
 from benchmarks.mcc_kd_page import write_report
-from benchmarks.replication import SETS, Cell, by_question
+from benchmarks.replication import Cell, by_question
 from benchmarks.replication_cli import go_through, make_parser, parse_options
 from pipelines.config import MccKD, SamplingConfig
 from pipelines.consistency import measure

@@ -16,6 +16,7 @@ from benchmarks.mcc_kd_arms import (
     BLOCKS,
     HEADLINE,
     SAMPLES,
+    SETS,
     cell_path,
     make_config,
     planned_minutes,
@@ -24,7 +25,7 @@ from benchmarks.mcc_kd_arms import (
 )
 from benchmarks.mcc_kd_page import CLAIMS, write_report
 from benchmarks.replicate_mcc_kd import cells_of, consistency, in_blocks, in_groups, parse, similarity, unit
-from benchmarks.replication import SETS, Cell, part, ratio, write_cell
+from benchmarks.replication import Cell, part, ratio, write_cell
 from pipelines.consistency import measure
 from pipelines.records import Example, Segment
 from tests.training_examples import rationales
@@ -97,12 +98,13 @@ def test_arms_differ_in_what_they_are_about() -> None:
 
 def test_rationales_are_written_for_the_test_questions_in_the_same_way_for_all_cells() -> None:
     options = parse(["--set", "recipe.alpha=0.3", "--test", "60"])
-    known, held_out = (rationales_config(options, name) for name in SETS)
+    known, held_out, larger = (rationales_config(options, name) for name in SETS)
     tested = make_config(options, settings(options, replace(PLAIN, seed=2)))
     assert tested.evaluation and known.questions == tested.evaluation.questions
     assert known.questions and held_out.questions and held_out.questions.options == SETS["held_out"]
     assert known.questions.seed == held_out.questions.seed and known.questions.size == 60
-    assert known.teacher == held_out.teacher and known.teacher.n == SAMPLES and not known.train
+    assert larger.questions and larger.questions.options == SETS["known"] | {"difficulty": 2}
+    assert known.teacher == held_out.teacher == larger.teacher and known.teacher.n == SAMPLES and not known.train
 
 
 # Rationales -------------------------------------------------------------------------------------------------------
@@ -159,7 +161,7 @@ def test_a_ratio_is_that_of_the_means_over_the_seeds_that_both_have() -> None:
 
 def measured(alpha: float, known: int, held_out: int, kl: float, other: float = 4.0, **more: Any) -> dict[str, Any]:
     """A made cell: of 100 questions of each set the first so many are right; the KLs are the same in all blocks."""
-    right = {"known": known, "held_out": held_out}
+    right = {"known": known, "held_out": held_out, "larger": held_out}
     found = {"answer_kl": [kl] * BLOCKS, "agreement": [0.5] * BLOCKS, "other_kl": [other] * BLOCKS}
     return {
         "alpha": alpha,

@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -258,6 +260,20 @@ def test_templates_of_gsm_symbolic_can_be_held_out():
     assert min(int(question.meta["template"].partition("/")[2]) for question in held_out) >= 70
     everything = {question.id for question in load(None, size=90)}
     assert {question.id for question in known[:40]} < everything
+
+
+def test_gsm_symbolic_has_larger_numbers_at_a_higher_difficulty():
+    def load(difficulty: float) -> list:
+        options = {"templates": [0, 69], "difficulty": difficulty}
+        return load_questions(questions(task="reasoning_gym:gsm_symbolic", size=80, seed=7, options=options)).questions
+
+    def largest(asked: list) -> float:
+        return median(max(float(number) for number in re.findall(r"\d+", question.text)) for question in asked)
+
+    plain, harder = load(1), load(2)
+    assert len(harder) == 80 and largest(harder) > 1.4 * largest(plain)
+    assert {question.meta["template"] for question in harder} <= {f"gsm_symbolic/{number}" for number in range(70)}
+    assert all(str(question.answer) in question.meta["rationale"].replace(",", "") for question in harder)
 
 
 # Real data, found by the environment variable RAYDISTILL_DATA

@@ -19,6 +19,7 @@ from tests.test_tasks import questions
             "templates is [200, 300]",
         ),
         ({"task": "reasoning_gym:gsm_symbolic", "options": {"templates": 3}, "size": 2}, "templates is 3; expected"),
+        ({"task": "reasoning_gym:gsm_symbolic", "options": {"difficulty": 9}, "size": 2}, "difficulty is 9; expected"),
         ({"task": "gsm9k"}, "unknown task 'gsm9k'; expected"),
         ({"task": "reasoning_gym:gsm_symbolc"}, "did you mean gsm_symbolic"),
         ({"task": "reasoning_gym:gcd", "options": {"size_": 3}}, "size_"),

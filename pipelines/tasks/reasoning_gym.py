@@ -38,6 +38,7 @@ PREFIX = "reasoning_gym:"
 GSM_SYMBOLIC = "gsm_symbolic"
 GSM_SYMBOLIC_SUFFIX = " Give the result as your final answer. Do not include units."
 FULL_MARKS = 0.99
+OWN_OPTIONS = frozenset({"templates", "difficulty"})  # of gsm_symbolic, beside those of reasoning-gym
 MAX_DRAWN = 256  # questions drawn for each one of the wanted templates
 
 COMPARED: dict[str, Kind] = {
@@ -93,15 +94,16 @@ def load(config: Questions) -> LoadedQuestions:
 
     `meta` carries the row (the index that the dataset generates it from) and, for gsm_symbolic, the `template`
     (e.g. ``gsm_symbolic/27``) and the worked solution as `rationale`. Of gsm_symbolic the option `templates`, a pair
-    [first, last] of their numbers, takes only questions of these, so that others can be held out.
+    [first, last] of their numbers, takes only questions of these, so that others can be held out; and `difficulty`,
+    from 1 to 4, multiplies the largest numbers that questions may have.
     """
     grader = grader_of(config.task) if config.grader == "auto" else config.grader
     options = dict(config.options)
-    templates = options.pop("templates", None) if config.task == PREFIX + GSM_SYMBOLIC else None
+    own = {name: options.pop(name) for name in OWN_OPTIONS & {*options} if config.task == PREFIX + GSM_SYMBOLIC}
     dataset = open_dataset(config.task, size=config.size, seed=config.seed, options=options)
     rows: Sequence[int] = range(len(dataset))
-    if templates is not None:
-        dataset, rows = _of_templates(config, options, templates, len(dataset))
+    if own:
+        dataset, rows = _with_own_options(config, options, len(dataset), **own)
     questions = [_question(config.task, dataset, row) for row in rows]
     if grader == "reasoning_gym":
         return without_duplicates(ScoredTask(config.task, dataset), questions)
@@ -140,23 +142,38 @@ def grader_of(task: str) -> Kind | Literal["reasoning_gym", "auto"]:
     return "reasoning_gym" if own else "auto"
 
 
-def _of_templates(config: Questions, options: dict[str, Any], templates: Any, size: int) -> tuple[Any, list[int]]:
-    """A dataset that holds `size` questions of the templates [first, last], and their rows.
+def _with_own_options(
+    config: Questions, options: dict[str, Any], size: int, templates: Any = (0, 99), difficulty: Any = 1
+) -> tuple[Any, list[int]]:
+    """A dataset that holds `size` questions of the templates [first, last] at a difficulty, and their rows.
 
     A larger dataset of the same seed begins with the questions of a smaller one.
     """
+    if isinstance(difficulty, bool) or not isinstance(difficulty, int | float) or not 1 <= difficulty <= 4:
+        raise UsageError(f"{config.task}: options.difficulty is {difficulty!r}; expected a number from 1 to 4")
     numbers = [*templates] if isinstance(templates, list | tuple) else []
     drawn, rows = size, list[int]()
     while len(numbers) == 2 and len(rows) < size and drawn <= MAX_DRAWN * size:
         drawn *= 2
         dataset = open_dataset(config.task, size=drawn, seed=config.seed, options=options)
+        dataset.config.difficulty = difficulty  # its generators know others than the 1 that its options may name
         rows = [row for row, template in enumerate(dataset.task_indices) if numbers[0] <= template <= numbers[1]]
+        if difficulty != 1:
+            rows = [row for row in rows if _is_there(dataset, row)]
     if len(rows) < size:
         raise UsageError(
             f"{config.task}: options.templates is {templates!r}; expected the first and last number of a range, "
             "0 to 99, in which there are templates"
         )
     return dataset, rows[:size]
+
+
+def _is_there(dataset: Any, row: int) -> bool:
+    """Whether the template finds numbers for the row; at other difficulties than 1 one of them sometimes does not."""
+    try:
+        return bool(dataset[row])
+    except ValueError:
+        return False
 
 
 def _family(task: str) -> str:
