@@ -124,7 +124,7 @@ def adapted(cluster: Deployed) -> dict[str, Any]:
     text = (ROOT / "deploy" / "on-premises.yaml").read_text(encoding="utf-8")
     given = f"--num-cpus={CPUS_PER_HOST}"
     text = text.replace("--port=6379 --num-cpus=0", f"--port=6379 {given}")
-    text = text.replace("ray start --address", f"ray start {given} --address")
+    text = text.replace("ray start --block", f"ray start --block {given}")
     assert text.count(given) == 2
     config = yaml.safe_load(text)
     config["provider"] |= {"head_ip": cluster.head.address, "worker_ips": [cluster.worker.address]}
