@@ -31,6 +31,7 @@ COMPARED = (PASSED, ANSWER_KL, OTHER_KL)
 PLAIN, MCC_KD, CONTROL = "k_without_kl", "diverse_kl", "alpha_10"
 ALPHAS = (PLAIN, "alpha_0.01", MCC_KD, "alpha_1")  # the arms between which answer KL must fall
 ABOVE = 0.0001  # the smallest gain: means are told to four digits
+DIGITS = 9  # of means here: a student that copies the answer out of the rationale has KLs of a hundred thousandth
 
 
 class Claim(NamedTuple):
@@ -102,7 +103,7 @@ def _arm(rows: Mapping[int, Measured]) -> dict[str, Any]:
     told: dict[str, Any] = {"title": ARMS[every[0]["arm"]].title, "alpha": every[0]["alpha"], "seeds": [*rows]}
     for test in SETS:
         measures = (PASSED, ANSWER_KL, AGREEMENT, OTHER_KL)
-        told[test] = {m: mean_of(matrix([*values(rows, m, test).values()])) for m in measures}
+        told[test] = {m: mean_of(matrix([*values(rows, m, test).values()]), DIGITS) for m in measures}
         told[test]["pairs"] = round(_mean([cell["consistency"][test]["pairs"] for cell in every]))
     similar = [cell["similarity"] for cell in every if cell["similarity"] is not None]
     told["similarity"] = round(_mean(similar), 4) if similar else None
@@ -143,7 +144,7 @@ def fall(cells: Cells, test: str) -> dict[str, Any]:
         "claim": f"answer KL falls with alpha: {', '.join(alphas)}",
         "test": test,
         "measure": ANSWER_KL,
-        "values": [mean_of(matrix([*values(rows, ANSWER_KL, test).values()]))["mean"] for rows in curve],
+        "values": [mean_of(matrix([*values(rows, ANSWER_KL, test).values()]), DIGITS)["mean"] for rows in curve],
         "seeds": len(seeds),
         "holds": holds,
         "certain": holds and all(step["ci95"][1] < 1 for step in steps),
@@ -228,9 +229,13 @@ def _arm_row(name: str, told: Measured) -> list[str]:
 
 
 def _kl_row(name: str, told: Measured) -> list[str]:
-    forms: dict[str, Callable[[Any], str]] = {ANSWER_KL: with_interval, AGREEMENT: percents, OTHER_KL: with_interval}
+    forms: dict[str, Callable[[Any], str]] = {ANSWER_KL: _nats, AGREEMENT: percents, OTHER_KL: _nats}
     cells = [form(told[test][measure]) for measure, form in forms.items() for test in SETS]
     return [name, *cells, " / ".join(str(told[test]["pairs"]) for test in SETS)]
+
+
+def _nats(told: Measured) -> str:
+    return with_interval(told, form="{:.3g}")
 
 
 def _gain_row(name: str, told: Measured) -> list[str]:
@@ -243,7 +248,7 @@ def _value(told: Measured, measure: str) -> str:
 
 
 def _claim_row(told: Measured) -> list[str]:
-    curve = ", ".join(f"{value:.3f}" for value in told.get("values", ()))
+    curve = ", ".join(f"{value:.2g}" for value in told.get("values", ()))
     verdict = "no" if not told["holds"] else "yes" if told["certain"] else "on average; its interval reaches beyond"
     return [
         told["claim"],
@@ -267,5 +272,6 @@ def plot(content: Measured, path: Path) -> None:
         for axes in (left, right):
             axes.set_xticks(places, [f"{told['alpha']:g}" for told in arms])
             axes.set_xlabel("alpha")
+        left.set_yscale("log")
         left.set_ylabel("answer KL between two rationales, nats")
         right.set_ylabel("right answers, %")

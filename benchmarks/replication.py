@@ -141,16 +141,16 @@ def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
     return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
 
 
-def interval(values: np.ndarray) -> list[float]:
+def interval(values: np.ndarray, digits: int = 4) -> list[float]:
     """95 % percentile bootstrap of the mean of `values` [seeds, questions] (NaN: unknown), seeds and questions drawn.
 
     Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
     """
-    return _bounds(_resampled_means(values))
+    return _bounds(_resampled_means(values), digits)
 
 
-def _bounds(resampled: np.ndarray) -> list[float]:
-    return [round(float(bound), 4) for bound in np.nanpercentile(resampled, [2.5, 97.5])]
+def _bounds(resampled: np.ndarray, digits: int = 4) -> list[float]:
+    return [round(float(bound), digits) for bound in np.nanpercentile(resampled, [2.5, 97.5])]
 
 
 def _resampled_means(values: np.ndarray) -> np.ndarray:
@@ -169,12 +169,12 @@ def _draws(*shape: int) -> list[np.ndarray]:
     return [generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in shape]
 
 
-def mean_of(values: np.ndarray) -> dict[str, Any]:
+def mean_of(values: np.ndarray, digits: int = 4) -> dict[str, Any]:
     """The mean over all known of `values` [seeds, questions], with its interval and the mean of each seed."""
     return {
-        "mean": round(float(np.nanmean(values)), 4),
-        "ci95": interval(values),
-        "by_seed": [round(float(mean), 4) for mean in np.nanmean(values, axis=1)],
+        "mean": round(float(np.nanmean(values)), digits),
+        "ci95": interval(values, digits),
+        "by_seed": [round(float(mean), digits) for mean in np.nanmean(values, axis=1)],
     }
 
 

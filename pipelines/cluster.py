@@ -82,7 +82,13 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
         arguments = (_absolute(expand(config.model)), config.question_column, config.completion_column)
         return Pool(
             PoolSettings(
-                name, RecordedEngine, arguments, replicas=config.replicas, cpus=0.1, node_labels=config.node_labels
+                name,
+                RecordedEngine,
+                arguments,
+                replicas=config.replicas,
+                cpus=0.1,
+                node_labels=config.node_labels,
+                health_check_timeout_s=config.health_timeout_s,
             )
         )
     engine = EngineSettings(
@@ -108,6 +114,7 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
             gpus=config.tensor_parallel_size if has_gpus() else 0,
             node_labels=config.node_labels,
             calls_in_flight=2 * config.max_num_seqs,
+            health_check_timeout_s=config.health_timeout_s,
             environment=_engine_environment(config),
         )
     )

@@ -51,6 +51,11 @@ class Engine(Strict):
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
     cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+    health_timeout_s: float = Field(
+        120,
+        gt=0,
+        description="an engine that gives no token in this time is asked again; after three times it is replaced",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of vLLM's engine")
     question_column: str = Field("question", description="of a recorded file: what answers are looked up by")
     completion_column: str = Field("completion", description="of a recorded file: the answer")

@@ -218,7 +218,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert "changed in all arms: `teacher.n=8`" in text and "(made-0.1.svg)" in text
     assert "| diverse_kl | MCC-KD: K diverse rationales, with KL | 0.1 | 3 | 60.0 (" in text
     assert "| 4,321 | - | 34,567 | 1,200 | 2 |" in text and "| 0.25 (0.25 to 0.25) |" in text
-    assert "0, 0.01, 0.1, 1 | known templates | 0.400, 0.300, 0.100, 0.050 | 3 | yes |" in text
+    assert "0, 0.01, 0.1, 1 | known templates | 0.4, 0.3, 0.1, 0.05 | 3 | yes |" in text
     assert f"| {close} | known templates | -1.0 (-3.0 to " in text
     assert "| 3 | on average; its interval reaches beyond |" in text
     assert f"| {kept} | held-out templates | 0.88 (0.88 to 0.88) | 3 | no |" in text
