@@ -205,8 +205,8 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert gains["known"]["answer_kl"]["value"] == 0.25 and gains["known"]["other_kl"]["value"] == 0.875
     assert content["comparisons"]["single"]["known"]["passed"]["seeds"] == 1 and "half" not in content["comparisons"]
     held = {(told["claim"], told["test"]): (told["holds"], told["certain"]) for told in content["claims"]}
-    halves, kept, close, not_below, above, over_one = (claim.text for claim in CLAIMS[:6])
-    assert held[halves, "known"] == (True, True)
+    halves, typically, kept, close, not_below, above, over_one = (claim.text for claim in CLAIMS[:7])
+    assert held[halves, "known"] == (True, True) and held[typically, "known"] == (True, True)
     assert held[kept, "known"] == (False, False)
     assert held[close, "known"] == (True, False)  # 1 of 100 questions, of which a resample may draw 3
     assert held[not_below, "known"] == (False, False) and (not_below, "held_out") not in held
@@ -223,6 +223,16 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert "| 3 | on average; its interval reaches beyond |" in text
     assert f"| {kept} | held-out templates | 0.88 (0.88 to 0.88) | 3 | no |" in text
     assert (tmp_path / "made-0.1.svg").read_text().startswith("<?xml")
+
+
+def test_one_pair_of_many_decides_the_mean_and_not_the_typical_kl(tmp_path: Path) -> None:
+    one = measured(0.1, 60, 40, 0.1)
+    one["consistency"]["known"]["answer_kl"] = [*[0.1] * (BLOCKS - 1), 20.0]
+    made = {Cell(0, 100, "k_without_kl"): measured(0, 61, 30, 0.4), Cell(0, 100, "diverse_kl"): one}
+    claims = {(told["claim"], told["test"]): told for told in report(tmp_path, made)[0]["claims"]}
+    halves, typically = (claims[claim.text, "known"] for claim in CLAIMS[:2])
+    assert halves["value"] > 2 and not halves["holds"]
+    assert typically["value"] == pytest.approx(0.25 * 200 ** (1 / BLOCKS), abs=1e-3) and typically["holds"]
 
 
 def test_a_rise_between_two_alphas_is_no_fall(tmp_path: Path) -> None:
