@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.waiting import wait_until
@@ -26,6 +26,7 @@ mount --bind {disk}/passwd /etc/passwd
 mount --bind {disk}/hosts /etc/hosts
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /dev/shm
+{mounts}
 mkdir -p /run/sshd
 hostname {name}
 exec $(command -v sshd) -D -E {disk}/sshd.log -f {disk}/sshd_config
@@ -58,15 +59,16 @@ def run(*command: str | Path, timeout: float = 30) -> str:
 
 
 class Host:
-    """One namespace with its sshd; `disk` holds its home and the sshd's files."""
+    """A namespace with an sshd; `disk` holds its home and the sshd's files; `mounts`: {place: what it sees there}."""
 
-    def __init__(self, name: str, number: int, folder: Path, public_key: Path) -> None:
+    def __init__(self, name: str, number: int, folder: Path, public_key: Path, mounts: Mapping[Path, Path]) -> None:
         self.name, self.address = name, f"{NETWORK}.{10 + number}"
         self._namespace, self._cable = f"raydistill-{name}", f"raydistill{number + 1}"
         self.disk = folder / name
         self.home = self.disk / "home"
         self.home.mkdir(parents=True)
         self._sshd: subprocess.Popen[bytes] | None = None
+        self._mounts = mounts
         users = Path("/etc/passwd").read_text().splitlines()
         root = next(user for user in users if user.startswith("root:")).split(":")
         root[5] = str(self.home)
@@ -86,7 +88,8 @@ class Host:
             run(*inside, "link", "set", device, "up")
         run(*inside, "route", "add", "default", "via", f"{NETWORK}.1")
         own = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
-        script = START.format(disk=self.disk, name=self.name)
+        mounts = "\n".join(f"mount --bind {source} {place}" for place, source in self._mounts.items())
+        script = START.format(disk=self.disk, name=self.name, mounts=mounts)
         command = ["ip", "netns", "exec", self._namespace, "unshare", *own, "sh", "-ec", script]
         self._sshd = subprocess.Popen(command, start_new_session=True)
 
@@ -112,12 +115,13 @@ class Host:
 class Hosts:
     """Hosts under `folder`, which must not be under /tmp: theirs is another one. Use as a context."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], mounts: Mapping[Path, Path] | None = None) -> None:
         self._folder = folder
         self.key = folder / "key"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
-        self.hosts = [Host(name, number, folder, self.key.with_suffix(".pub")) for number, name in enumerate(names)]
+        public = self.key.with_suffix(".pub")
+        self.hosts = [Host(name, number, folder, public, mounts or {}) for number, name in enumerate(names)]
 
     def __enter__(self) -> list[Host]:
         run("ip", "link", "add", BRIDGE, "type", "bridge")

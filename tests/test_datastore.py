@@ -196,6 +196,37 @@ def test_lookups_through_a_pool_are_kept(built: Built, tmp_path: Path) -> None:
     assert first[0][0].source == "sums"
 
 
+@pytest.mark.cluster
+def test_a_killed_retriever_costs_no_lookup(built: Built, tmp_path: Path) -> None:
+    import asyncio
+
+    import psutil
+
+    pool = retriever_pool("doomed-retrievers", built.config.index, RetrieverConfig(cpus=0.5))
+    pool.start()
+    lookups = [lookup_of(TASK, count) for count in range(1, 201)]
+    folder = tmp_path / "lookups"
+
+    def replicas() -> list[psutil.Process]:
+        below = psutil.Process().children(recursive=True)
+        return [process for process in below if "doomed-retrievers" in " ".join(process.cmdline())]
+
+    async def scenario() -> list[list[Any]]:
+        pending = asyncio.create_task(retrieve(pool.client, lookups, str(folder)))
+        await asyncio.to_thread(wait_until, lambda: folder.is_dir() and any(folder.iterdir()), 60, "the first lookup")
+        assert not pending.done()
+        [replica] = replicas()
+        replica.kill()
+        return await pending
+
+    try:
+        found = asyncio.run(scenario())
+        assert [len(rows) for rows in found] == [*range(1, 201)] and found[0] == found[-1][:1]
+        assert len(list(folder.iterdir())) == 200
+    finally:
+        pool.release()
+
+
 def test_build_add_search_and_stats_on_the_command_line(cluster: None, config: Datastore, tmp_path: Path) -> None:
     (tmp_path / "store.yaml").write_text(json.dumps(config.model_dump(mode="json")), encoding="utf-8")
     (tmp_path / "task.yaml").write_text(json.dumps(TASK.model_dump(mode="json")), encoding="utf-8")
