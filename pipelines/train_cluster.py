@@ -122,7 +122,7 @@ def reserve(config: Train) -> int | tuple[int, int]:
 
     least, most = (config.workers, config.workers) if isinstance(config.workers, int) else config.workers
     needs = _needs(config)
-    total, free = ray.cluster_resources(), ray.available_resources()
+    total, free, nodes = ray.cluster_resources(), ray.available_resources(), _free_of_total(config.node_labels)
     labels = [config.node_labels] * least if config.node_labels else None
     group = placement_group([dict(needs) for _ in range(least)], strategy="PACK", bundle_label_selector=labels)
     fitted = group.wait(config.resource_timeout_s)
@@ -136,10 +136,20 @@ def reserve(config: Train) -> int | tuple[int, int]:
         )
     if isinstance(config.workers, int):
         return config.workers
-    if all(free.get(name, 0) >= total.get(name, 0) for name in needs):
+    if all(here.get(name, 0) >= there.get(name, 0) for here, there in nodes for name in needs):
         return least, most
-    fitting = min(int(free.get(name, 0) // amount) for name, amount in needs.items())
+    fitting = sum(min(int(here.get(name, 0) // amount) for name, amount in needs.items()) for here, _ in nodes)
     return least, max(least, min(most, fitting))
+
+
+def _free_of_total(labels: Mapping[str, str]) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Free resources and all resources of each node with these labels."""
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    free = available_resources_per_node()
+    nodes = [node for node in ray.nodes() if node["Alive"] and labels.items() <= node["Labels"].items()]
+    return [(free.get(node["NodeID"], {}), node["Resources"]) for node in nodes]
 
 
 def _needs(config: Train) -> dict[str, float]:

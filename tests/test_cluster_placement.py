@@ -39,6 +39,15 @@ def nodes() -> Iterator[dict[str, str]]:
     cluster.shutdown()
 
 
+class Holder:
+    """Holds what its actor has reserved."""
+
+    def node(self) -> str:
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+
 def hosts(pool: str) -> set[str]:
     from ray.util.state import list_actors
 
@@ -85,6 +94,21 @@ def test_labels_place_training_workers(nodes: dict[str, str], tiny_model: str, t
     train(sums(20), config, str(tmp_path))
     workers = list_actors(filters=[("class_name", "=", "RayTrainWorker")], detail=True)
     assert {worker.node_id for worker in workers} == {nodes["cpu"]}
+
+
+def test_elastic_workers_are_counted_where_their_labels_are(nodes: dict[str, str]) -> None:
+    import ray
+
+    holder = ray.remote(num_cpus=1, label_selector={"raydistill": "gpu"})(Holder).remote()
+    ray.get(holder.node.remote())
+    try:
+        on_gpus, on_cpus = (
+            reserve(Train(student="none", workers=(1, 4), node_labels={"raydistill": kind})) for kind in ("gpu", "cpu")
+        )
+    finally:
+        ray.kill(holder)
+    assert on_gpus == (1, 1)  # an actor holds one of the two CPUs there
+    assert on_cpus == (1, 4)  # nothing is held there, and nodes may join
 
 
 def test_labels_that_no_node_has_are_named(nodes: dict[str, str]) -> None:
