@@ -160,10 +160,10 @@ def fall(cells: Cells, kl: str, test: str) -> dict[str, Any]:
     steps = [compare(after, before, kl, test) for before, after in pairwise(curve)]
     holds = all(step["value"] < 1 for step in steps)
     return {
-        "claim": f"answer KL falls with alpha: {', '.join(alphas)}",
+        "claim": f"{'typical ' * (kl == TYPICAL_KL)}answer KL falls with alpha: {', '.join(alphas)}",
         "test": test,
-        "measure": ANSWER_KL,
-        "values": [mean_of(matrix([*values(rows, ANSWER_KL, test).values()]), DIGITS)["mean"] for rows in curve],
+        "measure": kl,
+        "values": [mean(rows, kl, test)["mean"] for rows in curve],
         "seeds": len(seeds),
         "holds": holds,
         "certain": holds and all(step["ci95"][1] < 1 for step in steps),
