@@ -32,6 +32,7 @@ CLAIMS = (
     Claim("retrieved and rewritten over direct synthesis, as many examples", "row", "direct"),
     Claim("rewritten over raw rows", "row", "raw", diverse=False),
     Claim("with reasoning over answers only", "row", "no_reasoning", diverse=False),
+    Claim("positive control: all rows over a quarter of them", "row", "quarter", diverse=False),
 )
 
 
