@@ -1,0 +1,119 @@
+"""Pools on a cluster whose nodes come and go (Ray's fake autoscaling cluster): prints what was seen as JSON.
+
+`AutoscalingCluster` stops every Ray that it can see, so tests run this on a host of its own (tests.hosts).
+
+    python -m tests.elastic_driver FOLDER
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from actors.executor import Program
+from actors.pool import Pool
+from actors.requests import Request
+from pipelines.cluster import engine_pool, executor_pool
+from pipelines.config import Engine, Execution
+from tests.waiting import wait_until
+
+BUSY = (
+    "def solution():\n    total = 0\n    for i in range({n}, {n} + 2_000_000):\n        total += i\n    return total\n"
+)
+CALLS = 60
+QUICK = {"grow_after_s": 1.0, "shrink_after_s": 3.0, "calls_in_flight": 2}
+PATIENCE_S = 300.0
+NODES = {
+    kind: {
+        "resources": {"CPU": 1},
+        "labels": {"raydistill": kind},
+        "node_config": {},
+        "min_workers": 0,
+        "max_workers": 2,
+    }
+    for kind in ("cpu", "gpu")
+}
+
+
+class SlowRecordings:
+    """Stands for an engine: takes its time for each request."""
+
+    async def generate(self, requests: list[Request]) -> list[str]:
+        await asyncio.sleep(2.0)  # in place of a model that computes
+        return [request.id for request in requests]
+
+
+def nodes() -> list[str]:
+    """The labels of the nodes that live, without the head."""
+    import ray
+
+    return sorted(n["Labels"]["raydistill"] for n in ray.nodes() if n["Alive"] and "raydistill" in n["Labels"])
+
+
+def members(pool: Pool) -> int:
+    from ray import serve
+
+    application = serve.status().applications.get(pool.settings.name)
+    deployments = application.deployments.values() if application else []
+    return sum(count for d in deployments for state, count in d.replica_states.items() if state == "RUNNING")
+
+
+def watch(pool: Pool, call: Callable[[int], Awaitable[Any]], kind: str) -> dict[str, Any]:
+    """Start a pool, give it more than one member can do, let it idle; what came and went, and when."""
+    before = nodes()
+    pool.start()
+    first, started, seen = members(pool), time.monotonic(), {}
+
+    async def work() -> list[Any]:
+        looking = asyncio.create_task(look())
+        answers = await asyncio.gather(*(call(n) for n in range(CALLS)))
+        looking.cancel()
+        return answers
+
+    async def look() -> None:
+        while members(pool) < 2:
+            await asyncio.sleep(0.2)
+        seen["seconds_to_second_member"] = round(time.monotonic() - started, 1)
+        seen["nodes_at_most"] = nodes()
+
+    answers = asyncio.run(work())
+    wait_until(lambda: members(pool) == 1, PATIENCE_S, f"{pool.settings.name} to shrink")
+    pool.release()
+    wait_until(lambda: kind not in nodes(), PATIENCE_S, f"the {kind} nodes to go")
+    return {"nodes_before": before, "members_at_start": first, "answers": answers, **seen, "nodes_after": nodes()}
+
+
+def main() -> None:
+    import ray
+    from ray.cluster_utils import AutoscalingCluster
+
+    folder = Path(sys.argv[1])
+    cluster = AutoscalingCluster({"CPU": 1}, NODES, autoscaler_v2=True, idle_timeout_minutes=0.1, max_workers=4)
+    cluster.start()
+    ray.init("auto", log_to_driver=False)
+    executors = executor_pool("executors", Execution(replicas=(1, 2), node_labels={"raydistill": "cpu"}))
+    executors = Pool(replace(executors.settings, **QUICK))
+    engines = engine_pool("engines", Engine(engine="recorded", model="none", node_labels={"raydistill": "gpu"}), "")
+    engines = Pool(replace(engines.settings, make=SlowRecordings, arguments=(), replicas=(1, 2), cpus=1, **QUICK))
+
+    async def run_program(n: int) -> Any:
+        [verdict] = await executors.client.call("run", [Program(f"p{n}", BUSY.format(n=n))])
+        return verdict.status
+
+    async def generate(n: int) -> Any:
+        return await engines.client.call("generate", [Request(f"q{n}", "")])
+
+    found = {"executors": watch(executors, run_program, "cpu"), "engines": watch(engines, generate, "gpu")}
+    (folder / "seen.json").write_text(json.dumps(found))
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
