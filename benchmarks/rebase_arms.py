@@ -77,7 +77,8 @@ def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
     other = ARMS[cell.arm].as_many_as
     cells = [cell] + ([replace(cell, arm=other)] if other else [])
     depends = [_depends(make_config(options, settings(options, one))) for one in cells]
-    data = (options.rows_per_task, options.test, (ROOT / "demo" / "rebase_data.py").read_text(encoding="utf-8"))
+    made_by = ["demo/rebase_data.py"] + ["benchmarks/rebase_held_out.py"] * (options.contents == "word_problems")
+    data = (options.rows_per_task, options.test, *((ROOT / name).read_text(encoding="utf-8") for name in made_by))
     return cell.path(Path(options.out), "rebase", content_hash(cell.arm, depends, data, length=8))
 
 

@@ -38,7 +38,7 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
     """The page and its data, of those cells whose files are there."""
-    sizes = ("rows", "rows_per_task", "test")
+    sizes = ("rows", "rows_per_task", "test", "contents")
     write_results(options, paths, sizes, lambda cells: summarise(by_name(cells)), lambda content, _: page(content))
 
 
@@ -94,7 +94,7 @@ def page(content: Mapping[str, Any]) -> str:
     asked = content["settings"]
     sizes = (
         f"{asked['rows']:,} rows out of a datastore with {asked['rows_per_task']:,} of each task, "
-        f"{asked['test']:,} test questions"
+        f"{asked['test']:,} test questions" + CONTENTS[asked["contents"]]
     )
     lines = [
         "# ReBase on the demo models",
@@ -116,6 +116,7 @@ def page(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+CONTENTS = {"drawn": "", "word_problems": " whose things and quantities come from word problems"}
 HEADER = ("arm", "what it is", "seeds", "right", "candidates right", "examples", "teacher's tokens")
 HEADER_OF_DIVERSITY = ("distinct-2", "spread", "self-BLEU")
 

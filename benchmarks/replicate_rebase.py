@@ -3,7 +3,8 @@
     python benchmarks/replicate_rebase.py --plan                        # the headline's cells with planned minutes
     python benchmarks/replicate_rebase.py                               # row, dataset, random, direct; seeds 0, 1, 2
     python benchmarks/replicate_rebase.py --arms raw no_reasoning
-    python benchmarks/replicate_rebase.py --set teacher.temperature=0.7 --name rebase-temperature-0.7
+    python benchmarks/replicate_rebase.py --set teacher.temperature=0.3 --name rebase-temperature-0.3
+    python benchmarks/replicate_rebase.py --contents word_problems --name rebase-word-problems
     python benchmarks/replicate_rebase.py --report                      # the page, from the cells that there are
 
 A cell is an (arm, seed); its seed draws random rows, the teacher's samples and the training. All arms get the same
@@ -15,6 +16,7 @@ the datastore and what the teacher has written.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ from actors.encoder import SentenceEncoder
 from actors.errors import UsageError
 from actors.segments import write_atomic
 from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
+from benchmarks.rebase_held_out import from_word_problems
 from benchmarks.rebase_page import write_report
 from benchmarks.replication import ROOT, Cell, by_question
 from benchmarks.replication_cli import count_examples, go_through, make_parser, parse_options
@@ -48,6 +51,9 @@ def prepare(options: argparse.Namespace) -> None:
     """Write the rows, the test questions and the datastore's settings into the working folder."""
     work = Path(options.work)
     rebase_data.write(work / "data", options.rows_per_task, options.test)
+    if options.contents == "word_problems":
+        lines = [json.dumps(row) + "\n" for row in from_word_problems(options.test)]
+        write_atomic(str(work / "data" / "held_out.jsonl"), "".join(lines).encode())
     store = yaml.safe_load((ROOT / "configs" / "datastores" / "demo.yaml").read_text(encoding="utf-8"))
     store["index"] = str(work / "datastore")
     for source in store["sources"]:
@@ -117,6 +123,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=800, help="retrieved, or asked for without retrieval")
     parser.add_argument("--rows-per-task", type=int, default=500, help="in the datastore")
     parser.add_argument("--test", type=int, default=500, help="test questions")
+    parser.add_argument(
+        "--contents",
+        choices=("drawn", "word_problems"),
+        default="drawn",
+        help="where things and quantities of test questions come from: the teacher's training data drew them alike",
+    )
     return parse_options(parser, arguments)
 
 

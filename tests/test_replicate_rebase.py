@@ -14,6 +14,7 @@ from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, plann
 from benchmarks.rebase_page import CLAIMS, write_report
 from benchmarks.replicate_rebase import cells_of, parse, prepare, questions_of, unit
 from benchmarks.replication import Cell, part, write_cell
+from demo.target_task import solve
 from pipelines.datastore.settings import Datastore, load_settings
 from pipelines.example_store import write_examples
 from pipelines.rebase import RetrievalBasedDistillation
@@ -70,6 +71,17 @@ def test_the_datastore_and_the_test_questions_are_written_for_all_cells(tmp_path
     for source in store.sources:
         path = source.file()
         assert path and len(path.read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_contents_of_word_problems_are_of_the_target_and_solvable(tmp_path: Path) -> None:
+    options = parse(["--test", "30", "--rows-per-task", "2", "--contents", "word_problems", "--work", str(tmp_path)])
+    prepare(options)
+    config = make_config(options, settings(options, ROW))
+    assert config.evaluation
+    questions = load_questions(config.evaluation.questions).questions
+    assert len(questions) == 30
+    assert all(str(solve(question.text)) == question.answer for question in questions)
+    assert cell_path(options, ROW) != cell_path(parse(["--test", "30", "--rows-per-task", "2"]), ROW)
 
 
 def test_the_questions_that_differ_are_those_that_the_teacher_wrote(tmp_path: Path) -> None:
