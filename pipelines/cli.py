@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 
 app.add_typer(index_app)
+
+STORED = "What is finished is stored: the same command goes on from here."
 
 Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
 Overrides = Annotated[
@@ -189,13 +193,22 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        _fail(error, 2)
+        _fail(_cause(error).args[0], 2)
     except RaydistillError as error:
-        _fail(error, 1)
+        _fail(_cause(error).args[0], 1)
+    except OSError as error:
+        if _cause(error).errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"{os.strerror(_cause(error).errno)}: make room. {STORED}", 1)
     except KeyboardInterrupt:
-        _fail("interrupted; what is finished is stored: the same command goes on from here", 130)
+        _fail(f"interrupted. {STORED}", 130)
 
 
-def _fail(message: object, code: int) -> None:
-    print("raydistill: " + " ".join(str(message).split()), file=sys.stderr)
+def _cause(error: Any) -> Any:
+    """What was raised, also where Ray has brought it from another process and added words to it."""
+    return getattr(error, "cause", error)
+
+
+def _fail(message: str, code: int) -> None:
+    print("raydistill: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(code)

@@ -39,7 +39,9 @@ def connect(cpus: int | None = None) -> None:
     else:
         count = cpus or max(4, os.cpu_count() or 1)
         ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # a stage's error keeps its type
     for name in ("ray.data", "ray.serve", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
