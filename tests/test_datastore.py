@@ -264,16 +264,6 @@ def test_the_shipped_datastore_is_valid() -> None:
     assert len(settings.sources) == 6 and settings.limits.rows_per_source == 5
 
 
-def test_the_share_of_a_family_counts_its_rows() -> None:
-    from benchmarks.retrieval_families import FAMILIES, shares
-
-    told = shares(["gsm8k", "svamp", "mnli", "gsm8k"], FAMILIES["arithmetic"])
-    assert told == {"share": 0.75, "sources": {"gsm8k": 2, "svamp": 1, "mnli": 1}} and shares([], set())["share"] == 0
-    store = load_settings(ROOT / "configs" / "datastores" / "public-reasoning.yaml", Datastore)
-    assert set().union(*FAMILIES.values()) == {source.name for source in store.sources}
-    assert all((ROOT / "configs" / "targets" / f"{name}.yaml").is_file() for name in FAMILIES)
-
-
 @pytest.mark.slow
 def test_kill_9_in_the_middle_loses_and_doubles_nothing(config: Datastore, tmp_path: Path) -> None:
     rows = [{"question": f"how many apples = {number}", "answer": str(number)} for number in range(100 * CHUNK_ROWS)]

@@ -13,7 +13,8 @@ from actors.errors import UsageError
 from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
 from benchmarks.rebase_page import CLAIMS, write_report
 from benchmarks.replicate_rebase import cells_of, parse, prepare, questions_of, unit
-from benchmarks.replication import Cell, part, write_cell
+from benchmarks.replication import ROOT, Cell, part, write_cell
+from benchmarks.retrieval_families import FAMILIES, shares
 from demo.target_task import solve
 from pipelines.datastore.settings import Datastore, load_settings
 from pipelines.example_store import write_examples
@@ -132,3 +133,11 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
 def test_without_cells_the_page_names_all_as_missing(tmp_path: Path) -> None:
     write_report(parse(["--out", str(tmp_path)]), {ROW: tmp_path / "none.json"})
     assert "not measured: row/0." in (tmp_path / "rebase.md").read_text()
+
+
+def test_the_share_of_a_family_counts_its_rows() -> None:
+    told = shares(["gsm8k", "svamp", "mnli", "gsm8k"], FAMILIES["arithmetic"])
+    assert told == {"share": 0.75, "sources": {"gsm8k": 2, "svamp": 1, "mnli": 1}} and shares([], set())["share"] == 0
+    store = load_settings(ROOT / "configs" / "datastores" / "public-reasoning.yaml", Datastore)
+    assert set().union(*FAMILIES.values()) == {source.name for source in store.sources}
+    assert all((ROOT / "configs" / "targets" / f"{name}.yaml").is_file() for name in FAMILIES)
