@@ -28,7 +28,7 @@ class Arm:
     examples: float = 0.6  # planned: per row
     tokens: int = 110  # planned: of an example
     written: int = 150  # planned: tokens of the teacher per row
-    share: float = 1.0  # of the rows
+    portion: float = 1.0  # of the rows
     as_many_as: str | None = None  # learns as many examples as this arm has
     shares: str | None = None  # learns from what the teacher has written for this arm
 
@@ -40,7 +40,7 @@ ARMS = {
     "direct": Arm("no rows: new questions from the examples", {"recipe.retrieval": "none"}, as_many_as="row"),
     "raw": Arm("rows by their values, as they are", {"recipe.rewrite": False}, examples=0.9, tokens=80, written=0),
     "no_reasoning": Arm("ReBase, answers without reasoning", {"recipe.reasoning": False}, tokens=80, shares="row"),
-    "quarter": Arm("positive control: a quarter of ReBase's rows, the best ones", share=0.25),
+    "quarter": Arm("positive control: a quarter of ReBase's rows, the best ones", portion=0.25),
 }
 HEADLINE = ("row", "dataset", "random", "direct")
 SPARE = 1.5  # questions asked for per row of the other arm, where as many examples are wanted
@@ -66,7 +66,7 @@ def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
 def asked_for(options: argparse.Namespace, cell: Cell) -> int:
     """How many rows are retrieved, or questions asked for."""
     arm = ARMS[cell.arm]
-    return round(options.rows * arm.share * (SPARE if arm.as_many_as else 1))
+    return round(options.rows * arm.portion * (SPARE if arm.as_many_as else 1))
 
 
 make_config = partial(configured, "demo-rebase")
@@ -93,6 +93,6 @@ def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Ce
     needed = [name for name in (arm.as_many_as, arm.shares) if name and replace(cell, arm=name) not in others]
     written = options.rows * sum(ARMS[name].written for name in needed)
     written += 0 if arm.shares else asked_for(options, cell) * arm.written
-    trained = arm.examples * options.rows * arm.share * arm.tokens * changes["train.epochs"]
+    trained = arm.examples * options.rows * arm.portion * arm.tokens * changes["train.epochs"]
     generated = written + options.test * ANSWER_TOKENS
     return (START_S + trained / TRAINING_TOKENS_PER_S + generated / GENERATED_TOKENS_PER_S) / 60
