@@ -48,7 +48,7 @@ def start(options: argparse.Namespace, run_dir: Path) -> Driver:
     changes = {"questions.size": options.questions, "teacher.n": options.samples, "teacher.model": options.model}
     config = [str(ROOT / "configs" / "demo.yaml"), "train=null", "evaluation=null"]
     config += [f"{name}={value}" for name, value in changes.items()]
-    command = [sys.executable, "-m", "pipelines", "synth", *config, "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "pipelines", "synth", *config, "--run-dir", str(run_dir), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

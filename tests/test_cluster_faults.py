@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
+from tests.rows import recorded_run, write_rows
 
 pytestmark = pytest.mark.cluster
 
@@ -30,23 +31,13 @@ PATIENCE_S = 600.0
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration of a run that takes half a minute: programs that work a few milliseconds each."""
+    """The configuration of a run that is long enough to be met by a fault: programs that work a few milliseconds."""
     folder = tmp_path_factory.mktemp("recorded")
     rows = [
         {"question": f"Thirty thousand and {n}?", "answer": str(n + 30_000), "program": PROGRAM.format(n=n)}
         for n in range(SAMPLES)
     ]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = {
-        "questions": {"task": "table", "path": str(folder / "rows.jsonl"), "grader": "numeric"},
-        "teacher": {
-            "engine": "recorded",
-            "model": str(folder / "rows.jsonl"),
-            "completion_column": "program",
-            "health_timeout_s": 3,
-        },
-        "execution": {"cpus": 0.5},
-    }
+    config = recorded_run(write_rows(folder / "rows.jsonl", rows), {"health_timeout_s": 3})
     path = folder / "recorded.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

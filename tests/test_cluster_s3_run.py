@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from actors.segments import list_segments, read_bytes, read_segments
+from tests.rows import recorded_run, write_rows
 from tests.test_cluster_s3 import bucket
 
 __all__ = ["bucket"]
@@ -38,13 +39,7 @@ def test_a_run_lives_in_a_bucket_and_resumes_there(bucket: str, tmp_path: Path) 
         {"question": f"What is {n} plus 1?", "answer": str(n + 1), "program": f"def solution():\n    return {n} + 1\n"}
         for n in range(20)
     ]
-    recorded = tmp_path / "recorded.jsonl"
-    recorded.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = {
-        "questions": {"task": "table", "path": str(recorded), "grader": "numeric"},
-        "teacher": {"engine": "recorded", "model": str(recorded), "completion_column": "program"},
-        "execution": {"cpus": 0.5},
-    }
+    config = recorded_run(write_rows(tmp_path / "recorded.jsonl", rows))
     run_dir = f"{bucket}/run"
     report = synthesise(config | {"questions": config["questions"] | {"size": 12}}, run_dir, tmp_path)
     assert report["verification"]["passed"] == 12

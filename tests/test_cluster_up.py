@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from tests.hosts import Host, Hosts, missing
+from tests.rows import recorded_run, write_rows
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -171,17 +172,8 @@ def recorded(deployed: Deployed) -> Path:
         }
         for n in range(QUESTIONS)
     ]
-    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in questions))
-    config = {
-        "questions": {"task": "table", "path": str(folder / "questions.jsonl"), "grader": "numeric"},
-        "teacher": {
-            "engine": "recorded",
-            "model": str(folder / "questions.jsonl"),
-            "completion_column": "program",
-            "node_labels": {"raydistill": "head"},
-        },
-        "execution": {"cpus": 0.5, "node_labels": {"raydistill": "cpu"}},
-    }
+    rows = write_rows(folder / "questions.jsonl", questions)
+    config = recorded_run(rows, {"node_labels": {"raydistill": "head"}}, node_labels={"raydistill": "cpu"})
     path = folder / "recorded.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
