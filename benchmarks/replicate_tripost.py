@@ -30,7 +30,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from actors.errors import UsageError
 from benchmarks.replication_cli import go_through, make_parser, parse_options
-from benchmarks.tripost_arms import ARMS, HEADLINE, SPLITS, TASKS, TaskCell, cell_path, make_config, planned_minutes
+from benchmarks.tripost_arms import (
+    ARMS,
+    HEADLINE,
+    SPLITS,
+    TASKS,
+    TaskCell,
+    cell_path,
+    demonstrator_config,
+    make_config,
+    planned_minutes,
+)
 from benchmarks.tripost_page import write_report
 from pipelines.config import Engine, SamplingConfig, TriPosT
 from pipelines.rollouts import Rollout, roll_out
@@ -43,7 +53,9 @@ ACCOUNT = ("conversations", "accepted", "rejected", "unknown", "updates", "turns
 
 def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> dict[str, Any]:
     """Train the students of a cell, one per iteration, and measure each of them and the one that they start from."""
-    started, runner = time.monotonic(), Runner(make_config(options, cell), console)
+    started = time.monotonic()
+    trained = {"teacher.model": demonstrator(options, cell, console)} if cell.arm == "si_demo" else {}
+    runner = Runner(make_config(options, cell, **trained), console)
     try:
         result = runner.train(runner.synthesise(runner.start()))
         accounts = runner.report["iterations"]
@@ -58,6 +70,16 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def demonstrator(options: argparse.Namespace, cell: TaskCell, console: Console) -> str:
+    """The model whose mistakes SI-demo shows: trained by the first cell of a task, found by the others."""
+    runner = Runner(demonstrator_config(options, cell), console)
+    try:
+        runner.train(runner.synthesise(runner.start()))
+        return str(runner.report["rationales"]["student"])
+    finally:
+        runner.close()
 
 
 def measure(runner: Runner, title: str, student: str) -> dict[str, dict[str, list[int | None]]]:

@@ -27,13 +27,15 @@ class Size:
     turn: int  # planned: tokens of an example of the replay, prompt included
     attempt: int  # planned: generated per conversation of an iteration
     answer: int  # planned: generated per test question
+    demonstrator_epochs: int = 4  # of the same questions, which the demonstrator starts to learn from
+    options: Mapping[str, Any] = field(default_factory=dict)  # of its questions, beside the levels
 
 
 TASKS = {
-    "multistep_arithmetic": Size(2000, 4, 137, 380, 350, 505),
-    "word_sorting": Size(2000, 4, 102, 265, 225, 350),
-    "date_understanding": Size(1500, 4, 201, 360, 195, 265),
-    "logical_deduction": Size(2000, 4, 140, 265, 175, 205),
+    "multistep_arithmetic": Size(2000, 1, 137, 380, 350, 505, 2),
+    "word_sorting": Size(2000, 1, 102, 265, 225, 350, 6),
+    "date_understanding": Size(3000, 2, 121, 280, 175, 225, 4, {"choices": False}),
+    "logical_deduction": Size(2000, 2, 140, 265, 175, 205, 5),
 }
 
 
@@ -45,10 +47,15 @@ class Arm:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-DEMONSTRATOR = {"recipe.attempts": "teacher", "teacher.model": "demo/models/critic"}
+DEMONSTRATOR = "demo/models/base-calculator"
+"""What another model's mistakes come from: it has learned the same gold rationales, and has seen none before."""
+
 ARMS = {
     "tripost": Arm("TriPosT: own mistakes, corrected"),
-    "si_demo": Arm("SI-demo: another model's mistakes, corrected", DEMONSTRATOR),
+    "si_demo": Arm(
+        "SI-demo: another model's mistakes, corrected",
+        {"recipe.attempts": "teacher", "teacher.model": DEMONSTRATOR},  # once it has learned the rationales
+    ),
     "lmsi": Arm("LMSI: own right attempts", {"recipe.learn": "right_attempts"}),
     "unbalanced": Arm("TriPosT, all turns and no gold", {"recipe.balance": None}),
     "weight_1": Arm("TriPosT, feedback weighted 1.0", {"recipe.feedback_weight": 1.0}),
@@ -77,7 +84,7 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
     size, task = TASKS[cell.task], f"stepwise:{cell.task}"
     fixed = {
         "questions.task": task,
-        "questions.options": {"levels": "seen"},
+        "questions.options": {"levels": "seen", **size.options},
         "questions.seed": FIRST_SEED + SEED_STEP * cell.seed,
         "recipe.seed": cell.seed,
         "train.seed": cell.seed,
@@ -85,7 +92,7 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
         "recipe.max_examples": options.examples,
         "recipe.questions_per_iteration": options.attempts,
         "evaluation.questions.task": task,
-        "evaluation.questions.options": {"levels": [*TEST_LEVELS]},
+        "evaluation.questions.options": {"levels": [*TEST_LEVELS], **size.options},
         "evaluation.questions.seed": TEST_SEED,
         "evaluation.questions.size": options.test * len(TEST_LEVELS),
         "evaluation.models": [],
@@ -96,15 +103,28 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
     return sizes | options.set | dict(ARMS[cell.arm].changes) | fixed
 
 
-def make_config(options: argparse.Namespace, cell: TaskCell) -> Run:
-    return configured("demo-tripost", options, settings(options, cell))
+def make_config(options: argparse.Namespace, cell: TaskCell, **changes: Any) -> Run:
+    return configured("demo-tripost", options, settings(options, cell) | changes)
+
+
+def demonstrator_config(options: argparse.Namespace, cell: TaskCell) -> Run:
+    """The training of the task's demonstrator: gold rationales and nothing else, the same for all seeds."""
+    changes = {
+        "recipe.iterations": 0,
+        "train.student": DEMONSTRATOR,
+        "train.epochs": TASKS[cell.task].demonstrator_epochs,
+        "train.learning_rate": 1e-3,
+    }
+    return make_config(options, replace(cell, seed=0, arm="tripost"), **changes)
 
 
 def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     """The cell's file, whose name changes with everything that it depends on."""
     config = make_config(options, cell)
     kept = config.model_dump(include={"questions", "recipe", "evaluation"})
-    depends = (kept, *trained_with(config))
+    depends: tuple[Any, ...] = (kept, *trained_with(config))
+    if cell.arm == "si_demo":
+        depends += trained_with(demonstrator_config(options, cell))
     return cell.path(Path(options.out), "tripost", content_hash(depends, length=8))
 
 

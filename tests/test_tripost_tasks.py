@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -44,6 +45,19 @@ def test_levels_are_chosen_by_name_or_number() -> None:
 NAMED = ("seen", "unseen", "all")
 
 
+def test_dates_are_asked_for_without_options_too() -> None:
+    task = TASKS["date_understanding"]
+    with_options = load("date_understanding", size=40).questions
+    loaded = load("date_understanding", size=40, options={"choices": False})
+    for question, lettered in zip(loaded.questions, with_options, strict=True):
+        assert lettered.text.startswith(question.text) and "Options" not in question.text
+        option = f"{lettered.answer} {question.answer}"
+        assert option in lettered.text and loaded.task.grade(question.meta["rationale"], question).status == "passed"
+        attempt, step = task.plant(question.text, question.meta["rationale"], "answer", Random(0))
+        assert task.feedback(question.text, attempt).step == step
+        assert loaded.task.grade(attempt, question).reason == "wrong_answer"
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -51,6 +65,8 @@ NAMED = ("seen", "unseen", "all")
         ({"options": {"levels": "hard"}}, "expected seen, unseen, all, or a list out of"),
         ({"options": {"levels": [9]}}, "options.levels is \\[9\\]"),
         ({"options": {"level": 1}}, "unknown option 'level'"),
+        ({"options": {"choices": "no"}}, "options.choices is 'no'; expected true or false"),
+        ({"options": {"choices": False}}, "word_sorting: options.choices is false; its questions are only asked"),
     ],
 )
 def test_bad_questions_are_told_in_one_line(settings: dict[str, Any], told: str) -> None:
@@ -64,6 +80,8 @@ def test_bad_questions_are_told_in_one_line(settings: dict[str, Any], told: str)
         ("word_sorting", "fig kiwi plum", "kiwi fig plum"),
         ("multistep_arithmetic", "-14", "14"),
         ("logical_deduction", "(B)", "(A)"),
+        ("date_understanding", "(B)", "(A)"),
+        ("date_understanding", "01/02/2003", "02/01/2003"),
     ],
 )
 def test_answers_are_judged_as_the_task_compares_them(name: str, gold: str, wrong: str) -> None:

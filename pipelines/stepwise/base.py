@@ -95,8 +95,8 @@ class Task(Protocol):
     def kinds(self) -> tuple[str, ...]:
         """The kinds of errors that can be planted."""
 
-    def generate(self, level: int, rng: Random) -> StepwiseItem:
-        """A question of this level with its gold rationale."""
+    def generate(self, level: int, rng: Random, *, choices: bool = True) -> StepwiseItem:
+        """A question of this level with its gold rationale, without its options if `choices` is false."""
 
     def rationale(self, question: str) -> str:
         """The gold rationale of a question that the script can read."""
@@ -119,6 +119,7 @@ class StepwiseTask(ABC, Generic[State]):
     seen: ClassVar[tuple[int, ...]] = (1, 2)
     unseen: ClassVar[tuple[int, ...]] = (3, 4)
     kinds: ClassVar[tuple[str, ...]]
+    open_ended: ClassVar[bool] = False  # whether its questions can be asked without their options
 
     @abstractmethod
     def ask(self, level: int, rng: Random) -> str:
@@ -152,15 +153,25 @@ class StepwiseTask(ABC, Generic[State]):
     def wrong_answer(self, state: State, answer: str, rng: Random) -> str:
         """An answer to the question that is not `answer`. Raises CannotPlant."""
 
+    def kind_of(self, answer: str) -> Kind:
+        """How a gold answer is compared."""
+        return self.answer_kind
+
     def same_answer(self, stated: str, answer: str) -> bool:
         """Whether a stated answer is the right one."""
-        return compare(stated, answer, self.answer_kind)
+        return compare(stated, answer, self.kind_of(answer))
 
-    def generate(self, level: int, rng: Random) -> StepwiseItem:
-        """A question of this level with its gold rationale. Raises UsageError for a level that is not there."""
+    def generate(self, level: int, rng: Random, *, choices: bool = True) -> StepwiseItem:
+        """A question of this level with its gold rationale, without its options if they are not wanted.
+
+        Raises UsageError for a level that is not there, or a task that needs its options.
+        """
         if level not in self.seen + self.unseen:
             raise UsageError(f"{self.name}: level {level}; there are {self.seen + self.unseen}")
+        if not choices and not self.open_ended:
+            raise UsageError(f"{self.name}: options.choices is false; its questions are only asked as they are")
         question = self.ask(level, rng)
+        question = question if choices else question.partition("\nOptions:")[0]
         answer = self.conclude(self.start(question))
         split = "seen" if level in self.seen else "unseen"
         return StepwiseItem(question, answer, self.rationale(question), level, {"task": self.name, "split": split})

@@ -1,7 +1,8 @@
 """Date understanding: a date, events some time apart, and six options; one calendar calculation per step.
 
-Questions have BIG-bench's form (``What is the date ... in MM/DD/YYYY?``, options A to F) and stems of their own.
-The script reads these stems only; for any other question feedback needs the gold answer.
+Questions have BIG-bench's form (``What is the date ... in MM/DD/YYYY?``, options A to F) and stems of their own. Asked
+without options, the date itself is the answer. The script reads these stems only; for any other question feedback needs
+the gold answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from random import Random
 
+from pipelines.answers import Kind
 from pipelines.stepwise.base import Fault, StepwiseTask, UnreadableQuestion, another
 
 DATE = r"\d{1,2}/\d{1,2}/\d{4}"
@@ -20,7 +22,7 @@ ASKED = re.compile(
     rf"(?:[A-Z]\w+'s calendar shows (?P<today>{DATE}) today\."
     rf"|[A-Z]\w+ [a-z ]+ on (?P<first>{DATE})\.(?P<events>(?: [A-Z]\w+ [a-z ]+ {SPAN} (?:later|earlier)\.)*)"
     rf" Today is (?P<since>{SPAN} (?:after|before)) that\.)"
-    r" What is the date (?P<asked>[^?]+) in MM/DD/YYYY\?\nOptions:\n(?P<options>.+)",
+    r" What is the date (?P<asked>[^?]+) in MM/DD/YYYY\?(?:\nOptions:\n(?P<options>.+))?",
     re.DOTALL,
 )
 HOP = re.compile(rf"{SPAN} (later|earlier|after|before|ago|from today)")
@@ -53,7 +55,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """The date reached, what is still to be added or taken away, and the options by letter."""
+    """The date reached, what is still to be added or taken away, and the options by letter, if there are any."""
 
     reached: date
     hops: tuple[Hop, ...]
@@ -65,6 +67,7 @@ class DateUnderstanding(StepwiseTask[Journey]):
 
     name = "date_understanding"
     answer_kind = "choice"
+    open_ended = True
     kinds = ("day", "month", "year", "direction", "start", "answer")
 
     def ask(self, level: int, rng: Random) -> str:
@@ -93,9 +96,9 @@ class DateUnderstanding(StepwiseTask[Journey]):
                 f"date_understanding: only questions of this project's generator, got {question[:80]!r}"
             )
         hops = [read_hop(found) for found in HOP.finditer(f"{asked['events'] or ''} {asked['since'] or ''} {phrase}")]
-        read_options = [(found["letter"], read(found["date"])) for found in OPTION.finditer(asked["options"])]
+        read_options = [(found["letter"], read(found["date"])) for found in OPTION.finditer(asked["options"] or "")]
         options = tuple((letter, day) for letter, day in read_options if day)
-        if not options:
+        if asked["options"] and not options:
             raise UnreadableQuestion(f"date_understanding: no option like (A) 01/02/2003 in {question[-80:]!r}")
         return Journey(first, tuple(hops), options)
 
@@ -124,14 +127,21 @@ class DateUnderstanding(StepwiseTask[Journey]):
         return Journey(end, state.hops[1:], state.options) if end else None
 
     def conclude(self, state: Journey) -> str:
-        """The option nearest to where the calculations lead: that very day if all was right."""
+        """Where the calculations lead, or the option nearest to it: that very day if all was right."""
         reached = state.reached
         for hop in state.hops:
             reached = shift(reached, hop)
+        if not state.options:
+            return write(reached)
         letter, _ = min(state.options, key=lambda option: abs(option[1] - reached))
         return f"({letter})"
 
+    def kind_of(self, answer: str) -> Kind:
+        return "text" if read(answer) else self.answer_kind
+
     def wrong_answer(self, state: Journey, answer: str, rng: Random) -> str:
+        if not state.options:
+            return write(misread(state.reached, rng))
         return another([f"({letter})" for letter, _ in state.options], answer, rng)
 
     def spoil(self, kind: str, state: Journey, text: str, rng: Random) -> str | None:

@@ -1,7 +1,8 @@
 """Generated questions that are solved in numbered steps, with gold rationales: ``stepwise:word_sorting`` and others.
 
 The option `levels` says how hard they are: ``seen`` (the easier levels, to train on), ``unseen`` (the harder ones, for
-evaluation only), ``all``, or a list of their numbers. A question takes the levels in turn.
+evaluation only), ``all``, or a list of their numbers. A question takes the levels in turn. With ``choices: false``
+dates are asked for without options A to F, and the date itself is the answer.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class StepwiseQuestions:
 
     def grade(self, value: Value | None, question: Question) -> Grade:
         text = as_text(value)
-        answer = last_answer(text) or answer_in_words(text, self.task.answer_kind) or ""
+        answer = last_answer(text) or answer_in_words(text, self.task.kind_of(question.answer)) or ""
         if not answer:
             return Grade("failed", "no_answer", "")
         right = self.task.same_answer(str(answer), question.answer)
@@ -65,12 +66,14 @@ def load(config: Questions) -> LoadedQuestions:
     if name not in TASKS:
         raise UsageError(f"questions.task: no stepwise task {name!r}; expected {PREFIX} and one of {', '.join(TASKS)}")
     task = stepwise_task(name)
-    levels = _levels(task, config)
+    levels, choices = _levels(task, config), config.options.get("choices", True)
+    if not isinstance(choices, bool):
+        raise UsageError(f"{config.task}: options.choices is {choices!r}; expected true or false")
     streams = [Random(f"{config.seed}/{task.name}/{level}") for level in levels]
     made: dict[str, Question] = {}
     for row in range(MAX_DRAWN * size):
         place = row % len(levels)
-        item = task.generate(levels[place], streams[place])
+        item = task.generate(levels[place], streams[place], choices=choices)
         meta = {"row": row, "level": item.level, "split": item.meta["split"], "stepwise": task.name}
         question = Question.make(config.task, item.question, item.answer, **meta, rationale=item.rationale)
         made.setdefault(question.id, question)
@@ -82,8 +85,8 @@ def load(config: Questions) -> LoadedQuestions:
 
 
 def _levels(task: StepwiseTask[Any], config: Questions) -> list[int]:
-    if unknown := set(config.options) - {"levels"}:
-        raise UsageError(f"{config.task}: unknown option {sorted(unknown)[0]!r}; expected levels")
+    if unknown := set(config.options) - {"levels", "choices"}:
+        raise UsageError(f"{config.task}: unknown option {sorted(unknown)[0]!r}; expected levels or choices")
     known = task.seen + task.unseen
     named = {"seen": task.seen, "unseen": task.unseen, "all": known}
     given = config.options.get("levels", "seen")
