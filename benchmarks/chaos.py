@@ -32,6 +32,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from actors.errors import UsageError
 from actors.ledger import read_spending
 from actors.segments import write_atomic
 from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
@@ -92,6 +93,8 @@ def play(options: argparse.Namespace, number: int, expected: dict[str, tuple[str
             wait_for_samples(run_dir, "completions", moment, driver, FIRST_SAMPLES_S)
             FAULTS[fault](driver)
         exits = [ended(driver)]
+        if give_room and not exits[0]:
+            raise UsageError(f"--disk {options.disk}: there was room for the whole run; expected less")
         while exits[-1] and len(exits) < STARTS:
             if give_room:
                 give_room()
@@ -127,9 +130,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=5)
-    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
+    parser.add_argument("--model", default="demo/models/teacher")
     parser.add_argument("--faults", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--disk", default="3m", help="size of the disk that gets full")
+    parser.add_argument("--disk", default="1m", help="size of the disk that gets full")
     parser.add_argument("--limit", type=float, default=0.02, help="tokens generated twice, as a share of one pass")
     parser.add_argument("--out", default=str(RESULTS))
     options = parser.parse_args()
@@ -177,4 +180,7 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"chaos: {error}")

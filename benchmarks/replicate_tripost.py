@@ -60,7 +60,7 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
         result = runner.train(runner.synthesise(runner.start()))
         accounts = runner.report["iterations"]
         students = [account["student"] for account in [runner.report["rationales"], *accounts] if "student" in account]
-        tests = [measure(runner, f"t={number}", student) for number, student in enumerate(students)]
+        tests = [measure(runner, f"t={n}", student, options.temperature) for n, student in enumerate(students)]
     finally:
         runner.close()
     return {
@@ -82,12 +82,12 @@ def demonstrator(options: argparse.Namespace, cell: TaskCell, console: Console) 
         runner.close()
 
 
-def measure(runner: Runner, title: str, student: str) -> dict[str, dict[str, list[int | None]]]:
-    """What a student, asked greedily, answers to the test questions of each split, before and after self-update."""
+def measure(runner: Runner, title: str, student: str, temperature: float) -> dict[str, dict[str, list[int | None]]]:
+    """What a student answers to the test questions of each split, before and after self-update."""
     config, loaded = runner.config, runner.held_out
     assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
     engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
-    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
+    sampling = SamplingConfig(n=1, temperature=temperature, max_tokens=config.evaluation.max_tokens)
     model, updates = engine.model_copy(update={"model": student}), config.recipe.updates
     rollouts, _ = roll_out(runner.work, f"testing {title}", model, loaded, sampling, config.recipe, updates=updates)
     by_split = {split: [r for r in rollouts if r.question.meta["split"] == split] for split in SPLITS}
@@ -111,6 +111,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--attempts", type=int, default=300, help="questions attempted per iteration")
     parser.add_argument(
         "--examples", type=int, default=200, help="learned per iteration, at most; the same for all arms"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, help="of the answers measured; 0 is greedy, attempts are drawn at 1"
     )
     parser.add_argument(
         "--test", type=int, default=50, help="test questions of each of two seen levels and an unseen one"

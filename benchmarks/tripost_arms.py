@@ -122,7 +122,7 @@ def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     """The cell's file, whose name changes with everything that it depends on."""
     config = make_config(options, cell)
     kept = config.model_dump(include={"questions", "recipe", "evaluation"})
-    depends: tuple[Any, ...] = (kept, *trained_with(config))
+    depends: tuple[Any, ...] = (kept, options.temperature, *trained_with(config))
     if cell.arm == "si_demo":
         depends += trained_with(demonstrator_config(options, cell))
     return cell.path(Path(options.out), "tripost", content_hash(depends, length=8))

@@ -53,7 +53,7 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
     """The page, its data and its plot, of those cells whose files are there."""
-    write_results(options, paths, ("iterations", "attempts", "examples", "test"), summarise, page, plot)
+    write_results(options, paths, ("iterations", "attempts", "examples", "test", "temperature"), summarise, page, plot)
 
 
 def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     settings = content["settings"]
     sizes = (
         f"{settings['attempts']} questions attempted and at most {settings['examples']} examples learned per "
-        f"iteration, {settings['test']} test questions per level"
+        f"iteration, {settings['test']} test questions per level, answers at temperature {settings['temperature']:g}"
     )
     lines = [
         "# TriPosT on the demo models",

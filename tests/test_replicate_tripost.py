@@ -51,7 +51,13 @@ def test_a_cells_file_changes_with_all_that_it_depends_on_and_nothing_else(tmp_p
     cells = [TaskCell(seed, 100, arm, task) for arm in ARMS for task in TASKS for seed in (0, 1)]
     assert len({path(cell) for cell in cells}) == len(cells)
     assert path(CELL, "--seeds", "7", "--work", "elsewhere", "--set", "train.gpus_per_worker=1") == path(CELL)
-    for change in (["--test", "9"], ["--attempts", "9"], ["--examples", "9"], ["--set", "recipe.epochs=1"]):
+    for change in (
+        ["--test", "9"],
+        ["--attempts", "9"],
+        ["--examples", "9"],
+        ["--temperature", "1"],
+        ["--set", "recipe.epochs=1"],
+    ):
         assert path(CELL, *change) != path(CELL)
 
 
