@@ -119,7 +119,6 @@ class StepwiseTask(ABC, Generic[State]):
     seen: ClassVar[tuple[int, ...]] = (1, 2)
     unseen: ClassVar[tuple[int, ...]] = (3, 4)
     kinds: ClassVar[tuple[str, ...]]
-    open_ended: ClassVar[bool] = False  # whether its questions can be asked without their options
 
     @abstractmethod
     def ask(self, level: int, rng: Random) -> str:
@@ -153,6 +152,10 @@ class StepwiseTask(ABC, Generic[State]):
     def wrong_answer(self, state: State, answer: str, rng: Random) -> str:
         """An answer to the question that is not `answer`. Raises CannotPlant."""
 
+    def open_ended(self, question: str) -> str:
+        """A question as it is asked without its options. Raises UsageError where a task has no such form."""
+        raise UsageError(f"{self.name}: options.choices is false; its questions are only asked as they are")
+
     def kind_of(self, answer: str) -> Kind:
         """How a gold answer is compared."""
         return self.answer_kind
@@ -164,14 +167,12 @@ class StepwiseTask(ABC, Generic[State]):
     def generate(self, level: int, rng: Random, *, choices: bool = True) -> StepwiseItem:
         """A question of this level with its gold rationale, without its options if they are not wanted.
 
-        Raises UsageError for a level that is not there, or a task that needs its options.
+        Raises UsageError for a level that is not there, or a task that is not asked without them.
         """
         if level not in self.seen + self.unseen:
             raise UsageError(f"{self.name}: level {level}; there are {self.seen + self.unseen}")
-        if not choices and not self.open_ended:
-            raise UsageError(f"{self.name}: options.choices is false; its questions are only asked as they are")
         question = self.ask(level, rng)
-        question = question if choices else question.partition("\nOptions:")[0]
+        question = question if choices else self.open_ended(question)
         answer = self.conclude(self.start(question))
         split = "seen" if level in self.seen else "unseen"
         return StepwiseItem(question, answer, self.rationale(question), level, {"task": self.name, "split": split})

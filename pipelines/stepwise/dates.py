@@ -67,7 +67,6 @@ class DateUnderstanding(StepwiseTask[Journey]):
 
     name = "date_understanding"
     answer_kind = "choice"
-    open_ended = True
     kinds = ("day", "month", "year", "direction", "start", "answer")
 
     def ask(self, level: int, rng: Random) -> str:
@@ -86,6 +85,9 @@ class DateUnderstanding(StepwiseTask[Journey]):
         return (
             f"{stem(first, hops[:-1], rng)} What is the date {asked_phrase(hops[-1])} in MM/DD/YYYY?\nOptions:{lines}"
         )
+
+    def open_ended(self, question: str) -> str:
+        return question.partition("\nOptions:")[0]
 
     def start(self, question: str) -> Journey:
         asked = ASKED.fullmatch(question.strip())
