@@ -41,10 +41,10 @@ def wait_for_samples(run_dir: Path, what: str, count: int, driver: Driver, secon
     raise RuntimeError(f"{count} {what} were not stored while the run went on: {(told or b'')[-2000:].decode()}")
 
 
-def below(driver: Driver, *parts: str) -> psutil.Process:
-    """The newest process under the driver with these parts in its title; RuntimeError where there is none."""
+def below(pid: int, *parts: str) -> psutil.Process:
+    """The newest process under this one with these parts in its title; RuntimeError where there is none."""
     found = []
-    for process in psutil.Process(driver.pid).children(recursive=True):
+    for process in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.Error):  # one that has ended meanwhile
             if all(part in " ".join(process.cmdline()) for part in parts):
                 found.append(process)
@@ -63,16 +63,16 @@ def _slow_down(process: psutil.Process) -> None:
 
 def _member(pool: str, act: Act) -> Callable[[Driver], None]:
     """The fault of acting on a member of a pool."""
-    return lambda driver: act(below(driver, "ServeReplica", f"-{pool}"))
+    return lambda driver: act(below(driver.pid, "ServeReplica", f"-{pool}"))
 
 
 FAULTS: dict[str, Callable[[Driver], None]] = {
     "driver": lambda driver: driver.send_signal(signal.SIGKILL),
     "engine": _member("engines", psutil.Process.kill),
-    "core": lambda driver: below(driver, "VLLM::EngineCore").kill(),
+    "core": lambda driver: below(driver.pid, "VLLM::EngineCore").kill(),
     "executor": _member("executors", psutil.Process.kill),
     "sandbox": _member("executors", lambda executor: executor.children()[0].kill()),
-    "verify": lambda driver: below(driver, "Verify").kill(),
+    "verify": lambda driver: below(driver.pid, "Verify").kill(),
     "hang": _member("engines", psutil.Process.suspend),  # for good: only its health check can tell
     "slow": _member("engines", _slow_down),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.engine import Engine, EngineSettings
-from actors.errors import UsageError
+from actors.errors import RaydistillError, UsageError
 from actors.executor import Executor, Limits
 from actors.pool import Pool, PoolSettings
 from actors.recorded import RecordedEngine
@@ -24,7 +24,7 @@ def connect(cpus: int | None = None) -> None:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine.
 
     A Ray started here gets at least 4 logical CPUs: the pools reserve shares of cores, not cores.
-    Raises UsageError where RAY_ADDRESS names no cluster that answers.
+    Raises UsageError where RAY_ADDRESS names no cluster that answers, RaydistillError if Ray does not start.
     """
     import ray
 
@@ -37,13 +37,26 @@ def connect(cpus: int | None = None) -> None:
         _check_reachable(address)
         ray.init(**quiet)
     else:
-        count = cpus or max(4, os.cpu_count() or 1)
-        ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
+        _start(cpus or max(4, os.cpu_count() or 1), quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # a stage's error keeps its type
     for name in ("ray.data", "ray.serve", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _start(cpus: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine. Raises RaydistillError if it does not come up: Ray waits for itself 30 s at most."""
+    import ray
+
+    try:
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+    except Exception as error:  # Ray has no type of its own for this
+        reason = str(error).partition(". ")[0]
+        raise RaydistillError(
+            f"Ray did not start on this machine ({reason}). Nothing is lost: if the machine is busy, run the same "
+            "command again when it is less so"
+        ) from error
 
 
 def _check_reachable(address: str) -> None:

@@ -16,16 +16,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actors.encoder import SentenceEncoder
 from actors.executor import Program
 from actors.pool import Pool
 from actors.requests import Request
+from actors.retriever import Lookup, encoder_id
+from actors.row_index import RowIndex
 from pipelines.cluster import engine_pool, executor_pool
-from pipelines.config import Engine, Execution
+from pipelines.config import Engine, Execution, Retriever
+from pipelines.datastore.retrieval import retriever_pool
+from tests.test_retriever import ROWS, fill
+from tests.tiny import write_tiny_encoder
 from tests.waiting import wait_until
 
 BUSY = (
     "def solution():\n    total = 0\n    for i in range({n}, {n} + 2_000_000):\n        total += i\n    return total\n"
 )
+EXAMPLES = 15_000  # of one lookup: a second of encoding
 CALLS = 60
 QUICK = {"grow_after_s": 1.0, "shrink_after_s": 3.0, "calls_in_flight": 2}
 PATIENCE_S = 300.0
@@ -47,6 +54,15 @@ class SlowRecordings:
     async def generate(self, requests: list[Request]) -> list[str]:
         await asyncio.sleep(2.0)  # in place of a model that computes
         return [request.id for request in requests]
+
+
+def retriever_over_a_few_rows(folder: Path) -> Pool:
+    """A pool of real retrievers, over an index made here."""
+    encoder = SentenceEncoder(write_tiny_encoder(folder / "encoder"))
+    index = RowIndex.create(str(folder / "rows"), encoder_id(encoder))
+    fill(index, "sums", ROWS["sums"], encoder)
+    settings = Retriever(replicas=(1, 2), node_labels={"raydistill": "cpu"})
+    return Pool(replace(retriever_pool("retrievers", index.uri, settings).settings, **QUICK))
 
 
 def nodes() -> list[str]:
@@ -102,6 +118,8 @@ def main() -> None:
     engines = engine_pool("engines", Engine(engine="recorded", model="none", node_labels={"raydistill": "gpu"}), "")
     engines = Pool(replace(engines.settings, make=SlowRecordings, arguments=(), replicas=(1, 2), cpus=1, **QUICK))
 
+    retrievers = retriever_over_a_few_rows(folder)
+
     async def run_program(n: int) -> Any:
         [verdict] = await executors.client.call("run", [Program(f"p{n}", BUSY.format(n=n))])
         return verdict.status
@@ -109,7 +127,16 @@ def main() -> None:
     async def generate(n: int) -> Any:
         return await engines.client.call("generate", [Request(f"q{n}", "")])
 
-    found = {"executors": watch(executors, run_program, "cpu"), "engines": watch(engines, generate, "gpu")}
+    async def retrieve(n: int) -> Any:
+        examples = tuple({"input": f"how many apples {n} {i}", "output": f"{n} {i}"} for i in range(EXAMPLES))
+        [rows] = await retrievers.client.call("retrieve", [Lookup("how many sums", examples, count=1)])
+        return [row.source for row in rows]
+
+    found = {
+        "executors": watch(executors, run_program, "cpu"),
+        "engines": watch(engines, generate, "gpu"),
+        "retrievers": watch(retrievers, retrieve, "cpu"),
+    }
     (folder / "seen.json").write_text(json.dumps(found))
     ray.shutdown()
     cluster.shutdown()

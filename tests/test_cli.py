@@ -65,6 +65,14 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None
     assert "RAY_ADDRESS=127.0.0.1:1: no cluster answers there" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_ray_that_does_not_start_is_one_clear_line(tmp_path: Path) -> None:
+    path = write_run(tmp_path, [GOOD], engine="recorded", model=str(tmp_path / "questions.jsonl"))
+    done = raydistill("synth", str(path), "--quiet", cwd=tmp_path, RAY_ADDRESS="", RAY_TMPDIR="/dev/null/nowhere")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("raydistill: Ray did not start on this machine (")
+    assert "run the same command again" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_missing_configuration_is_usage(tmp_path: Path) -> None:
     done = raydistill("run", "absent.yaml", cwd=tmp_path)
     assert done.returncode == 2 and "absent.yaml: no such configuration file" in done.stderr

@@ -69,10 +69,10 @@ def seen() -> Iterator[dict[str, Any]]:
         yield json.loads((folder / "seen.json").read_text())
 
 
-@pytest.mark.parametrize("pool", ["executors", "engines"])
+@pytest.mark.parametrize("pool", ["executors", "engines", "retrievers"])
 def test_a_pool_grows_with_its_backlog_and_shrinks_without(seen: dict[str, Any], pool: str) -> None:
     found = seen[pool]
-    kind = {"executors": "cpu", "engines": "gpu"}[pool]
+    kind = {"executors": "cpu", "engines": "gpu", "retrievers": "cpu"}[pool]
     assert kind not in found["nodes_before"]
     assert found["members_at_start"] == 1
     assert found["nodes_at_most"].count(kind) == 2
@@ -84,3 +84,4 @@ def test_a_pool_grows_with_its_backlog_and_shrinks_without(seen: dict[str, Any],
 def test_no_work_is_lost_while_members_come_and_go(seen: dict[str, Any]) -> None:
     assert set(seen["executors"]["answers"]) == {"passed"}
     assert seen["engines"]["answers"] == [[f"q{n}"] for n in range(CALLS)]
+    assert seen["retrievers"]["answers"] == [["sums"]] * CALLS

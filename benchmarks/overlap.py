@@ -1,0 +1,128 @@
+"""Do the stages of a synthesis overlap? Engine on one core, executor on another: both at once against each alone.
+
+    python benchmarks/overlap.py                            about ten minutes on a quiet machine (Linux, two cores)
+    python benchmarks/overlap.py --questions 100 --turns 1  a look
+
+The demo's teacher (vLLM, one thread) is pinned to core 0 and one executor to core 1. Its programs are too cheap to
+compete, so a loop stands in front of each, as long as makes verification cost what generation costs, within --balance.
+A turn takes the wall time of three passes over the same questions: generation, whose completions are judged as text;
+verification of what was stored by that; and both. Prints one line of JSON, and exits 1 where, in the median over the
+turns, both take more than --reach times the slower one alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.faults import below
+from benchmarks.replication import ROOT, provenance
+from pipelines.config import PaD, load_config
+from pipelines.pad import ProgramAidedDistillation
+from pipelines.tasks import LoadedQuestions, load_questions
+from pipelines.workplace import Workplace
+
+CORES = {"-engines": 0, "-executors": 1}  # a part of a pool's name -> its core
+PROBE_ROUNDS = 100_000  # of the loop, to see what one costs
+
+
+class WithLoop(ProgramAidedDistillation):
+    """PaD whose programs turn in a loop first; `rounds` None: they are not run at all."""
+
+    def __init__(self, config: PaD, rounds: int | None) -> None:
+        super().__init__(config)
+        self.executes, self._rounds = rounds is not None, rounds
+
+    def extract(self, text: str) -> str | None:
+        output = super().extract(text)
+        return output and f"for _ in range({self._rounds}):\n    pass\n{output}" if self.executes else output
+
+
+class Passes:
+    """Passes over the same questions, with pools that are up and pinned."""
+
+    def __init__(self, questions: int, run_dir: str) -> None:
+        changes = {"questions.size": questions, "teacher.n": 5, "teacher.cpus": 1, "execution.cpus": 1}
+        config = load_config(ROOT / "configs" / "demo.yaml", [f"{name}={value}" for name, value in changes.items()])
+        self._config = config.model_copy(update={"run_dir": run_dir})
+        self._work = Workplace(self._config, None)
+        assert config.questions
+        self._loaded = load_questions(config.questions)
+
+    def __enter__(self) -> Passes:
+        self.run("start", 0, LoadedQuestions(self._loaded.task, self._loaded.questions[:1]))
+        for pool, core in CORES.items():
+            member = below(os.getpid(), "ServeReplica", pool)
+            for process in (member, *member.children(recursive=True)):
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, {core})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._work.close()
+
+    def run(self, name: str, rounds: int | None, loaded: LoadedQuestions | None = None) -> float:
+        """Seconds of a pass over completions that are stored under `name`, or else made; `rounds` as in WithLoop."""
+        assert isinstance(self._config.recipe, PaD)
+        teacher, recipe, loaded = self._config.teacher, WithLoop(self._config.recipe, rounds), loaded or self._loaded
+        plan, _ = self._work.plan(teacher, loaded, teacher, recipe=recipe, also=name)
+        shutil.rmtree(plan.verdicts, ignore_errors=True)
+        result = self._work.run(name, plan, loaded.questions, teacher)
+        assert result.verified == len(loaded.questions) * teacher.n and not result.statuses["unknown"]
+        return result.wall_s
+
+
+def balanced_rounds(passes: Passes) -> int:
+    """How many rounds of the loop make verification cost what generation costs."""
+    passes.run("first", None)  # the engine has seen all prompts now, as it will have in every turn
+    generation = passes.run("second", None)
+    bare, probed = (passes.run("second", rounds) for rounds in (0, PROBE_ROUNDS))
+    return max(0, round(PROBE_ROUNDS * (generation - bare) / (probed - bare)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=600, help="of five samples each")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--balance", type=float, default=0.2, help="share that the two costs may differ by")
+    parser.add_argument("--reach", type=float, default=1.15)
+    options = parser.parse_args()
+    started = time.monotonic()
+    turns: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as run_dir, Passes(options.questions, run_dir) as passes:
+        rounds = balanced_rounds(passes)
+        for turn in range(options.turns):
+            alone = passes.run(f"alone {turn}", None), passes.run(f"alone {turn}", rounds)
+            both = passes.run(f"both {turn}", rounds)
+            times = {"generation_s": alone[0], "verification_s": alone[1], "both_s": both}
+            turns.append(times | {"balance": min(alone) / max(alone), "ratio": both / max(alone)})
+    ratio, balance = (statistics.median(turn[name] for turn in turns) for name in ("ratio", "balance"))
+    balanced = balance >= 1 - options.balance
+    result: dict[str, Any] = {
+        "benchmark": "overlap",
+        "ratio": round(ratio, 4),
+        "reach": options.reach,
+        "balanced": balanced,
+        "loop_rounds": rounds,
+        "samples": 5 * options.questions,
+        "turns": [{name: round(value, 4) for name, value in turn.items()} for turn in turns],
+        "command": " ".join(sys.argv),
+        "seconds": round(time.monotonic() - started, 1),
+        **provenance(),
+    }
+    print(json.dumps(result))
+    sys.exit(not balanced or ratio > options.reach)
+
+
+if __name__ == "__main__":
+    main()
