@@ -36,7 +36,7 @@ def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None]
 
     connect()
     workers = reserve(job.config)
-    board: Any = ray.remote(ProgressBoard).options(num_cpus=0).remote() if on_progress else None
+    board: Any = _board() if on_progress else None
     trainer = make_trainer(replace(job, board=board), output_dir, workers)
     outcome: dict[str, Any] = {}
 
@@ -60,6 +60,14 @@ def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None]
     if error:
         raise error
     return outcome["value"]
+
+
+def _board() -> Any:
+    """A ProgressBoard on the driver's own node: another one may be lost."""
+    import ray
+
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    return ray.remote(ProgressBoard).options(num_cpus=0, label_selector=here).remote()
 
 
 def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> TorchTrainer:

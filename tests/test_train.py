@@ -270,16 +270,33 @@ def test_killed_driver_is_resumed_by_the_same_call(undisturbed, cluster, tiny_mo
 
 
 def elastic_settings(student: str, workers: int | tuple[int, int]) -> Train:
-    """Long enough for a second worker to arrive."""
-    return settings(student, workers=workers, cpus_per_worker=1, epochs=40, save_steps=50, eval_steps=1000)
+    """Long enough for a worker to be lost and another one to arrive."""
+    return settings(student, workers=workers, cpus_per_worker=1, epochs=80, save_steps=50, eval_steps=2000)
 
 
-@pytest.mark.slow
-def test_elastic_training_takes_a_second_worker_and_keeps_its_trajectory(cluster, tiny_model, tmp_path):
+def steps_of(events: Path) -> list[tuple[int, float]]:
+    """(step, when) of each step that one start of the workers has taken."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(events), size_guidance={"scalars": 0})
+    read.Reload()
+    return [(event.step, event.wall_time) for event in read.Scalars("train/loss")]
+
+
+@pytest.mark.cluster
+def test_a_worker_lost_and_regained_leaves_the_trajectory_as_it_was(cluster, tiny_model, tmp_path):
     elastic, fixed = str(tmp_path / "elastic"), str(tmp_path / "fixed")
-    subprocess.run([sys.executable, "-m", "tests.train_driver", elastic, tiny_model, "elastic"], check=True)
-    assert len(list(Path(elastic, "tensorboard").glob("events*"))) == 2
-    one = train(sums(150), elastic_settings(tiny_model, 1), fixed)
-    two = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
-    assert two.steps == one.steps
-    np.testing.assert_allclose(two.history["loss"][:100], one.history["loss"][:100], rtol=1e-4)
+    command = [sys.executable, "-m", "tests.train_driver", elastic, tiny_model, "elastic"]
+    times = json.loads(subprocess.run(command, check=True, capture_output=True).stdout.splitlines()[-1])
+    two, one, again = map(steps_of, sorted(Path(elastic, "tensorboard").glob("events*")))
+    assert two[-1][1] < one[0][1] and times["regained"] < again[0][1]
+    undisturbed = train(sums(150), elastic_settings(tiny_model, 1), fixed)
+    result = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
+    assert result.steps == undisturbed.steps == again[-1][0]
+    np.testing.assert_allclose(result.history["loss"][:100], undisturbed.history["loss"][:100], rtol=1e-4)
+    repeated = [before[-1][0] + 1 - after[0][0] for before, after in ((two, one), (one, again))]
+    assert all(0 <= steps <= 50 for steps in repeated)  # at most those since the last checkpoint
+    print(
+        f"one worker went on {one[0][1] - times['lost']:.1f} s after a node was lost, two worked again "
+        f"{again[0][1] - times['regained']:.1f} s after one came; {repeated[0]} and {repeated[1]} steps done again"
+    )

@@ -1,11 +1,14 @@
-"""A driver of its own for tests that kill it, or that grow the cluster under it.
+"""A driver of its own for tests that kill it, or whose cluster changes under it.
 
-python -m tests.train_driver FOLDER STUDENT [elastic]
+python -m tests.train_driver FOLDER STUDENT            trains
+python -m tests.train_driver FOLDER STUDENT elastic    loses a node and gets one back; prints when, as JSON
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,26 +17,37 @@ from pipelines.cluster import connect
 from pipelines.train import train
 from tests.test_train import elastic_settings, settings, wait_for_checkpoint
 from tests.training_examples import sums
+from tests.waiting import wait_until
 
 
-def train_on_growing_cluster(folder: str, student: str) -> None:
-    """Train on a cluster of one CPU that gets another one after the first checkpoint."""
+def train_through_a_loss(folder: str, student: str) -> None:
+    """Train on two nodes of a CPU each; one is lost after a checkpoint, and after another one there is a new one."""
     import ray
     from ray.cluster_utils import Cluster
 
     train_cluster.RESIZE_CHECK_S = 1.0
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster, times = Cluster(initialize_head=True, head_node_args={"num_cpus": 1}), {}
+    node = cluster.add_node(num_cpus=1)
     ray.init(cluster.address, log_to_driver=False)
     with ThreadPoolExecutor() as pool:
-        done = pool.submit(train, sums(150), elastic_settings(student, (1, 2)), folder)
+        done = pool.submit(train, sums(150), elastic_settings(student, (1, 2)), folder, on_progress=lambda _: None)
         wait_for_checkpoint(Path(folder))
+        cluster.remove_node(node, allow_graceful=False)
+        times["lost"], known = time.time(), checkpoints(folder)
+        wait_until(lambda: checkpoints(folder) - known, 300, "a checkpoint of the one worker that is left")
         cluster.add_node(num_cpus=1)
+        times["regained"] = time.time()
         done.result()
+    print(json.dumps(times))
+
+
+def checkpoints(folder: str) -> set[str]:
+    return {path.name for path in Path(folder, "checkpoints").glob("step_*")}
 
 
 if __name__ == "__main__":
     if sys.argv[3:] == ["elastic"]:
-        train_on_growing_cluster(*sys.argv[1:3])
+        train_through_a_loss(*sys.argv[1:3])
     else:
         connect(4)
         train(sums(150), settings(sys.argv[2]), sys.argv[1])
