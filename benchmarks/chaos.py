@@ -163,7 +163,8 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
         "samples": options.questions * options.samples,
         "seconds": round(sum(played["seconds"] for played in rounds), 1),
         "command": f"python benchmarks/chaos.py --rounds {options.rounds}",
-        **{name: rounds[-1][name] for name in ("date", "commit", "versions", "hardware")},
+        **{name: rounds[-1][name] for name in ("date", "versions", "hardware")},
+        "commit": ", ".join(dict.fromkeys(played["commit"] for played in rounds)),
     }
     names = ("round", "fault", "after_samples", "starts", "completed", "lost", "doubled", "extra_tokens", "seconds")
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
@@ -174,6 +175,8 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
         f"{result['extra_tokens_max']:.2%} of one pass's tokens were generated twice.\n\n"
         f"Command: `{result['command']}`, commit {result['commit']}, {result['hardware']}.\n\n"
     )
+    if any(played["extra_tokens"] < 0 for played in rounds):
+        lines += ["", "Below zero: the ledger of generated tokens had no room on the full disk, either."]
     write_atomic(f"{options.out}/faults.md", (head + "\n".join(lines) + "\n").encode())
     write_atomic(f"{options.out}/faults.json", (json.dumps(result, indent=2) + "\n").encode())
     return result

@@ -270,8 +270,9 @@ def test_killed_driver_is_resumed_by_the_same_call(undisturbed, cluster, tiny_mo
 
 
 def elastic_settings(student: str, workers: int | tuple[int, int]) -> Train:
-    """Long enough for a worker to be lost and another one to arrive."""
-    return settings(student, workers=workers, cpus_per_worker=1, epochs=80, save_steps=50, eval_steps=2000)
+    """Long enough for a worker to be lost and another one to arrive; slow enough that rounding does not grow."""
+    changes = {"learning_rate": 3e-4, "epochs": 60, "save_steps": 50, "eval_steps": 2000}
+    return settings(student, workers=workers, cpus_per_worker=1, **changes)
 
 
 def steps_of(events: Path) -> list[tuple[int, float]]:
@@ -293,7 +294,7 @@ def test_a_worker_lost_and_regained_leaves_the_trajectory_as_it_was(cluster, tin
     undisturbed = train(sums(150), elastic_settings(tiny_model, 1), fixed)
     result = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
     assert result.steps == undisturbed.steps == again[-1][0]
-    np.testing.assert_allclose(result.history["loss"][:100], undisturbed.history["loss"][:100], rtol=1e-4)
+    np.testing.assert_allclose(result.history["loss"], undisturbed.history["loss"], rtol=1e-4)
     repeated = [before[-1][0] + 1 - after[0][0] for before, after in ((two, one), (one, again))]
     assert all(0 <= steps <= 50 for steps in repeated)  # at most those since the last checkpoint
     print(
