@@ -271,7 +271,7 @@ def test_killed_driver_is_resumed_by_the_same_call(undisturbed, cluster, tiny_mo
 
 def elastic_settings(student: str, workers: int | tuple[int, int]) -> Train:
     """Long enough for a worker to be lost and another one to arrive; slow enough that rounding does not grow."""
-    changes = {"learning_rate": 3e-4, "epochs": 60, "save_steps": 50, "eval_steps": 2000}
+    changes = {"learning_rate": 3e-4, "epochs": 200, "save_steps": 50, "eval_steps": 2000}
     return settings(student, workers=workers, cpus_per_worker=1, **changes)
 
 
