@@ -103,6 +103,7 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
                 replicas=config.replicas,
                 cpus=0.1,
                 node_labels=config.node_labels,
+                calls_in_flight=2 * config.max_num_seqs,
                 health_check_timeout_s=config.health_timeout_s,
             )
         )
