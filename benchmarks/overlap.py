@@ -33,7 +33,7 @@ from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.workplace import Workplace
 
 CORES = {"-engines": 0, "-executors": 1}  # a part of a pool's name -> its core
-PROBE_ROUNDS = 100_000  # of the loop, to see what one costs
+FIRST_ROUNDS, TRIES = 1_000_000, 4  # of the loop, to see what it costs
 
 
 class WithLoop(ProgramAidedDistillation):
@@ -82,12 +82,16 @@ class Passes:
         return result.wall_s
 
 
-def balanced_rounds(passes: Passes) -> int:
-    """How many rounds of the loop make verification cost what generation costs."""
+def balanced_rounds(passes: Passes, balance: float) -> int:
+    """How many rounds of the loop make verification cost what generation costs, within half of `balance`."""
     passes.run("first", None)  # the engine has seen all prompts now, as it will have in every turn
-    generation = passes.run("second", None)
-    bare, probed = (passes.run("second", rounds) for rounds in (0, PROBE_ROUNDS))
-    return max(0, round(PROBE_ROUNDS * (generation - bare) / (probed - bare)))
+    generation, rounds = passes.run("second", None), FIRST_ROUNDS
+    for _ in range(TRIES):
+        verification = passes.run("second", rounds)
+        if abs(verification - generation) <= balance / 2 * generation:
+            break
+        rounds = round(rounds * generation / verification)
+    return rounds
 
 
 def main() -> None:
@@ -100,7 +104,7 @@ def main() -> None:
     started = time.monotonic()
     turns: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(dir="/var/tmp") as run_dir, Passes(options.questions, run_dir) as passes:
-        rounds = balanced_rounds(passes)
+        rounds = balanced_rounds(passes, options.balance)
         for turn in range(options.turns):
             alone = passes.run(f"alone {turn}", None), passes.run(f"alone {turn}", rounds)
             both = passes.run(f"both {turn}", rounds)

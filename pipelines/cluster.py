@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ def _start(cpus: int, quiet: dict[str, Any]) -> None:
             f"Ray did not start on this machine ({reason}). Nothing is lost: if the machine is busy, run the same "
             "command again when it is less so"
         ) from error
+
+
+def this_node() -> dict[str, str]:
+    """The label that only the driver's node has."""
+    import ray
+
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+
+
+def beside(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in another process of this node, so that its memory is not the driver's."""
+    import ray
+
+    return ray.get(ray.remote(function).options(num_cpus=0, label_selector=this_node()).remote(*arguments))
 
 
 def _check_reachable(address: str) -> None:

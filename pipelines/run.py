@@ -24,7 +24,7 @@ from actors.errors import TrainingError, UsageError
 from actors.ledger import read_spending
 from actors.segments import read_bytes, read_segments, remove, resolve
 from pipelines import report
-from pipelines.cluster import check_model, check_teacher
+from pipelines.cluster import beside, check_model, check_teacher
 from pipelines.config import LIMITS, Engine, ReBase, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
@@ -105,7 +105,8 @@ class Runner:
         if "://" not in self.work.root:
             export_chat(read_examples(folder), self.work.root)
         spent = read_spending(self.work.ledger, plan.asking.purpose).tokens
-        stored = sum(sum(table["completion_tokens"].to_pylist()) for table in read_segments(plan.completions))
+        tokens = (table["completion_tokens"] for table in read_segments(plan.completions, ["completion_tokens"]))
+        stored = sum(sum(column.to_pylist()) for column in tokens)
         self.report |= report.synthesis(teacher.model, summary, wasted_tokens=max(0, spent - stored))
         self._count_pairs(folder)
         return folder
@@ -125,10 +126,11 @@ class Runner:
         started, parts, recipe = time.monotonic(), f"{folder}/parts", self.work.recipe
         if any(plan.asking.prompts(question) for question in loaded.questions[:1]):
             result = self.work.run("synthesis", plan, loaded.questions, self.config.teacher)
+            beside(sort_examples, parts, folder)
         else:  # the recipe learns what the questions come with
             examples = (e for question in loaded.questions for e in recipe.select(question, []).examples)
             result = PassResult(questions=len(loaded.questions), examples=write_examples(examples, parts))
-        sort_examples(parts, folder)
+            sort_examples(parts, folder)
         remove(parts)
         summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
         if not result.statuses["unknown"]:  # otherwise the next run tries those again

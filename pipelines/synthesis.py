@@ -30,8 +30,8 @@ from pipelines.stages import Budget, Generate, Select, Verify
 from pipelines.stored import Found, Stored
 from pipelines.tasks.base import Task
 
-QUESTIONS_PER_BLOCK = 64
-QUESTIONS_PER_FLOW = 50_000  # the driver holds no more of them as rows
+QUESTIONS_PER_BLOCK = 16  # at least; the next stage gets them when all are done
+QUESTIONS_PER_FLOW = 20_000  # the driver holds no more of them as rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import RaydistillError, TrainingError
 from pipelines.checkpoints import FOLDER, keep_list
-from pipelines.cluster import connect
+from pipelines.cluster import connect, this_node
 from pipelines.config import Train
 from pipelines.train_log import MESSAGE_S, ProgressBoard
 from pipelines.train_loop import Job, train_loop
@@ -66,8 +66,7 @@ def _board() -> Any:
     """A ProgressBoard on the driver's own node: another one may be lost."""
     import ray
 
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    return ray.remote(ProgressBoard).options(num_cpus=0, label_selector=here).remote()
+    return ray.remote(ProgressBoard).options(num_cpus=0, label_selector=this_node()).remote()
 
 
 def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> TorchTrainer:
