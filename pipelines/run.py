@@ -31,6 +31,7 @@ from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, sort_examples, write_examples
 from pipelines.measure import measure, measure_beam
 from pipelines.progress import bar
+from pipelines.question_table import QuestionTable
 from pipelines.rebase import load_training_questions, questions_of
 from pipelines.rebase_run import synthesise as make_of_rows
 from pipelines.records import content_hash
@@ -65,7 +66,7 @@ class Runner:
         if self.config.evaluation:
             self.held_out = load_questions(self.config.evaluation.questions)
             held_out = {question.id for question in self.held_out.questions}
-            kept = [question for question in loaded.questions if question.id not in held_out]
+            kept = QuestionTable(question for question in loaded.questions if question.id not in held_out)
             overlap = len(loaded.questions) - len(kept)
             loaded = replace(loaded, questions=kept)
         self.loaded = loaded

@@ -25,6 +25,7 @@ from typing import Any
 from actors.errors import RaydistillError
 from actors.pool import PoolClient
 from pipelines.asking import Asking, Completer
+from pipelines.question_table import QuestionTable
 from pipelines.records import Question
 from pipelines.stages import Budget, Generate, Select, Verify
 from pipelines.stored import Found, Stored
@@ -113,12 +114,12 @@ def run_pass(
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
-    result, remaining = PassResult(), list(questions)
+    result, remaining = PassResult(), questions
     while remaining:
         result.rounds += 1
         asking = replace(plan.asking, rounds=result.rounds)
         completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
-        unfinished: list[Question] = []
+        unfinished = set[str]()
         for start in range(0, len(remaining), QUESTIONS_PER_FLOW):
             portion = remaining[start : start + QUESTIONS_PER_FLOW]
             known, judged = completions.of(portion), verdicts.of(portion)
@@ -134,8 +135,8 @@ def run_pass(
                     on_progress(result)
             result.wall_s += time.monotonic() - started
             _account(portion, came)
-            unfinished += [question for question in portion if question.id not in finished]
-        remaining = unfinished
+            unfinished.update(question.id for question in portion if question.id not in finished)
+        remaining = QuestionTable(question for question in remaining if question.id in unfinished) if unfinished else ()
     return result
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from actors.errors import UsageError
 from pipelines.answers import Kind, Value, canonical, compare, infer_kind, parse_answer, to_letter, to_number
+from pipelines.question_table import QuestionTable
 from pipelines.records import Question
 
 
@@ -40,7 +41,7 @@ class LoadedQuestions:
     """The questions of a task, each id once; rows that repeat an earlier one are in `duplicates`."""
 
     task: Task
-    questions: list[Question]
+    questions: Sequence[Question]
     duplicates: list[dict[str, Any]] = field(default_factory=list)  # {"row": 12, "duplicate_of": question id}
 
 
@@ -79,7 +80,7 @@ def as_text(value: Any) -> str:
     return str(value).strip()
 
 
-def choose_kind(grader: Kind | Literal["auto"], questions: list[Question]) -> Kind:
+def choose_kind(grader: Kind | Literal["auto"], questions: Iterable[Question]) -> Kind:
     """The kind that the configuration asks for, or with ``auto`` the one of the gold answers and options.
 
     Raises UsageError where a gold answer is not of the kind asked for.
@@ -108,11 +109,16 @@ def check_gold(gold: str, kind: Kind, where: str, choices: Mapping[str, str] | N
         raise UsageError(f"{where}: the gold answer {gold!r} names no option; grade it as text")
 
 
-def without_duplicates(task: Task, questions: Iterable[Question]) -> LoadedQuestions:
-    """Keep the first question of each id and report the others."""
-    unique: dict[str, Question] = {}
-    duplicates = []
-    for question in questions:
-        if unique.setdefault(question.id, question) is not question:
-            duplicates.append({"row": question.meta["row"], "duplicate_of": question.id})
-    return LoadedQuestions(task, list(unique.values()), duplicates)
+def without_duplicates(questions: Iterable[Question]) -> tuple[QuestionTable, list[dict[str, Any]]]:
+    """The first question of each id, and the duplicates as `LoadedQuestions` has them."""
+    seen, duplicates = set[str](), list[dict[str, Any]]()
+
+    def unique() -> Iterator[Question]:
+        for question in questions:
+            if question.id in seen:
+                duplicates.append({"row": question.meta["row"], "duplicate_of": question.id})
+            else:
+                seen.add(question.id)
+                yield question
+
+    return QuestionTable(unique()), duplicates

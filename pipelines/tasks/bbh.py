@@ -58,8 +58,8 @@ def load(config: Questions) -> LoadedQuestions:
     """
     if not config.path:
         raise UsageError("questions.path is missing; task bbh needs a file of one subtask or a hub dataset id")
-    questions = [_question(config.task, row) for row in _rows(config)]
-    return without_duplicates(BigBenchTask(config.task), questions)
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in _rows(config))
+    return LoadedQuestions(BigBenchTask(config.task), questions, duplicates)
 
 
 def _rows(config: Questions) -> Iterable[Row]:

@@ -25,7 +25,8 @@ def load(config: Questions) -> LoadedQuestions:
     an answer, which the published test split consists of.
     """
     rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
-    return without_duplicates(AnswerTask(config.task, "choice"), [_question(config.task, row) for row in rows])
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in rows)
+    return LoadedQuestions(AnswerTask(config.task, "choice"), questions, duplicates)
 
 
 def _question(task: str, row: Row) -> Question:

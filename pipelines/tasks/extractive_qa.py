@@ -85,7 +85,8 @@ def load(config: Questions) -> LoadedQuestions:
     `meta` carries the row (counted from 1), the `context` and all right `answers`.
     """
     rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
-    return without_duplicates(ExtractiveTask(config.task), [_question(config.task, row) for row in rows])
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in rows)
+    return LoadedQuestions(ExtractiveTask(config.task), questions, duplicates)
 
 
 def _question(task: str, row: Row) -> Question:

@@ -25,9 +25,9 @@ def load(config: Questions) -> LoadedQuestions:
     path = config.path or HUB_DATASET
     options = {"name": "main"} if path == HUB_DATASET else {}
     rows = read_rows(path, split=config.split, size=config.size, options=options | config.options)
-    questions = [_question(config, row) for row in rows]
+    questions, duplicates = without_duplicates(_question(config, row) for row in rows)
     kind = choose_kind("numeric" if config.grader == "auto" else config.grader, questions)
-    return without_duplicates(AnswerTask(config.task, kind), questions)
+    return LoadedQuestions(AnswerTask(config.task, kind), questions, duplicates)
 
 
 def gold_label(solution: str) -> str | None:

@@ -57,8 +57,9 @@ def load(config: Questions) -> LoadedQuestions:
     carries the row (counted from 1), the premise and the hypothesis.
     """
     rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
-    questions = [_question(config.task, row) for row in rows if as_text(row.field("label")) not in ("-", "-1")]
-    return without_duplicates(InferenceTask(config.task), questions)
+    rows = (row for row in rows if as_text(row.field("label")) not in ("-", "-1"))
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in rows)
+    return LoadedQuestions(InferenceTask(config.task), questions, duplicates)
 
 
 def _question(task: str, row: Row) -> Question:

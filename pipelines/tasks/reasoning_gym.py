@@ -104,10 +104,10 @@ def load(config: Questions) -> LoadedQuestions:
     rows: Sequence[int] = range(len(dataset))
     if own:
         dataset, rows = _with_own_options(config, options, len(dataset), **own)
-    questions = [_question(config.task, dataset, row) for row in rows]
+    questions, duplicates = without_duplicates(_question(config.task, dataset, row) for row in rows)
     if grader == "reasoning_gym":
-        return without_duplicates(ScoredTask(config.task, dataset), questions)
-    return without_duplicates(AnswerTask(config.task, choose_kind(grader, questions)), questions)
+        return LoadedQuestions(ScoredTask(config.task, dataset), questions, duplicates)
+    return LoadedQuestions(AnswerTask(config.task, choose_kind(grader, questions)), questions, duplicates)
 
 
 def open_dataset(task: str, *, size: int | None = None, seed: int = 0, options: Mapping[str, Any] | None = None) -> Any:

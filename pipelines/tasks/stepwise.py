@@ -15,11 +15,12 @@ from actors.errors import UsageError
 from pipelines.answers import Value
 from pipelines.answers import stated_answer as answer_in_words
 from pipelines.config import Questions
+from pipelines.question_table import QuestionTable
 from pipelines.records import Question
 from pipelines.stepwise.base import StepwiseTask
 from pipelines.stepwise.steps import split_lines, stated_answer, step_text
 from pipelines.stepwise.table import TASKS, stepwise_task
-from pipelines.tasks.base import Grade, LoadedQuestions, as_text, without_duplicates
+from pipelines.tasks.base import Grade, LoadedQuestions, as_text
 
 PREFIX = "stepwise:"
 DEFAULT_SIZE = 500
@@ -78,7 +79,7 @@ def load(config: Questions) -> LoadedQuestions:
         question = Question.make(config.task, item.question, item.answer, **meta, rationale=item.rationale)
         made.setdefault(question.id, question)
         if len(made) == size:
-            return without_duplicates(StepwiseQuestions(task), made.values())
+            return LoadedQuestions(StepwiseQuestions(task), QuestionTable(made.values()))
     raise UsageError(
         f"{config.task}: levels {levels} have only about {len(made)} different questions, size asks for {size}"
     )

@@ -17,9 +17,9 @@ HUB_DATASET = "ChilleD/SVAMP"
 def load(config: Questions) -> LoadedQuestions:
     """The questions of a local file or hub dataset; without a path those of ChilleD/SVAMP. `meta` carries the row."""
     rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
-    questions = [_question(config, row) for row in rows]
+    questions, duplicates = without_duplicates(_question(config, row) for row in rows)
     kind = choose_kind("numeric" if config.grader == "auto" else config.grader, questions)
-    return without_duplicates(AnswerTask(config.task, kind), questions)
+    return LoadedQuestions(AnswerTask(config.task, kind), questions, duplicates)
 
 
 def _question(config: Questions, row: Row) -> Question:

@@ -32,8 +32,8 @@ def load(config: Questions) -> LoadedQuestions:
     options = dict(config.options)
     choices_column = options.pop("choices", None)
     rows = read_rows(config.path, split=config.split, size=config.size, options=options)
-    questions = [_question(config, row, choices_column) for row in rows]
-    return without_duplicates(AnswerTask(config.task, choose_kind(config.grader, questions)), questions)
+    questions, duplicates = without_duplicates(_question(config, row, choices_column) for row in rows)
+    return LoadedQuestions(AnswerTask(config.task, choose_kind(config.grader, questions)), questions, duplicates)
 
 
 def _question(config: Questions, row: Row, choices_column: str | None) -> Question:
