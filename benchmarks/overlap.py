@@ -1,6 +1,6 @@
 """Do the stages of a synthesis overlap? Engine on one core, executor on another: both at once against each alone.
 
-    python benchmarks/overlap.py                            about ten minutes on a quiet machine (Linux, two cores)
+    python benchmarks/overlap.py                            a quarter of an hour on a quiet machine (Linux, two cores)
     python benchmarks/overlap.py --questions 100 --turns 1  a look
 
 The demo's teacher (vLLM, one thread) is pinned to core 0 and one executor to core 1. Its programs are too cheap to
@@ -96,8 +96,8 @@ def balanced_rounds(passes: Passes, balance: float) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=600, help="of five samples each")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--questions", type=int, default=800, help="of five samples each")
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--balance", type=float, default=0.2, help="share that the two costs may differ by")
     parser.add_argument("--reach", type=float, default=1.15)
     options = parser.parse_args()
