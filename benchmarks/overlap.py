@@ -1,10 +1,11 @@
-"""Do the stages of a synthesis overlap? Engine on one core, executor on another: both at once against each alone.
+"""Do the stages of a synthesis overlap? The engine on one core, executors on another: both at once against each alone.
 
-    python benchmarks/overlap.py                            a quarter of an hour on a quiet machine (Linux, two cores)
+    python benchmarks/overlap.py                            ten minutes on a quiet machine (Linux, two cores)
     python benchmarks/overlap.py --questions 100 --turns 1  a look
 
-The demo's teacher (vLLM, one thread) is pinned to core 0 and one executor to core 1. Its programs are too cheap to
-compete, so a loop stands in front of each, as long as makes verification cost what generation costs, within --balance.
+The demo's teacher (vLLM, one thread) has core 0 for itself; one executor, the driver, the stages and Ray share core 1.
+The teacher's programs are too cheap to compete, so a loop stands in front of each, as long as makes verification cost
+a little less than generation: by half of --balance, since its core also has the stages' own work to do.
 A turn takes the wall time of three passes over the same questions: generation, whose completions are judged as text;
 verification of what was stored by that; and both. Prints one line of JSON, and exits 1 where, in the median over the
 turns, both take more than --reach times the slower one alone.
@@ -23,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.faults import below
@@ -32,8 +35,8 @@ from pipelines.pad import ProgramAidedDistillation
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.workplace import Workplace
 
-CORES = {"-engines": 0, "-executors": 1}  # a part of a pool's name -> its core
-FIRST_ROUNDS, TRIES = 1_000_000, 4  # of the loop, to see what it costs
+ENGINE_CORE, OTHER_CORE = 0, 1
+FIRST_ROUNDS, TRIES = 700_000, 4  # of the loop, to see what it costs
 
 
 class WithLoop(ProgramAidedDistillation):
@@ -61,12 +64,15 @@ class Passes:
 
     def __enter__(self) -> Passes:
         self.run("start", 0, LoadedQuestions(self._loaded.task, self._loaded.questions[:1]))
-        for pool, core in CORES.items():
-            member = below(os.getpid(), "ServeReplica", pool)
-            for process in (member, *member.children(recursive=True)):
-                for thread in process.threads():
-                    os.sched_setaffinity(thread.id, {core})
+        self._pin(psutil.Process(), OTHER_CORE)  # what they start later inherits it
+        self._pin(below(os.getpid(), "ServeReplica", "-engines"), ENGINE_CORE)
         return self
+
+    def _pin(self, process: psutil.Process, core: int) -> None:
+        """All threads of a process and of those below it."""
+        for one in (process, *process.children(recursive=True)):
+            for thread in one.threads():
+                os.sched_setaffinity(thread.id, {core})
 
     def __exit__(self, *_: object) -> None:
         self._work.close()
@@ -83,20 +89,20 @@ class Passes:
 
 
 def balanced_rounds(passes: Passes, balance: float) -> int:
-    """How many rounds of the loop make verification cost what generation costs, within half of `balance`."""
+    """How many rounds of the loop make verification cost as much as generation less half of `balance`, or nearly so."""
     passes.run("first", None)  # the engine has seen all prompts now, as it will have in every turn
-    generation, rounds = passes.run("second", None), FIRST_ROUNDS
+    wanted, rounds = (1 - balance / 2) * passes.run("second", None), FIRST_ROUNDS
     for _ in range(TRIES):
         verification = passes.run("second", rounds)
-        if abs(verification - generation) <= balance / 2 * generation:
+        if abs(verification - wanted) <= balance / 4 * wanted:
             break
-        rounds = round(rounds * generation / verification)
+        rounds = round(rounds * wanted / verification)
     return rounds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=800, help="of five samples each")
+    parser.add_argument("--questions", type=int, default=400, help="of five samples each")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--balance", type=float, default=0.2, help="share that the two costs may differ by")
     parser.add_argument("--reach", type=float, default=1.15)
