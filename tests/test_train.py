@@ -294,7 +294,8 @@ def test_a_worker_lost_and_regained_leaves_the_trajectory_as_it_was(cluster, tin
     undisturbed = train(sums(150), elastic_settings(tiny_model, 1), fixed)
     result = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
     assert result.steps == undisturbed.steps == again[-1][0]
-    np.testing.assert_allclose(result.history["loss"], undisturbed.history["loss"], rtol=1e-4)
+    # From 8 down to 0.002; the gradients of two workers are summed in another order.
+    np.testing.assert_allclose(result.history["loss"], undisturbed.history["loss"], rtol=1e-4, atol=5e-5)
     repeated = [before[-1][0] + 1 - after[0][0] for before, after in ((two, one), (one, again))]
     assert all(0 <= steps <= 50 for steps in repeated)  # at most those since the last checkpoint
     print(
