@@ -27,6 +27,7 @@ pytestmark = pytest.mark.cluster
 def nodes() -> Iterator[dict[str, str]]:
     """A Ray of three nodes: node ids by their label."""
     import ray
+    from ray import serve
     from ray.cluster_utils import Cluster
 
     ray.shutdown()
@@ -35,6 +36,7 @@ def nodes() -> Iterator[dict[str, str]]:
         cluster.add_node(num_cpus=2, labels={"raydistill": kind})
     ray.init(cluster.address, log_to_driver=False)
     yield {node["Labels"]["raydistill"]: node["NodeID"] for node in ray.nodes()}
+    serve.shutdown()  # or its thread here goes on, connects to a Ray of its own, and calls to later pools wait for it
     ray.shutdown()
     cluster.shutdown()
 
