@@ -108,9 +108,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__, "tripost", ARMS, HEADLINE)
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
     parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--attempts", type=int, default=1000, help="questions attempted per iteration")
+    parser.add_argument("--attempts", type=int, default=2000, help="questions attempted per iteration")
     parser.add_argument(
-        "--examples", type=int, default=1000, help="learned per iteration, at most; the same for all arms"
+        "--examples", type=int, default=2000, help="learned per iteration, at most; the same for all arms"
     )
     parser.add_argument(
         "--temperature", type=float, default=0.0, help="of the answers measured; 0 is greedy, attempts are drawn at 1"
