@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from rich.console import Console
 
 from actors.errors import TrainingError, UsageError
@@ -40,6 +41,7 @@ from pipelines.repair import repairs_of
 from pipelines.run_models import named_model, teacher_model, trained_model
 from pipelines.self_improvement import attempted, collect
 from pipelines.self_update import measure_updates
+from pipelines.shared import claim
 from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.train import RESOURCES, TrainResult, train
@@ -58,10 +60,15 @@ class Runner:
         self.started = time.monotonic()
         self.loaded: LoadedQuestions | None = None
         self.held_out: LoadedQuestions | None = None
+        self._lock: FileLock | None = None
         self.report = report.empty(config)
 
     def start(self) -> LoadedQuestions:
-        """Load all questions, write down configuration and environment. Held-out questions are not trained on."""
+        """Load all questions, write down configuration and environment. Held-out questions are not trained on.
+
+        Raises UsageError where another command uses the run's folder.
+        """
+        self._lock = claim(self.work.root)
         loaded, overlap = load_training_questions(self.config), 0
         if self.config.evaluation:
             self.held_out = load_questions(self.config.evaluation.questions)
@@ -277,7 +284,10 @@ class Runner:
         return self.report
 
     def close(self) -> None:
+        """Stop all pools and leave the folder to others."""
         self.work.close()
+        if self._lock:
+            self._lock.release()
 
 
 def run(config: Run, console: Console | None = None) -> dict[str, Any]:

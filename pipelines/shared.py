@@ -1,7 +1,8 @@
-"""A run's folder must be one that every node reaches: what a stage stores on one node, another one reads.
+"""A run's folder must be one that every node reaches, and one command's alone.
 
-A URI (s3://, gs://) is reachable by construction. Of a path each node is asked, once, whether it sees a file that
-this process has just written there; a node that joins later is asked before the next pass.
+What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
+node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked
+before the next pass. The command that uses a path holds a lock on it, which ends with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -10,11 +11,33 @@ import os
 import uuid
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from actors.errors import UsageError
 
 ANSWER_S = 120.0  # a node that starts its first worker takes some seconds
 
 _asked: set[tuple[str, str]] = set()  # (folder, node id) that were found to agree
+
+
+def claim(folder: str) -> FileLock | None:
+    """A lock on `folder`, to be released; None for a URI, and where the file system has no locks.
+
+    Raises UsageError where another command has it: two of them would ask the teacher for the same samples.
+    """
+    if "://" in folder:
+        return None
+    lock = FileLock(Path(folder, ".lock"), timeout=0)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"run_dir {folder} is in use by another command; wait until that has ended, or choose another run_dir"
+        ) from None
+    except OSError:
+        return None
+    return lock
 
 
 def check_shared(folder: str) -> None:

@@ -158,3 +158,13 @@ def test_a_student_that_is_no_model_stops_the_run_at_once(make_config: Callable[
     with pytest.raises(UsageError, match="train.student"):
         Runner(make_config(tmp_path / "run", train={"student": str(tmp_path)}))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_one_commands_alone_until_it_ends(make_config: Callable[..., Run], tmp_path: Path) -> None:
+    one, other = (Runner(make_config(tmp_path / "run")) for _ in range(2))
+    one.start()
+    with pytest.raises(UsageError, match="run_dir .*/run is in use by another command; wait"):
+        other.start()
+    one.close()
+    other.start()
+    other.close()
