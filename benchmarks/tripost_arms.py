@@ -58,6 +58,7 @@ ARMS = {
     ),
     "lmsi": Arm("LMSI: own right attempts", {"recipe.learn": "right_attempts"}),
     "unbalanced": Arm("TriPosT, all turns and no gold", {"recipe.balance": None}),
+    "attempts_learned": Arm("TriPosT, wrong attempts learned, too", {"recipe.attempt_weight": 1.0}),
     "weight_1": Arm("TriPosT, feedback weighted 1.0", {"recipe.feedback_weight": 1.0}),
     "gold": Arm("gold rationales found right, no mistakes (control)", {"recipe.balance": [0, 0, 1]}),
 }

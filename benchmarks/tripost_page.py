@@ -46,6 +46,7 @@ CLAIMS = (
     Claim("SI-demo over rationale SFT", "si_demo t=3", RATIONALES),
     Claim("TriPosT over LMSI", "tripost t=3", "lmsi t=3"),
     Claim("balanced over unbalanced", "tripost t=3", "unbalanced t=3"),
+    Claim("wrong attempts masked over learned", "tripost t=3", "attempts_learned t=3"),
     Claim("feedback weighted 1.5 over 1.0", "tripost t=3", "weight_1 t=3"),
     Claim("TriPosT over more gold rationales (control)", "tripost t=3", "gold t=3"),
 )

@@ -69,6 +69,7 @@ def test_arms_differ_in_what_they_are_about() -> None:
         "si_demo": {"attempts": "teacher"},
         "lmsi": {"learn": "right_attempts"},
         "unbalanced": {"balance": None},
+        "attempts_learned": {"attempt_weight": 1.0},
         "weight_1": {"feedback_weight": 1.0},
         "gold": {"balance": (0, 0, 1)},
     }
