@@ -23,7 +23,9 @@ def make_parser(
     parser.add_argument("--arms", nargs="+", choices=[*arms, "all"], default=[*headline])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings changed in all arms")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings changed in all arms"
+    )
     parser.add_argument("--name", default=name, help="of the result page; another one for changed settings")
     parser.add_argument("--work", default=str(ROOT / "runs" / f"replicate-{name}"))
     parser.add_argument("--out", default=str(RESULTS))

@@ -96,6 +96,11 @@ def test_arms_differ_in_what_they_are_about() -> None:
         settings(parse(["--set", "recipe.seed=3"]), MCC_KD)
 
 
+def test_settings_given_apart_all_count() -> None:
+    options = parse(["--set", "teacher.n=8", "recipe.alpha=0.3", "--name", "other", "--set", "train.epochs=2"])
+    assert options.set == {"teacher.n": 8, "recipe.alpha": 0.3, "train.epochs": 2}
+
+
 def test_rationales_are_written_for_the_test_questions_in_the_same_way_for_all_cells() -> None:
     options = parse(["--set", "recipe.alpha=0.3", "--test", "60"])
     known, held_out, larger = (rationales_config(options, name) for name in SETS)
