@@ -24,7 +24,7 @@ IMPROVEMENT_INSTRUCTION = "Correct this from the wrong step on."
 ALL_RIGHT = "All steps are right."
 RIGHT, WRONG = "right", "wrong"
 MISSING = "missing"  # stands for the quote where a step is not there
-CLAIMS = re.compile(r", | = | is | before | at | comes first, ")
+CLAIMS = re.compile(r", | = | is | before (?!\d)| at | comes first, ")  # "2 days before 03/01/2024" is one claim
 NOTHING = "nothing"  # stands for a claim that is not there
 VERDICT = re.compile(
     r'^Step (?P<step>\d{1,4}) is (?:wrong: "(?P<quote>.*?)"|missing)\. (?P<reason>.*)\.$', re.MULTILINE
@@ -70,6 +70,8 @@ def compared(right: str, said: str | None) -> str:
 
     >>> compared("9 * 5 = 45, so 3 + 45", "9 * 5 = 46, so 3 + 46")
     '9 * 5 | 9 * 5; 45 | 46'
+    >>> compared("2 days after 03/01/2024 is 03/03/2024", "2 days before 03/01/2024 is 02/28/2024")
+    '2 days after 03/01/2024 | 2 days before 03/01/2024'
     """
     pairs = list(zip_longest(claims(right), claims(said) if said else [], fillvalue=NOTHING))
     shown = next((place for place, (ours, theirs) in enumerate(pairs, 1) if ours != theirs), len(pairs))
