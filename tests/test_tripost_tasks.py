@@ -58,6 +58,22 @@ def test_dates_are_asked_for_without_options_too() -> None:
         assert loaded.task.grade(attempt, question).reason == "wrong_answer"
 
 
+def test_deductions_are_asked_for_without_options_too() -> None:
+    task = TASKS["logical_deduction"]
+    with_options = load("logical_deduction", size=40, options={"levels": "all"}).questions
+    loaded = load("logical_deduction", size=40, options={"levels": "all", "choices": False})
+    for question, lettered in zip(loaded.questions, with_options, strict=True):
+        told, _, asked = question.text.rpartition("\nWhich ")
+        assert lettered.text.startswith(f"{told}\nOptions") and asked.removesuffix("?") in lettered.text
+        right = lettered.text.partition(f"{lettered.answer} ")[2].partition("\n")[0]
+        assert right in (f"{question.answer} {asked[:-1]}", f"The {question.answer} {asked[:-1]}")
+        assert question.meta["rationale"].count("\n") == lettered.meta["rationale"].count("\n")
+        assert loaded.task.grade(question.meta["rationale"], question).status == "passed"
+        attempt, step = task.plant(question.text, question.meta["rationale"], "answer", Random(0))
+        assert task.feedback(question.text, attempt).step == step
+        assert loaded.task.grade(attempt, question).reason == "wrong_answer"
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -80,6 +96,7 @@ def test_bad_questions_are_told_in_one_line(settings: dict[str, Any], told: str)
         ("word_sorting", "fig kiwi plum", "kiwi fig plum"),
         ("multistep_arithmetic", "-14", "14"),
         ("logical_deduction", "(B)", "(A)"),
+        ("logical_deduction", "fern", "rose"),
         ("date_understanding", "(B)", "(A)"),
         ("date_understanding", "01/02/2003", "02/01/2003"),
     ],

@@ -1,5 +1,7 @@
 """Logical deduction: objects in a fixed order, clues, and one option per object; claims by enumeration of all orders.
 
+Asked without options (``Which is the oldest?``), the object itself is the answer.
+
 A step is a claim about the order: ``rose before fern`` or ``fern at 3``, counted from the left, the oldest, the
 cheapest, the winner. It is right if it holds in every order that the question's clues admit. The gold rationale says
 each clue again in that form, then places the objects.
@@ -12,8 +14,9 @@ from functools import lru_cache
 from itertools import permutations
 from random import Random
 
+from pipelines.answers import Kind
 from pipelines.stepwise.base import Fault, StepwiseTask, another
-from pipelines.stepwise.puzzles import Claim, Order, Puzzle, read_claim, read_puzzle
+from pipelines.stepwise.puzzles import Claim, Order, Puzzle, read_claim, read_puzzle, without_options
 from pipelines.stepwise.scenes import EVERY_OBJECT, SCENES, question_text, random_claim
 
 SIZES = {1: 3, 2: 4, 3: 5, 4: 7}  # level -> objects
@@ -41,6 +44,9 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
         objects = tuple(rng.sample(scene.objects, size))
         order = tuple(rng.sample(objects, size))
         return question_text(scene, objects, deciding_clues(order, rng), rng.randint(1, size), rng)
+
+    def open_ended(self, question: str) -> str:
+        return without_options(question)
 
     def start(self, question: str) -> Reasoning:
         puzzle = read_puzzle(question)
@@ -81,14 +87,17 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
     def conclude(self, state: Reasoning) -> str:
         puzzle = state.puzzle
         if all(map(puzzle.entails, state.claims)):
-            [letter] = [letter for letter, option in puzzle.options if puzzle.entails(option)]
+            [answer] = [answer for answer, option in puzzle.options if puzzle.entails(option)]
         else:
             order = believed_order(state)
-            letter = max(puzzle.options, key=lambda option: option[1].holds(order))[0]
-        return f"({letter})"
+            answer = max(puzzle.options, key=lambda option: option[1].holds(order))[0]
+        return answer
+
+    def kind_of(self, answer: str) -> Kind:
+        return self.answer_kind if answer.startswith("(") else "text"
 
     def wrong_answer(self, state: Reasoning, answer: str, rng: Random) -> str:
-        return another([f"({letter})" for letter, _ in state.puzzle.options], answer, rng)
+        return another([option for option, _ in state.puzzle.options], answer, rng)
 
     def spoil(self, kind: str, state: Reasoning, text: str, rng: Random) -> str | None:
         claim = read_claim(text)

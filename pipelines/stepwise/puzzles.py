@@ -17,9 +17,13 @@ COUNTS = "three|four|five|six|seven"
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 _NTH = rf"(?:(?P<nth>{'|'.join(ORDINALS)})[- ])?"
 
-OBJECTS = re.compile(rf"\b(?:{COUNTS}) [a-z]+: (?P<list>[^.:]+)\. (?P<clues>.+)\nOptions:\n(?P<options>.+)", re.DOTALL)
+OBJECTS = re.compile(
+    rf"\b(?:{COUNTS}) [a-z]+: (?P<list>[^.:]+)\. (?P<clues>.+)\n(?:Options:\n(?P<options>.+)|Which (?P<asked>.+)\?)",
+    re.DOTALL,
+)
 OPTION = re.compile(r"\((?P<letter>[A-Z])\) (?P<statement>.+)")
 STATEMENT = re.compile(r"(?:The |the )?(?P<subject>.+?) (?:is|are|finished) (?:the )?(?P<what>.+?)\.?")
+PREDICATE = re.compile(r"\b(?:is|are|finished) .+")
 BEFORE = re.compile(r"(?:to the left of|older than|above|less expensive than|cheaper than) (?:the )?(?P<other>.+)")
 AFTER = re.compile(r"(?:to the right of|newer than|below|more expensive than) (?:the )?(?P<other>.+)")
 FROM_START = re.compile(rf"{_NTH}(?:from the left|leftmost|oldest|cheapest)|(?P<place>{'|'.join(ORDINALS)})")
@@ -58,7 +62,7 @@ class Puzzle:
 
     objects: tuple[str, ...]
     clues: tuple[Claim, ...]
-    options: tuple[tuple[str, Claim], ...]  # letter, what the option claims
+    options: tuple[tuple[str, Claim], ...]  # the answer, which is (A) or an object, and what it claims
     orders: tuple[Order, ...]
 
     def entails(self, claim: Claim) -> bool:
@@ -71,14 +75,15 @@ def read_puzzle(question: str) -> Puzzle:
     """Read a question. Raises UnreadableQuestion, also where its clues do not decide between the options."""
     found = OBJECTS.search(question.strip())
     if not found:
-        raise UnreadableQuestion(f"logical_deduction: expected objects, clues and options, got {question[:80]!r}")
+        raise UnreadableQuestion(
+            f"logical_deduction: expected objects, clues, and options or a question, got {question[:80]!r}"
+        )
     objects = read_list(found["list"])
     clues = tuple(read_statement(sentence, objects) for sentence in found["clues"].split(". "))
-    options = []
-    for line in found["options"].splitlines():
-        if not (option := OPTION.fullmatch(line.strip())):
-            raise UnreadableQuestion(f"logical_deduction: expected an option like (A) ..., got {line[:80]!r}")
-        options.append((option["letter"], read_statement(option["statement"], objects)))
+    if found["asked"]:
+        options = [(name, read_statement(f"{name} {found['asked']}", objects)) for name in objects]
+    else:
+        options = read_options(found["options"], objects)
     orders = tuple(order for order in permutations(objects) if all(clue.holds(order) for clue in clues))
     puzzle = Puzzle(objects, clues, tuple(options), orders)
     if not orders or sum(puzzle.entails(claim) for _, claim in options) != 1:
@@ -95,6 +100,23 @@ def read_list(text: str) -> tuple[str, ...]:
             f"logical_deduction: expected at most {MAX_OBJECTS} different objects, got {text[:80]!r}"
         )
     return objects
+
+
+def read_options(text: str, objects: tuple[str, ...]) -> list[tuple[str, Claim]]:
+    """Lettered statements, one per line. Raises UnreadableQuestion."""
+    options = []
+    for line in text.splitlines():
+        if not (option := OPTION.fullmatch(line.strip())):
+            raise UnreadableQuestion(f"logical_deduction: expected an option like (A) ..., got {line[:80]!r}")
+        options.append((f"({option['letter']})", read_statement(option["statement"], objects)))
+    return options
+
+
+def without_options(question: str) -> str:
+    """The question asked openly: ``Which is the oldest?`` for options that say so of one object each."""
+    told, _, options = question.partition("\nOptions:\n")
+    (predicate,) = {line[found.start() :] for line in options.splitlines() if (found := PREDICATE.search(line))}
+    return f"{told}\nWhich {predicate}?"
 
 
 def read_statement(sentence: str, objects: tuple[str, ...]) -> Claim:
