@@ -9,14 +9,14 @@ each clue again in that form, then places the objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
 from random import Random
 
 from pipelines.answers import Kind
 from pipelines.stepwise.base import Fault, StepwiseTask, another
-from pipelines.stepwise.puzzles import Claim, Order, Puzzle, read_claim, read_puzzle, without_options
+from pipelines.stepwise.puzzles import ANSWER, Claim, Order, Puzzle, read_claim, read_puzzle, without_options
 from pipelines.stepwise.scenes import EVERY_OBJECT, SCENES, question_text, random_claim
 
 SIZES = {1: 3, 2: 4, 3: 5, 4: 7}  # level -> objects
@@ -58,13 +58,16 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
         placed = {claim.subject for claim in state.claims if claim.place}
         order = believed_order(state)
         unsaid = [Claim(name, place=place) for place, name in enumerate(order, 1) if name not in placed]
+        if state.puzzle.asked and ANSWER not in placed:
+            unsaid.append(Claim(ANSWER, place=state.puzzle.asked))
         return str(unsaid[0]) if unsaid else None
 
     def judge(self, state: Reasoning, text: str) -> Fault | None:
         claim, puzzle = read_claim(text), state.puzzle
         if claim is None:
             return Fault(text, "The step should read: a before b, or: a at 2")
-        for name in sorted(claim.names - set(puzzle.objects)):
+        known = {ANSWER} if claim.about_answer and puzzle.asked else set(puzzle.objects)
+        for name in sorted(claim.names - known):
             return Fault(name, f"There is no {name}")
         if claim in state.claims:
             return Fault(text, "This was said before")
@@ -90,7 +93,8 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
             [answer] = [answer for answer, option in puzzle.options if puzzle.entails(option)]
         else:
             order = believed_order(state)
-            answer = max(puzzle.options, key=lambda option: option[1].holds(order))[0]
+            place = next((claim.place for claim in state.claims if claim.about_answer), puzzle.asked)
+            answer = max(puzzle.options, key=lambda option: replace(option[1], place=place).holds(order))[0]
         return answer
 
     def kind_of(self, answer: str) -> Kind:
@@ -157,4 +161,5 @@ def correction(claim: Claim, state: Reasoning) -> str:
     order = state.puzzle.orders[0]
     if claim.other:
         return f"It should be {Claim(claim.other, claim.subject)}"
-    return f"It should be {Claim(claim.subject, place=order.index(claim.subject) + 1)}"
+    place = state.puzzle.asked if claim.about_answer else order.index(claim.subject) + 1
+    return f"It should be {replace(claim, place=place)}"

@@ -13,6 +13,7 @@ Order = tuple[str, ...]
 """All objects: from the left, the oldest, the cheapest, the winner on."""
 
 MAX_OBJECTS = 7  # 5,040 orders to enumerate
+ANSWER = "answer"  # the object asked for, in a claim about its place
 COUNTS = "three|four|five|six|seven"
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 _NTH = rf"(?:(?P<nth>{'|'.join(ORDINALS)})[- ])?"
@@ -33,7 +34,7 @@ CLAIM = re.compile(r"(?P<subject>.+?) (?:before (?P<other>.+?)|at (?P<place>\d{1
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`subject` stands before `other`, or at `place` counted from 1."""
+    """`subject` stands before `other`, or at `place` counted from 1; ``answer at 2`` says what place is asked about."""
 
     subject: str
     other: str = ""
@@ -46,6 +47,11 @@ class Claim:
     def names(self) -> set[str]:
         """The objects that the claim is about."""
         return {self.subject, self.other} - {""}
+
+    @property
+    def about_answer(self) -> bool:
+        """Whether this is ``answer at 2``."""
+        return self.subject == ANSWER and not self.other
 
     def holds(self, order: Order) -> bool:
         """Whether the claim is true of this order; a claim about anything that is not there is false."""
@@ -65,8 +71,16 @@ class Puzzle:
     options: tuple[tuple[str, Claim], ...]  # the answer, which is (A) or an object, and what it claims
     orders: tuple[Order, ...]
 
+    @property
+    def asked(self) -> int:
+        """The place that all options are about; 0 if there is none."""
+        places = {claim.place for _, claim in self.options}
+        return places.pop() if len(places) == 1 else 0
+
     def entails(self, claim: Claim) -> bool:
-        """Whether the claim holds in every order that the clues admit."""
+        """Whether the claim holds in every order that the clues admit, or says what place is asked about."""
+        if claim.about_answer:
+            return 0 < claim.place == self.asked
         return all(map(claim.holds, self.orders))
 
 
