@@ -4,7 +4,8 @@ Asked without options (``Which is the oldest?``), the object itself is the answe
 
 A step is a claim about the order: ``rose before fern`` or ``fern at 3``, counted from the left, the oldest, the
 cheapest, the winner. It is right if it holds in every order that the question's clues admit. The gold rationale says
-each clue again in that form, then places the objects.
+each clue again in that form and what place is asked about (``answer at 2``), then places the objects, the one asked
+for last: a small student does not find it again among the others.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
     kinds = ("reversed", "mixed_up", "misplaced", "stranger", "out_of_range", "answer")
 
     def ask(self, level: int, rng: Random) -> str:
-        """Clues are drawn until they leave one order; then those that are not needed for that are dropped."""
+        """Clues are drawn until they leave one order, and those not needed for that dropped; none says the answer."""
         scene, size = rng.choice(SCENES), SIZES[level]
         objects = tuple(rng.sample(scene.objects, size))
         order = tuple(rng.sample(objects, size))
-        return question_text(scene, objects, deciding_clues(order, rng), rng.randint(1, size), rng)
+        clues = deciding_clues(order, rng)
+        left = sorted({*range(1, size + 1)} - {clue.place for clue in clues})
+        return question_text(scene, objects, clues, rng.choice(left), rng)
 
     def open_ended(self, question: str) -> str:
         return without_options(question)
@@ -55,12 +58,11 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
     def propose(self, state: Reasoning) -> str | None:
         if state.pending:
             return str(state.pending[0])
-        placed = {claim.subject for claim in state.claims if claim.place}
-        order = believed_order(state)
-        unsaid = [Claim(name, place=place) for place, name in enumerate(order, 1) if name not in placed]
-        if state.puzzle.asked and ANSWER not in placed:
-            unsaid.append(Claim(ANSWER, place=state.puzzle.asked))
-        return str(unsaid[0]) if unsaid else None
+        placed, asked = {claim.subject for claim in state.claims if claim.place}, state.puzzle.asked
+        if asked and ANSWER not in placed:
+            return str(Claim(ANSWER, place=asked))
+        unsaid = [Claim(name, place=n) for n, name in enumerate(believed_order(state), 1) if name not in placed]
+        return str(min(unsaid, key=lambda claim: claim.place == asked)) if unsaid else None
 
     def judge(self, state: Reasoning, text: str) -> Fault | None:
         claim, puzzle = read_claim(text), state.puzzle
