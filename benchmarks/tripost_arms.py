@@ -34,7 +34,7 @@ class Size:
 TASKS = {
     "multistep_arithmetic": Size(2000, 1, 137, 380, 350, 505, 2),
     "word_sorting": Size(2000, 1, 102, 265, 225, 350, 6),
-    "date_understanding": Size(3000, 2, 121, 280, 175, 225, 4, {"choices": False}),
+    "date_understanding": Size(3000, 2, 121, 280, 175, 225, 3, {"choices": False}),
     "logical_deduction": Size(2000, 1, 140, 265, 175, 205, 4, {"choices": False}),
 }
 
