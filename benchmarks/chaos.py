@@ -32,7 +32,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from actors.errors import UsageError
+from actors.errors import RaydistillError, UsageError
 from actors.ledger import read_spending
 from actors.segments import write_atomic
 from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
@@ -185,5 +185,5 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
 if __name__ == "__main__":
     try:
         main()
-    except UsageError as error:
+    except RaydistillError as error:
         sys.exit(f"chaos: {error}")

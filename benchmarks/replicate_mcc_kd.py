@@ -30,7 +30,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from actors.errors import UsageError
+from actors.errors import RaydistillError, UsageError
 from benchmarks.mcc_kd_arms import (
     ARMS,
     BLOCKS,
@@ -185,5 +185,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except UsageError as error:
+    except RaydistillError as error:
         sys.exit(f"replicate_mcc_kd: {error}")

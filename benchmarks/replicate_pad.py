@@ -29,7 +29,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from actors.errors import UsageError
+from actors.errors import RaydistillError, UsageError
 from actors.segments import write_atomic
 from benchmarks.pad_arms import (
     ARMS,
@@ -190,5 +190,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except UsageError as error:
+    except RaydistillError as error:
         sys.exit(f"replicate_pad: {error}")

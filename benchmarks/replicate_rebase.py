@@ -31,7 +31,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from actors.encoder import SentenceEncoder
-from actors.errors import UsageError
+from actors.errors import RaydistillError, UsageError
 from actors.segments import write_atomic
 from benchmarks.rebase_arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
 from benchmarks.rebase_held_out import from_word_problems
@@ -161,5 +161,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except UsageError as error:
+    except RaydistillError as error:
         sys.exit(f"replicate_rebase: {error}")

@@ -28,7 +28,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from actors.errors import UsageError
+from actors.errors import RaydistillError
 from benchmarks.replication_cli import go_through, make_parser, parse_options
 from benchmarks.tripost_arms import (
     ARMS,
@@ -150,5 +150,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except UsageError as error:
+    except RaydistillError as error:
         sys.exit(f"replicate_tripost: {error}")
