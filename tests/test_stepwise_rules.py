@@ -13,6 +13,7 @@ from pipelines.stepwise import arithmetic
 from pipelines.stepwise.base import Feedback, UnreadableQuestion
 from pipelines.stepwise.dates import Hop, shift
 from pipelines.stepwise.puzzles import read_puzzle
+from pipelines.stepwise.steps import stated_answer
 from pipelines.stepwise.table import TASKS
 
 SUM = "((1 + 2) * (3 - 4)) ="
@@ -138,6 +139,7 @@ def test_the_calendar(day: date, hop: Hop, expected: date) -> None:
             "It should be wooden spoon before iron spoon",
         ),
         ("iron spoon at 2", "iron spoon at 2", "It should be iron spoon at 3"),
+        ("answer at 1", "answer at 1", "It should be answer at 2"),
         ("fork at 2", "fork", "There is no fork"),
         ("iron spoon at 4", "iron spoon at 4", "There are only 3 places"),
         ("iron spoon before iron spoon", "iron spoon before iron spoon", "Nothing stands before itself"),
@@ -164,6 +166,22 @@ def test_generated_puzzles_have_one_solution_and_no_needless_clue() -> None:
                 others = [other for other in puzzle.clues if other != clue]
                 admitted = [order for order in permutations(puzzle.objects) if all(c.holds(order) for c in others)]
                 assert len(admitted) > 1
+                assert clue.place != puzzle.asked
+
+
+def test_a_rationale_says_what_is_asked_and_places_that_object_last() -> None:
+    rng = Random(3)
+    for level in (1, 2, 3, 4):
+        question = TASKS["logical_deduction"].open_ended(TASKS["logical_deduction"].generate(level, rng).question)
+        place = read_puzzle(question).asked
+        *steps, last, conclusion = TASKS["logical_deduction"].rationale(question).splitlines()
+        assert any(step.endswith(f": answer at {place}") for step in steps)
+        assert last.split(": ")[1] == f"{stated_answer(conclusion.split(': ')[1])} at {place}"
+
+
+def test_what_follows_a_wrong_place_is_the_object_there() -> None:
+    attempt = TASKS["logical_deduction"].continuation(PUZZLE, "Step 1: answer at 3", 2)
+    assert attempt.endswith("Step 5: iron spoon at 3\nStep 6: Therefore, the answer is (B).")
 
 
 @pytest.mark.parametrize(

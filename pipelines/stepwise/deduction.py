@@ -31,6 +31,11 @@ class Reasoning:
     claims: tuple[Claim, ...]
     pending: tuple[Claim, ...]
 
+    @property
+    def asked(self) -> int:
+        """The place asked about, as the claims have it; 0 if the question is about none."""
+        return next((claim.place for claim in self.claims if claim.about_answer), self.puzzle.asked)
+
 
 class LogicalDeduction(StepwiseTask[Reasoning]):
     """Three and four objects are seen, five and seven unseen."""
@@ -58,7 +63,7 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
     def propose(self, state: Reasoning) -> str | None:
         if state.pending:
             return str(state.pending[0])
-        placed, asked = {claim.subject for claim in state.claims if claim.place}, state.puzzle.asked
+        placed, asked = {claim.subject for claim in state.claims if claim.place}, state.asked
         if asked and ANSWER not in placed:
             return str(Claim(ANSWER, place=asked))
         unsaid = [Claim(name, place=n) for n, name in enumerate(believed_order(state), 1) if name not in placed]
@@ -83,7 +88,7 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
         claim = read_claim(text)
         if claim is None:
             return None
-        if claim in state.pending or state.puzzle.entails(claim):
+        if claim.about_answer or claim in state.pending or state.puzzle.entails(claim):
             pending = tuple(clue for clue in state.pending if clue != claim)
         else:  # a clue misread
             pending = state.pending[1:]
@@ -95,8 +100,7 @@ class LogicalDeduction(StepwiseTask[Reasoning]):
             [answer] = [answer for answer, option in puzzle.options if puzzle.entails(option)]
         else:
             order = believed_order(state)
-            place = next((claim.place for claim in state.claims if claim.about_answer), puzzle.asked)
-            answer = max(puzzle.options, key=lambda option: replace(option[1], place=place).holds(order))[0]
+            answer = max(puzzle.options, key=lambda option: replace(option[1], place=state.asked).holds(order))[0]
         return answer
 
     def kind_of(self, answer: str) -> Kind:
