@@ -120,7 +120,7 @@ def demonstrator_config(options: argparse.Namespace, cell: TaskCell) -> Run:
 
 
 def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
-    """The cell's file, whose name changes with everything that it depends on."""
+    """The cell's file, whose name changes with every setting that it depends on; not with the code."""
     config = make_config(options, cell)
     kept = config.model_dump(include={"questions", "recipe", "evaluation"})
     depends: tuple[Any, ...] = (kept, options.temperature, *trained_with(config))

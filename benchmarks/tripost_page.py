@@ -116,16 +116,16 @@ def _student(tasks: Mapping[str, Mapping[int, Answers]]) -> dict[str, Any]:
 MEASURES = ("before", "after", "tried")
 
 
-def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """By arm: how many examples an iteration had on average, in all and of each kind."""
-    kept: dict[str, list[Mapping[str, int]]] = defaultdict(list)
+def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By arm and task: how many examples an iteration had on average, in all and of each kind."""
+    kept: dict[tuple[str, str], list[Mapping[str, int]]] = defaultdict(list)
     for cell, told in cells.items():
-        kept[cell.arm] += [{"all": one["examples"], **one["kept"]} for one in told["iterations"]]
-    return {
-        arm: {kind: round(float(np.mean([one[kind] for one in each])), 1) for kind in each[0]}
-        for arm, each in kept.items()
+        kept[cell.arm, cell.task] += [{"all": one["examples"], **one["kept"]} for one in told["iterations"]]
+    return [
+        {"arm": arm, "task": task, **{kind: round(float(np.mean([one[kind] for one in each])), 1) for kind in each[0]}}
+        for (arm, task), each in kept.items()
         if each
-    }
+    ]
 
 
 def page(content: Mapping[str, Any], figure: str) -> str:
@@ -151,21 +151,18 @@ def page(content: Mapping[str, Any], figure: str) -> str:
         lines += [f"## All tasks, {split}", "", *table(HEADER, [_row(name, rates) for name, rates in told]), ""]
     lines += ["## Each task: after self-update", "", *table(("student", *TASK_COLUMNS), _task_rows(content)), ""]
     lines += ["## Examples of an iteration", "", *table(EXAMPLES_HEADER, _example_rows(content)), ""]
-    lines += ["## Claims", "", "Gains in points, question by question over the seeds that both have.", ""]
-    lines += table(("claim", "task", "split", "gain", "seeds", "holds"), [_claim(t) for t in content["comparisons"]])
-    lines += [
-        "",
-        best_gain(content),
-        "",
-        unmeasured(content),
-        "",
-    ]
+    lines += ["## Claims", "", CLAIMS_NOTE, "", *table(("claim", "split", ALL, *TASKS), _claim_rows(content))]
+    lines += ["", best_gain(content), "", unmeasured(content), ""]
     return "\n".join(lines)
 
 
 HEADER = ("student", "before", "after", "tried", HELP, HURT)
 TASK_COLUMNS = tuple(f"{task}, {split}" for task in TASKS for split in SPLITS)
-EXAMPLES_HEADER = ("arm", "what", "all", "improvement", "self_correct", "gold")
+CLAIMS_NOTE = (
+    "Gains in points, question by question, and the number of seeds that both students have; in bold where the whole "
+    "interval is above zero, so that the claim holds."
+)
+EXAMPLES_HEADER = ("arm", "what", "task", "all", "improvement", "self_correct", "gold")
 
 
 def _row(name: str, rates: Mapping[str, Any]) -> list[str]:
@@ -181,21 +178,25 @@ def _task_rows(content: Mapping[str, Any]) -> list[list[str]]:
 
 def _example_rows(content: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [arm, ARMS[arm].title, *(f"{told[kind]:.0f}" for kind in EXAMPLES_HEADER[2:])]
-        for arm, told in content["examples"].items()
+        [told["arm"], ARMS[told["arm"]].title, told["task"], *(f"{told[kind]:.0f}" for kind in EXAMPLES_HEADER[3:])]
+        for told in sorted(content["examples"], key=lambda told: [*ARMS].index(told["arm"]))
     ]
 
 
-def _claim(told: Mapping[str, Any]) -> list[str]:
-    verdict = "yes" if told["holds"] else "no"
+def _claim_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """A row per claim and split, a column per task: the gain, in bold where the claim holds."""
+    told = {(one["claim"], one["split"], one["task"]): one for one in content["comparisons"]}
     return [
-        told["claim"],
-        told["task"],
-        told["split"],
-        percents(told, "gain", signed=True),
-        str(told["seeds"]),
-        verdict,
+        [claim, split, *(_gain(told.get((claim, split, task))) for task in (ALL, *TASKS))]
+        for claim, split in dict.fromkeys((claim, split) for claim, split, _ in told)
     ]
+
+
+def _gain(told: Mapping[str, Any] | None) -> str:
+    if told is None:
+        return "-"
+    gain = f"{percents(told, 'gain', signed=True)}, {told['seeds']}"
+    return f"**{gain}**" if told["holds"] else gain
 
 
 def best_gain(content: Mapping[str, Any]) -> str:
