@@ -5,6 +5,7 @@
     python benchmarks/replicate_tripost.py --arms all                      # all arms and controls
     python benchmarks/replicate_tripost.py --tasks word_sorting --part 1/2 --work W   # for one of two machines
     python benchmarks/replicate_tripost.py --set recipe.epochs=2 --name tripost-2-epochs       # a changed setting
+    python benchmarks/replicate_tripost.py --feedback script --name tripost-told   # control: feedback that is right
     python benchmarks/replicate_tripost.py --report                        # page and plot from the cells that there are
 
 A cell is an (arm, task, seed); its seed draws training questions, attempts and training. Its student first learns gold
@@ -41,6 +42,7 @@ from benchmarks.tripost_arms import (
     make_config,
     planned_minutes,
 )
+from benchmarks.tripost_control import updated_as_told
 from benchmarks.tripost_page import write_report
 from pipelines.config import Engine, SamplingConfig, TriPosT
 from pipelines.rollouts import Rollout, roll_out
@@ -60,7 +62,7 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
         result = runner.train(runner.synthesise(runner.start()))
         accounts = runner.report["iterations"]
         students = [account["student"] for account in [runner.report["rationales"], *accounts] if "student" in account]
-        tests = [measure(runner, f"t={n}", student, options.temperature) for n, student in enumerate(students)]
+        tests = [measure(runner, f"t={n}", student, options) for n, student in enumerate(students)]
     finally:
         runner.close()
     return {
@@ -82,14 +84,18 @@ def demonstrator(options: argparse.Namespace, cell: TaskCell, console: Console) 
         runner.close()
 
 
-def measure(runner: Runner, title: str, student: str, temperature: float) -> dict[str, dict[str, list[int | None]]]:
+def measure(
+    runner: Runner, title: str, student: str, options: argparse.Namespace
+) -> dict[str, dict[str, list[int | None]]]:
     """What a student answers to the test questions of each split, before and after self-update."""
     config, loaded = runner.config, runner.held_out
     assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
     engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
-    sampling = SamplingConfig(n=1, temperature=temperature, max_tokens=config.evaluation.max_tokens)
-    model, updates = engine.model_copy(update={"model": student}), config.recipe.updates
-    rollouts, _ = roll_out(runner.work, f"testing {title}", model, loaded, sampling, config.recipe, updates=updates)
+    sampling = SamplingConfig(n=1, temperature=options.temperature, max_tokens=config.evaluation.max_tokens)
+    model, told = engine.model_copy(update={"model": student}), options.feedback == "script"
+    asked = (runner.work, f"testing {title}", model, loaded)
+    rollouts, _ = roll_out(*asked, sampling, config.recipe, updates=0 if told else config.recipe.updates)
+    rollouts = updated_as_told(*asked, rollouts, sampling, config.recipe) if told else rollouts
     by_split = {split: [r for r in rollouts if r.question.meta["split"] == split] for split in SPLITS}
     return {split: by_question(part, loaded.task) for split, part in by_split.items()}
 
@@ -114,6 +120,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--temperature", type=float, default=0.0, help="of the answers measured; 0 is greedy, attempts are drawn at 1"
+    )
+    parser.add_argument(
+        "--feedback", choices=["own", "script"], default="own", help="whose a student's answers are updated after"
     )
     parser.add_argument(
         "--test", type=int, default=50, help="test questions of each of two seen levels and an unseen one"

@@ -126,6 +126,8 @@ def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     depends: tuple[Any, ...] = (kept, options.temperature, *trained_with(config))
     if cell.arm == "si_demo":
         depends += trained_with(demonstrator_config(options, cell))
+    if options.feedback != "own":
+        depends += (options.feedback,)
     return cell.path(Path(options.out), "tripost", content_hash(depends, length=8))
 
 

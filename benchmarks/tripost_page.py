@@ -20,6 +20,7 @@ Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
 Students = Mapping[str, Mapping[str, Mapping[int, Answers]]]
 """By the student's name (``rationales``, ``tripost t=3``), by task, by seed."""
 
+SETTINGS = ("iterations", "attempts", "examples", "test", "temperature", "feedback")
 RATIONALES, ALL = "rationales", "all tasks"
 HELP, HURT = "helped", "hurt"
 PAPERS_BEST_GAIN = 0.0713  # the paper's, of LLaMA-7B
@@ -54,7 +55,9 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
     """The page, its data and its plot, of those cells whose files are there."""
-    write_results(options, paths, ("iterations", "attempts", "examples", "test", "temperature"), summarise, page, plot)
+    write_results(
+        options, paths, ("iterations", "attempts", "examples", "test", "temperature", "feedback"), summarise, page, plot
+    )
 
 
 def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
@@ -133,7 +136,8 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     settings = content["settings"]
     sizes = (
         f"{settings['attempts']} questions attempted and at most {settings['examples']} examples learned per "
-        f"iteration, {settings['test']} test questions per level, answers at temperature {settings['temperature']:g}"
+        f"iteration, {settings['test']} test questions per level, answers at temperature {settings['temperature']:g}, "
+        f"updated after {FEEDBACK[settings['feedback']]}"
     )
     lines = [
         "# TriPosT on the demo models",
@@ -156,6 +160,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     return "\n".join(lines)
 
 
+FEEDBACK = {"own": "the student's own feedback", "script": "the script's feedback, once (control)"}
 HEADER = ("student", "before", "after", "tried", HELP, HURT)
 TASK_COLUMNS = tuple(f"{task}, {split}" for task in TASKS for split in SPLITS)
 CLAIMS_NOTE = (

@@ -13,12 +13,19 @@ from actors.errors import UsageError
 from benchmarks.replicate_tripost import by_question, cells_of, parse, unit
 from benchmarks.replication import part, write_cell
 from benchmarks.tripost_arms import ARMS, HEADLINE, TASKS, TaskCell, cell_path, make_config, planned_minutes, settings
+from benchmarks.tripost_control import to_update, updated_as_told
 from benchmarks.tripost_page import ALL, CLAIMS, write_report
+from pipelines.config import Run, SamplingConfig, TriPosT
+from pipelines.editing import Judgement, open_draft
 from pipelines.records import Question
 from pipelines.rollouts import Rollout
+from pipelines.stepwise.prompts import feedback_reply
 from pipelines.stepwise.table import TASKS as STEPWISE
+from pipelines.tasks import load_questions
 from pipelines.tasks.stepwise import StepwiseQuestions
 from pipelines.trajectories import Turn
+from pipelines.workplace import Workplace
+from tests.test_tripost import sections, wrong
 
 CELL = TaskCell(0, 100, "tripost", "word_sorting")
 
@@ -56,6 +63,7 @@ def test_a_cells_file_changes_with_all_that_it_depends_on_and_nothing_else(tmp_p
         ["--attempts", "9"],
         ["--examples", "9"],
         ["--temperature", "1"],
+        ["--feedback", "script"],
         ["--set", "recipe.epochs=1"],
     ):
         assert path(CELL, *change) != path(CELL)
@@ -84,6 +92,34 @@ def test_answers_are_told_question_by_question() -> None:
     rollouts = [Rollout(f"{n}", question, said, "correct" if said else None) for n, said in enumerate(turns)]
     told = {"before": [0, 1, 1, None], "after": [1, 0, 1, None], "tried": [1, 1, 0, None]}
     assert by_question(rollouts, task) == told
+
+
+def test_students_are_told_what_is_wrong_once(cluster: None, tmp_path: Path) -> None:
+    """Attempts of three questions: right, wrong and updated, wrong without steps."""
+    loaded = load_questions(Run.model_validate(sections("", "")).questions)
+    right, bad, shapeless = loaded.questions[:3]
+    attempt, found = wrong(bad)
+    said = [right.meta["rationale"], attempt, f"It is {shapeless.answer}."]
+    rollouts = [
+        Rollout(q.id, q, (Turn(text, "All steps are right."), Turn("left out")), "correct")
+        for q, text in zip((right, bad, shapeless), said, strict=True)
+    ]
+    config = Run.model_validate(sections(tmp_path / "run", tmp_path / "recorded.jsonl", worked_out=False))
+    asked = to_update(open_draft(bad.id, bad, [Turn(attempt)]), Judgement(found, feedback_reply(attempt, found)))
+    reply = json.dumps({"question": asked.text, "completion": f"\n{bad.meta['rationale']}\nFeedback: Hm."})
+    (tmp_path / "recorded.jsonl").write_text(reply + "\n", encoding="utf-8")
+    work, sampling = Workplace(config, None), SamplingConfig(n=1, temperature=0)
+    assert isinstance(config.recipe, TriPosT)
+    try:
+        told = updated_as_told(work, "test", config.teacher, loaded, rollouts, sampling, config.recipe)
+    finally:
+        work.close()
+    assert [[turn.attempt for turn in rollout.turns] for rollout in told] == [
+        [said[0]],
+        [attempt, bad.meta["rationale"]],
+        [said[2]],
+    ]
+    assert told[1].turns[0].verdict == found and told[1].ending == "limit"
 
 
 # The page ---------------------------------------------------------------------------------------------------------
@@ -125,5 +161,5 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert ("TriPosT over LMSI", ALL, "seen") not in claims and content["missing"] == ["gold-word_sorting/0"]
     text = (tmp_path / "made.md").read_text()
     assert "changed in all arms: `recipe.epochs=2`" in text and "+25.0 points (multistep_arithmetic, seen)" in text
-    assert "| tripost | TriPosT: own mistakes, corrected | 35 | 15 | 10 | 10 |" in text
+    assert "| tripost | TriPosT: own mistakes, corrected | word_sorting | 35 | 15 | 10 | 10 |" in text
     assert "it reaches the paper's 7.13" in text and (tmp_path / "made.svg").read_text().startswith("<?xml")
