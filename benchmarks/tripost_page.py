@@ -216,34 +216,37 @@ def best_gain(content: Mapping[str, Any]) -> str:
 
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
-    """Left right answers over iterations, on average over the tasks; right what the updates of the last students do."""
+    """Right answers to seen questions over iterations, task by task; and what the updates of the last students do."""
     students = content["students"]
-    known = [task for task in (ALL, *TASKS) if task in students.get(RATIONALES, {})]
-    with drawn(path, (14, 4.5), (2, 2, 3)) as axes:
-        for one, split in zip(axes, SPLITS, strict=False):
-            for arm in ARMS:
-                _curve(one, students, arm, known[0], split)
-            one.set_title(f"{known[0]}, {split}")
+    known = [task for task in TASKS if task in students.get(RATIONALES, {})]
+    with drawn(path, (4 * len(known) + 5, 4.5), (*[2] * len(known), 3)) as axes:
+        for one, task in zip(axes, known, strict=False):
+            for place, arm in enumerate(ARMS):
+                _curve(one, students, arm, task, 0.04 * place)
+            one.set_title(task)
             one.set_xlabel("iterations")
-            one.set_ylabel("right after self-update, %")
-        _bars(axes[2], students, known[0])
+        axes[0].set_ylabel(f"right after self-update, % of {SPLITS[0]} questions")
+        _bars(axes[-1], students)
 
 
-def _curve(axes: Any, students: Mapping[str, Any], arm: str, task: str, split: str) -> None:
-    """Right answers of an arm's students over the iterations, with intervals."""
+def _curve(axes: Any, students: Mapping[str, Any], arm: str, task: str, aside: float) -> None:
+    """Right answers of an arm's students over the iterations, with intervals, drawn a little `aside` of others."""
     names = [RATIONALES, *(name for name in students if name.startswith(f"{arm} t="))]
-    told = [students[name][task][split]["after"] for name in names if task in students[name]]
+    told = [students[name][task][SPLITS[0]]["after"] for name in names if task in students[name]]
     if len(told) < 2:
         return
     means, bounds = whiskers(told, 100)
-    axes.errorbar(range(len(told)), means, yerr=bounds, fmt="o-", capsize=3, label=arm)
+    axes.errorbar(np.arange(len(told)) + aside, means, yerr=bounds, fmt="o-", capsize=3, label=arm)
+    axes.set_xticks(range(len(told)))
 
 
-def _bars(axes: Any, students: Mapping[str, Any], task: str) -> None:
-    """How often updates are tried, help and hurt, of the last student of each arm on seen questions."""
-    last = {name.partition(" ")[0]: told[task][SPLITS[0]] for name, told in students.items() if task in told}
+def _bars(axes: Any, students: Mapping[str, Any]) -> None:
+    """How often updates are tried, help and hurt: of the last student of each arm, on average over its tasks."""
+    by_arm = {name.partition(" ")[0]: tasks for name, tasks in students.items() if name != RATIONALES}
+    last = [*by_arm.values()]
     for place, measure in enumerate(("tried", HELP, HURT)):
-        heights = [100 * rates[measure]["mean"] for rates in last.values()]
+        rates = [[told[SPLITS[0]][measure]["mean"] for task, told in tasks.items() if task != ALL] for tasks in last]
+        heights = [100 * np.mean(each) for each in rates]
         axes.bar(np.arange(len(last)) + 0.25 * (place - 1), heights, width=0.25, label=measure)
-    axes.set_xticks(range(len(last)), [*last], rotation=20)
-    axes.set_ylabel(f"of {SPLITS[0]} questions, %")
+    axes.set_xticks(range(len(last)), [*by_arm], rotation=20)
+    axes.set_ylabel(f"of {SPLITS[0]} questions, %, mean over tasks")
