@@ -29,6 +29,9 @@ DEAD_ENGINE_EXIT_CODE = 70  # EX_SOFTWARE
 # What vLLM 0.29 needs to be told where there is no GPU. A prefill in chunks rewinds the generators of seeded
 # requests, which torch's CPU generator cannot; compilation costs minutes and gains nothing there.
 CPU_ARGUMENTS = {"enable_chunked_prefill": False, "enforce_eager": True}
+# And where one process computes. In the executor that "uni" stands for on a CPU, the engine's core has a worker
+# process, and waits for each of its steps in a loop that takes a whole core. Threads are set by the environment here.
+LONE_CPU_ARGUMENTS = {"distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Engine:
         }
         if settings.max_lora_rank:
             arguments |= {"enable_lora": True, "max_lora_rank": adapter_room(settings.max_lora_rank)}
-        arguments |= {**_platform_arguments(), **settings.options}
+        arguments |= {**_platform_arguments(settings.tensor_parallel_size), **settings.options}
         try:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as error:
@@ -263,10 +266,12 @@ class Engine:
             self._ledger.close()
 
 
-def _platform_arguments() -> dict[str, Any]:
+def _platform_arguments(processes: int) -> dict[str, Any]:
     from vllm.platforms import current_platform
 
-    return CPU_ARGUMENTS if current_platform.is_cpu() else {}
+    if not current_platform.is_cpu():
+        return {}
+    return CPU_ARGUMENTS | (LONE_CPU_ARGUMENTS if processes == 1 else {})
 
 
 def _reason(error: BaseException) -> str:

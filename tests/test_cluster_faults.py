@@ -1,6 +1,6 @@
 """One round per kind of fault, with the recorded engine: the same command completes, every id exactly once.
 
-With real vLLM, and many rounds: benchmarks/chaos.py.
+With real vLLM, more samples, and what a fault costs in tokens: benchmarks/chaos.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.rows import recorded_run, write_rows
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parent.parent
-SAMPLES = 5000
+SAMPLES = 2000
 PROGRAM = "def solution():\n    total = {n}\n    for i in range(60_000):\n        total += i % 2\n    return total\n"
 PATIENCE_S = 600.0
 

@@ -55,6 +55,15 @@ def test_samples_are_reproducible_and_independent_of_their_siblings(pool: Pool) 
     assert alone[0].seed == 9
 
 
+def test_without_a_gpu_an_engine_computes_in_its_core(pool: Pool) -> None:
+    """vLLM's own choice there is a worker process, whose core waits for it in a loop that takes a whole CPU."""
+    import psutil
+
+    replica = psutil.Process(asyncio.run(pool.client.call("describe"))["pid"])
+    names = [" ".join(process.cmdline()).strip() for process in replica.children(recursive=True)]
+    assert [name for name in names if "VLLM::" in name] == ["VLLM::EngineCore"]
+
+
 def test_greedy_stop_counts_and_finish_reasons(pool: Pool) -> None:
     greedy = Request("g", QUESTION, Sampling(temperature=0, max_tokens=8))
     (whole,) = generate(pool, greedy)
