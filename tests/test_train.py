@@ -269,9 +269,13 @@ def test_killed_driver_is_resumed_by_the_same_call(undisturbed, cluster, tiny_mo
     np.testing.assert_allclose(resumed.history["loss"], result.history["loss"], rtol=1e-6)
 
 
+ELASTIC_EXAMPLES = 1500
+
+
 def elastic_settings(student: str, workers: int | tuple[int, int]) -> Train:
-    """Long enough for a worker to be lost and another one to arrive; slow enough that rounding does not grow."""
-    changes = {"learning_rate": 3e-4, "epochs": 200, "save_steps": 50, "eval_steps": 2000}
+    """Long enough for a worker to be lost and another one to arrive, in few large steps: rounding grows with each."""
+    changes = {"learning_rate": 3e-4, "epochs": 40, "batch_tokens": 6400, "micro_batch_tokens": 640}
+    changes |= {"save_steps": 50, "eval_steps": 2000}
     return settings(student, workers=workers, cpus_per_worker=1, **changes)
 
 
@@ -288,11 +292,14 @@ def steps_of(events: Path) -> list[tuple[int, float]]:
 def test_a_worker_lost_and_regained_leaves_the_trajectory_as_it_was(cluster, tiny_model, tmp_path):
     elastic, fixed = str(tmp_path / "elastic"), str(tmp_path / "fixed")
     command = [sys.executable, "-m", "tests.train_driver", elastic, tiny_model, "elastic"]
-    times = json.loads(subprocess.run(command, check=True, capture_output=True).stdout.splitlines()[-1])
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as driver:
+        undisturbed = train(sums(ELASTIC_EXAMPLES), elastic_settings(tiny_model, 1), fixed)
+        told, _ = driver.communicate()
+    assert driver.returncode == 0
+    times = json.loads(told.splitlines()[-1])
     two, one, again = map(steps_of, sorted(Path(elastic, "tensorboard").glob("events*")))
     assert two[-1][1] < one[0][1] and times["regained"] < again[0][1]
-    undisturbed = train(sums(150), elastic_settings(tiny_model, 1), fixed)
-    result = train(sums(150), elastic_settings(tiny_model, (1, 2)), elastic)
+    result = train(sums(ELASTIC_EXAMPLES), elastic_settings(tiny_model, (1, 2)), elastic)
     assert result.steps == undisturbed.steps == again[-1][0]
     # From 8 down to 0.002; the gradients of two workers are summed in another order.
     np.testing.assert_allclose(result.history["loss"], undisturbed.history["loss"], rtol=1e-4, atol=5e-5)

@@ -7,6 +7,7 @@ python -m tests.train_driver FOLDER STUDENT elastic    loses a node and gets one
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from pathlib import Path
 from pipelines import train_cluster
 from pipelines.cluster import connect
 from pipelines.train import train
-from tests.test_train import elastic_settings, settings, wait_for_checkpoint
+from tests.test_train import ELASTIC_EXAMPLES, elastic_settings, settings, wait_for_checkpoint
 from tests.training_examples import sums
 from tests.waiting import wait_until
 
@@ -26,11 +27,14 @@ def train_through_a_loss(folder: str, student: str) -> None:
     from ray.cluster_utils import Cluster
 
     train_cluster.RESIZE_CHECK_S = 1.0
+    # Ray Train asks for two workers once more before it knows that the node is gone, by default for a minute.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "15"
     cluster, times = Cluster(initialize_head=True, head_node_args={"num_cpus": 1}), {}
     node = cluster.add_node(num_cpus=1)
     ray.init(cluster.address, log_to_driver=False)
     with ThreadPoolExecutor() as pool:
-        done = pool.submit(train, sums(150), elastic_settings(student, (1, 2)), folder, on_progress=lambda _: None)
+        examples, config = sums(ELASTIC_EXAMPLES), elastic_settings(student, (1, 2))
+        done = pool.submit(train, examples, config, folder, on_progress=lambda _: None)
         wait_for_checkpoint(Path(folder))
         cluster.remove_node(node, allow_graceful=False)
         times["lost"], known = time.time(), checkpoints(folder)
