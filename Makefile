@@ -54,7 +54,7 @@ test-cluster: $(STAMP) ## tests on Rays of several nodes, and on two hosts in ne
 	@[ "$$(id -u)" != 0 ] || { command -v sshd && command -v rsync && command -v ip; } > /dev/null || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -qq --no-install-recommends openssh-server rsync iproute2 > /dev/null; }
-	@$(BIN)/python -m pytest -m cluster
+	@$(BIN)/python -m pytest -m cluster --durations=0 --durations-min=5
 
 check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .

@@ -99,7 +99,6 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
         "evaluation.models": [],
     }
     sizes: dict[str, Any] = {"questions.size": size.questions, "train.epochs": size.epochs}
-    sizes["teacher.replicas"] = [2, 2]
     check_set(options, fixed)
     return sizes | options.set | dict(ARMS[cell.arm].changes) | fixed
 
