@@ -1,6 +1,6 @@
 """Engines without a GPU, one thread each and one for each core: the pool's, against vLLM's own executor for CPUs.
 
-    python benchmarks/engines.py                  five minutes on a quiet machine
+    python benchmarks/engines.py                  three minutes on a quiet machine
     python benchmarks/engines.py --samples 500    a look
 
 By default vLLM's engine core has a worker process on a CPU, too, and waits for it in a loop; the pool's engine
@@ -84,7 +84,7 @@ def measure(executor: str, engines: int, requests: list[Request]) -> tuple[dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--samples", type=int, default=1200)
     parser.add_argument("--engines", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     connect(options.engines + 2)

@@ -27,7 +27,7 @@ def train_through_a_loss(folder: str, student: str) -> None:
     from ray.cluster_utils import Cluster
 
     train_cluster.RESIZE_CHECK_S = 1.0
-    # Ray Train asks for two workers once more before it knows that the node is gone, by default for a minute.
+    # How long Ray Train tries to start as many workers as before; by default a minute.
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "15"
     cluster, times = Cluster(initialize_head=True, head_node_args={"num_cpus": 1}), {}
     node = cluster.add_node(num_cpus=1)
