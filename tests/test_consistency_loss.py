@@ -182,8 +182,8 @@ def test_gradient_of_both_parts_adds_up(setting):
     model.zero_grad()
     losses(model, batch).pull.backward()
     pull = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    torch.testing.assert_close(plain + pull, whole, rtol=1e-4, atol=1e-5)
-    assert pull.norm() > 0
+    assert (plain + pull - whole).norm() <= 1e-5 * whole.norm()  # element by element, rounding differs by machine
+    assert pull.norm() > 0.001 * whole.norm()
 
 
 def test_agreement_counts_pairs_that_expect_the_same_answer(setting):
