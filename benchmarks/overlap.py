@@ -88,16 +88,17 @@ class Passes:
         return result.wall_s
 
 
-def balanced_rounds(passes: Passes, balance: float) -> int:
-    """How many rounds of the loop make verification cost as much as generation less half of `balance`, or nearly so."""
-    passes.run("first", None)  # the engine has seen all prompts now, as it will have in every turn
-    wanted, rounds = (1 - balance / 2) * passes.run("second", None), FIRST_ROUNDS
-    for _ in range(TRIES):
-        verification = passes.run("second", rounds)
-        if abs(verification - wanted) <= balance / 4 * wanted:
+def balanced(passes: Passes, name: str, rounds: int, wanted: float, within: float) -> tuple[int, float]:
+    """Verification of what is stored under `name`, with as many rounds as make it cost `wanted` seconds or nearly so.
+
+    Returns these rounds and the seconds; the search starts from `rounds`.
+    """
+    for left in reversed(range(TRIES)):
+        verification = passes.run(name, rounds)
+        if not left or abs(verification - wanted) <= within:
             break
         rounds = round(rounds * wanted / verification)
-    return rounds
+    return rounds, verification
 
 
 def main() -> None:
@@ -110,20 +111,23 @@ def main() -> None:
     started = time.monotonic()
     turns: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(dir="/var/tmp") as run_dir, Passes(options.questions, run_dir) as passes:
-        rounds = balanced_rounds(passes, options.balance)
+        passes.run("first", None)  # the engine has seen all prompts now, as it will have in every turn
+        rounds = FIRST_ROUNDS
         for turn in range(options.turns):
-            alone = passes.run(f"alone {turn}", None), passes.run(f"alone {turn}", rounds)
-            both = passes.run(f"both {turn}", rounds)
-            times = {"generation_s": alone[0], "verification_s": alone[1], "both_s": both}
-            turns.append(times | {"balance": min(alone) / max(alone), "ratio": both / max(alone)})
+            generation = passes.run(f"alone {turn}", None)
+            wanted, within = (1 - options.balance / 2) * generation, options.balance / 4 * generation
+            rounds, verification = balanced(passes, f"alone {turn}", rounds, wanted, within)
+            both, slower = passes.run(f"both {turn}", rounds), max(generation, verification)
+            times = {"generation_s": generation, "verification_s": verification, "both_s": both}
+            balance = min(generation, verification) / slower
+            turns.append(times | {"loop_rounds": rounds, "balance": balance, "ratio": both / slower})
     ratio, balance = (statistics.median(turn[name] for turn in turns) for name in ("ratio", "balance"))
-    balanced = balance >= 1 - options.balance
+    equal = balance >= 1 - options.balance
     result: dict[str, Any] = {
         "benchmark": "overlap",
         "ratio": round(ratio, 4),
         "reach": options.reach,
-        "balanced": balanced,
-        "loop_rounds": rounds,
+        "balanced": equal,
         "samples": 5 * options.questions,
         "turns": [{name: round(value, 4) for name, value in turn.items()} for turn in turns],
         "command": " ".join(sys.argv),
@@ -131,7 +135,7 @@ def main() -> None:
         **provenance(),
     }
     print(json.dumps(result))
-    sys.exit(not balanced or ratio > options.reach)
+    sys.exit(not equal or ratio > options.reach)
 
 
 if __name__ == "__main__":

@@ -75,10 +75,11 @@ def _write(tables: Iterable[pa.Table], folder: str) -> int:
 
 
 def sort_examples(parts: str, folder: str) -> int:
-    """Write the examples of the segments in `parts` into `folder`, by id; returns how many there were.
+    """Write the examples of the segments in `parts` into `folder`, by id, each once; returns how many there were.
 
     In memory are about `EXAMPLES_TO_SORT` examples at a time: `parts` is read again for each so many.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -92,7 +93,11 @@ def sort_examples(parts: str, folder: str) -> int:
                 inside &= pc.field("id") >= first
             if end is not None:
                 inside &= pc.field("id") < end
-            yield pa.concat_tables(table.filter(inside) for table in read_segments(parts)).sort_by("id")
+            rows = pa.concat_tables(table.filter(inside) for table in read_segments(parts)).sort_by("id")
+            ids = rows["id"].to_numpy()
+            first = np.ones(len(ids), bool)  # of its id: a worker lost after it wrote has had another write it again
+            first[1:] = ids[1:] != ids[:-1]
+            yield rows.filter(pa.array(first))
 
     return _write(tables(), folder)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from pipelines.recipe import Recipe
 from pipelines.records import Question, Sample
 from pipelines.run_log import run_log
 from pipelines.schemas import completion_schema, generated_schema, outcome_schema, verdict_schema, verified_schema
+from pipelines.stored import Found, Stored
 from pipelines.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -36,13 +37,23 @@ SEGMENTS_IN_MEMORY = 16
 
 
 class StoredRows:
-    """Rows of earlier segments by sample id; holds the segments used last in memory."""
+    """Rows of a folder's segments by sample id; holds the segments used last in memory.
 
-    def __init__(self) -> None:
+    Which segments hold a question's samples is in `column` of its row. Where this process takes the place of one that
+    died, Ray has it repeat calls whose results went with that one, though they were stored: then the folder is asked.
+    """
+
+    def __init__(self, folder: str, column: str) -> None:
+        self._column = column
+        self._left = Stored(folder) if started_again() else None
         self._segments: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
 
-    def find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """All rows of the segments `uris`, by sample id."""
+    def of(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+        """All rows of the segments that hold samples of a question, for each question's row."""
+        left = self._left.of([to_question(row) for row in rows]) if self._left else Found()
+        return [self._find({*row[self._column], *left.segments(row["question_id"])}) for row in rows]
+
+    def _find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for uri in uris:
             found |= self._segment(uri)
@@ -58,6 +69,16 @@ class StoredRows:
         return self._segments[uri]
 
 
+def started_again() -> bool:
+    """Whether this is an actor that Ray has restarted."""
+    import ray
+
+    if not ray.is_initialized():
+        return False
+    context = ray.get_runtime_context()
+    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
+
+
 def to_question(row: dict[str, Any]) -> Question:
     return Question(row["question_id"], row["text"], row["answer"], row["meta"])
 
@@ -68,21 +89,20 @@ class Generate:
     def __init__(self, asking: Asking, engines: Completer, folder: str) -> None:
         self._asking, self._engines = asking, engines
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
-        self._stored = StoredRows()
+        self._stored = StoredRows(folder, "stored_completions")
         self._log = run_log("generate", folder.rsplit("/", 2)[0])
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
 
-        questions = map(json.loads, batch["question"].to_pylist())
-        rows = await asyncio.gather(*map(self._complete, questions))
+        questions = [json.loads(text) for text in batch["question"].to_pylist()]
+        rows = await asyncio.gather(*map(self._complete, questions, self._stored.of(questions)))
         await asyncio.to_thread(self._writer.flush)
         self._log.info("questions completed", questions=len(rows), generated=sum(row["generated"] for row in rows))
         return pa.Table.from_pylist(rows, schema=generated_schema())
 
-    async def _complete(self, row: dict[str, Any]) -> dict[str, Any]:
+    async def _complete(self, row: dict[str, Any], stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
         question = to_question(row)
-        stored = self._stored.find(row["stored_completions"])
         missing = self._missing(question, stored)
         fresh = {}
         if missing:
@@ -124,14 +144,14 @@ class Verify:
     def __init__(self, recipe: Recipe, task: Task, executors: PoolClient, folder: str) -> None:
         self._recipe, self._task, self._executors = recipe, task, executors
         self._writer = SegmentWriter(folder, verdict_schema())
-        self._stored = StoredRows()
+        self._stored = StoredRows(folder, "stored_verdicts")
         self._log = run_log("verify", folder.rsplit("/", 2)[0])
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
 
         rows = batch.to_pylist()
-        known = [self._stored.find(row["stored_verdicts"]) for row in rows]
+        known = self._stored.of(rows)
         pending = [
             (to_question(row), completion)
             for row, stored in zip(rows, known, strict=True)

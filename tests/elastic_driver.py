@@ -32,8 +32,8 @@ from tests.waiting import wait_until
 BUSY = (
     "def solution():\n    total = 0\n    for i in range({n}, {n} + 2_000_000):\n        total += i\n    return total\n"
 )
-EXAMPLES = 15_000  # of one lookup: a second of encoding
-CALLS = 60
+EXAMPLES = 5_000  # of one lookup: half a second of encoding
+CALLS = 12  # at a time: more than two members have places for
 QUICK = {"grow_after_s": 1.0, "shrink_after_s": 3.0, "calls_in_flight": 2}
 PATIENCE_S = 300.0
 NODES = {
@@ -81,19 +81,21 @@ def members(pool: Pool) -> int:
 
 
 def watch(pool: Pool, call: Callable[[int], Awaitable[Any]], kind: str) -> dict[str, Any]:
-    """Start a pool, give it more than one member can do, let it idle; what came and went, and when."""
+    """Start a pool, give it more than one member can do until there are two, let it idle; what came, and when."""
     before = nodes()
     pool.start()
     first, started, seen = members(pool), time.monotonic(), {}
 
     async def work() -> list[Any]:
-        looking = asyncio.create_task(look())
-        answers = await asyncio.gather(*(call(n) for n in range(CALLS)))
-        looking.cancel()
+        looking, answers, both_asked = asyncio.create_task(look()), [], False
+        while not both_asked:
+            both_asked, so_far = looking.done(), len(answers)
+            answers += await asyncio.gather(*(call(so_far + n) for n in range(CALLS)))
         return answers
 
     async def look() -> None:
-        while members(pool) < 2:
+        deadline = time.monotonic() + PATIENCE_S
+        while members(pool) < 2 and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         seen["seconds_to_second_member"] = round(time.monotonic() - started, 1)
         seen["nodes_at_most"] = nodes()

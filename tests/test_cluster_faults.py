@@ -19,12 +19,13 @@ import pytest
 import yaml
 
 from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
+from pipelines.example_store import read_examples
 from tests.rows import recorded_run, write_rows
 
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parent.parent
-SAMPLES = 2000
+SAMPLES = 1500
 PROGRAM = "def solution():\n    total = {n}\n    for i in range(60_000):\n        total += i % 2\n    return total\n"
 PATIENCE_S = 600.0
 
@@ -70,6 +71,10 @@ def check(run_dir: Path) -> None:
     report = json.loads((run_dir / "report.json").read_text())
     assert report["verification"]["passed"] == SAMPLES
     assert len(stored(run_dir, "completions", ["sample_id"])) == SAMPLES
+    examples = Counter(
+        example.id for folder in (run_dir / "examples").glob("*") for example in read_examples(str(folder))
+    )
+    assert Counter(examples.values()) == {1: SAMPLES}
 
 
 @pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"core"}))  # which only vLLM has

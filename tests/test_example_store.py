@@ -22,7 +22,7 @@ from pipelines.records import Consistency, Example, Segment
 from tests.training_examples import sums
 
 FULL = Example(
-    "e1",
+    "full",
     "q1",
     ({"role": "system", "content": "Sei knapp."}, {"role": "user", "content": "Wie viele?\n"}),
     (Segment("zwölf", 0.1), Segment("", 1.5)),
@@ -70,6 +70,17 @@ def test_parts_are_sorted_by_id_however_few_fit_into_memory(tmp_path, monkeypatc
         part.flush()
     assert sort_examples(str(tmp_path / "parts"), str(tmp_path / "sorted")) == 10
     assert list(read_examples(str(tmp_path / "sorted"))) == sorted(examples, key=lambda example: example.id)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 4, 100])
+def test_an_example_in_two_parts_is_one(tmp_path, monkeypatch, at_a_time):
+    monkeypatch.setattr("pipelines.example_store.EXAMPLES_TO_SORT", at_a_time)
+    for examples in (sums(9), sums(5)):
+        part = SegmentWriter(str(tmp_path / "parts"), example_schema())
+        part.append([*map(to_row, examples)])
+        part.flush()
+    assert sort_examples(str(tmp_path / "parts"), str(tmp_path / "sorted")) == 9
+    assert list(read_examples(str(tmp_path / "sorted"))) == sorted(sums(9), key=lambda example: example.id)
 
 
 def test_digest_is_of_the_content(tmp_path):
