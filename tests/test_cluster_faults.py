@@ -25,7 +25,7 @@ from tests.rows import recorded_run, write_rows
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parent.parent
-SAMPLES = 1500
+SAMPLES = 1000
 PROGRAM = "def solution():\n    total = {n}\n    for i in range(60_000):\n        total += i % 2\n    return total\n"
 PATIENCE_S = 600.0
 
@@ -115,7 +115,7 @@ def test_a_lost_node_costs_no_sample(two_nodes: Any, recorded: Path, tmp_path: P
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(recorded: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    with small_disk(disk, "512k") as give_room:
+    with small_disk(disk, "384k") as give_room:
         driver = start(recorded, disk / "run")
         told = driver.communicate(timeout=PATIENCE_S)[1].decode().splitlines()[-1]
         assert driver.returncode == 1
