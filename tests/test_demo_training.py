@@ -12,7 +12,7 @@ from demo import choices, critique, gold, gsm, leakage, mixture, prompts, rewrit
 from demo.skill import Example
 from tests.waiting import wait_until
 
-RECIPE = training.Recipe("base-student", steps=48, learning_rate=1e-3, batch_size=1, seed=3)
+RECIPE = training.Recipe("base-student", steps=48, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
 DRAWS = 500
 
 TRAIN = """
@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 from demo import training
 training.CHECKPOINT_STEPS = 16
 work = Path(sys.argv[1])
-recipe = training.Recipe("base-student", steps=48, learning_rate=1e-3, batch_size=1, seed=3)
+recipe = training.Recipe("base-student", steps=48, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
 training.train(recipe, AutoTokenizer.from_pretrained(work / "tokenizer"), work, "cpu", "float32")
 """
 
@@ -65,7 +65,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tokenizer, tmp_path):
 
 def test_a_model_can_start_from_another(tokenizer, tmp_path):
     training.train(replace(RECIPE, steps=16), tokenizer, tmp_path, "cpu", "float32")
-    teacher = training.Recipe("teacher", steps=0, learning_rate=1e-3, starts_from="base-student")
+    teacher = training.Recipe("teacher", steps=0, learning_rate=1e-3, layers=1, starts_from="base-student")
     model, _ = training.train(teacher, tokenizer, tmp_path, "cpu", "float32")
     fresh = training.new_model(teacher).state_dict()
     assert any(not weights.equal(fresh[name]) for name, weights in model.state_dict().items())
