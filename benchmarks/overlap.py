@@ -1,6 +1,6 @@
 """Do the stages of a synthesis overlap? The engine on one core, executors on another: both at once against each alone.
 
-    python benchmarks/overlap.py                            ten minutes on a quiet machine (Linux, two cores)
+    python benchmarks/overlap.py --turns 1                  six minutes on a quiet machine (Linux, two cores)
     python benchmarks/overlap.py --questions 100 --turns 1  a look
 
 The demo's teacher (vLLM, one thread) has core 0 for itself; one executor, the driver, the stages and Ray share core 1.
@@ -88,7 +88,7 @@ class Passes:
         return result.wall_s
 
 
-def balanced(passes: Passes, name: str, rounds: int, wanted: float, within: float) -> tuple[int, float]:
+def verify_as_long(passes: Passes, name: str, rounds: int, wanted: float, within: float) -> tuple[int, float]:
     """Verification of what is stored under `name`, with as many rounds as make it cost `wanted` seconds or nearly so.
 
     Returns these rounds and the seconds; the search starts from `rounds`.
@@ -116,18 +116,18 @@ def main() -> None:
         for turn in range(options.turns):
             generation = passes.run(f"alone {turn}", None)
             wanted, within = (1 - options.balance / 2) * generation, options.balance / 4 * generation
-            rounds, verification = balanced(passes, f"alone {turn}", rounds, wanted, within)
+            rounds, verification = verify_as_long(passes, f"alone {turn}", rounds, wanted, within)
             both, slower = passes.run(f"both {turn}", rounds), max(generation, verification)
             times = {"generation_s": generation, "verification_s": verification, "both_s": both}
             balance = min(generation, verification) / slower
             turns.append(times | {"loop_rounds": rounds, "balance": balance, "ratio": both / slower})
     ratio, balance = (statistics.median(turn[name] for turn in turns) for name in ("ratio", "balance"))
-    equal = balance >= 1 - options.balance
+    balanced = balance >= 1 - options.balance
     result: dict[str, Any] = {
         "benchmark": "overlap",
         "ratio": round(ratio, 4),
         "reach": options.reach,
-        "balanced": equal,
+        "balanced": balanced,
         "samples": 5 * options.questions,
         "turns": [{name: round(value, 4) for name, value in turn.items()} for turn in turns],
         "command": " ".join(sys.argv),
@@ -135,7 +135,7 @@ def main() -> None:
         **provenance(),
     }
     print(json.dumps(result))
-    sys.exit(not equal or ratio > options.reach)
+    sys.exit(not balanced or ratio > options.reach)
 
 
 if __name__ == "__main__":

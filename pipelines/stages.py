@@ -70,13 +70,10 @@ class StoredRows:
 
 
 def started_again() -> bool:
-    """Whether this is an actor that Ray has restarted."""
+    """Whether Ray has restarted the actor that this is called in."""
     import ray
 
-    if not ray.is_initialized():
-        return False
-    context = ray.get_runtime_context()
-    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
 
 def to_question(row: dict[str, Any]) -> Question:

@@ -32,7 +32,7 @@ from tests.waiting import wait_until
 BUSY = (
     "def solution():\n    total = 0\n    for i in range({n}, {n} + 2_000_000):\n        total += i\n    return total\n"
 )
-EXAMPLES = 5_000  # of one lookup: half a second of encoding
+EXAMPLES = 5_000  # of one lookup, so that encoding them takes a while
 CALLS = 12  # at a time: more than two members have places for
 QUICK = {"grow_after_s": 1.0, "shrink_after_s": 3.0, "calls_in_flight": 2}
 PATIENCE_S = 300.0
@@ -91,6 +91,7 @@ def watch(pool: Pool, call: Callable[[int], Awaitable[Any]], kind: str) -> dict[
         while not both_asked:
             both_asked, so_far = looking.done(), len(answers)
             answers += await asyncio.gather(*(call(so_far + n) for n in range(CALLS)))
+        await looking  # raises what went wrong there
         return answers
 
     async def look() -> None:

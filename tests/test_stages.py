@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import ray
 
 from actors.segments import SegmentWriter
 from pipelines.schemas import verdict_schema
@@ -34,7 +35,6 @@ class Holder:
 
 
 def test_a_restarted_stage_finds_what_the_lost_one_stored(cluster, tmp_path):
-    ray = pytest.importorskip("ray")
     write_verdict(str(tmp_path), "q1//0")
     holder = ray.remote(Holder).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(str(tmp_path))
     assert ray.get(holder.found.remote()) == []  # the driver says what there is, until it cannot know
