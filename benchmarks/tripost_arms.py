@@ -59,6 +59,7 @@ ARMS = {
     "lmsi": Arm("LMSI: own right attempts", {"recipe.learn": "right_attempts"}),
     "unbalanced": Arm("TriPosT, all turns and no gold", {"recipe.balance": None}),
     "attempts_learned": Arm("TriPosT, wrong attempts learned, too", {"recipe.attempt_weight": 1.0}),
+    "reasons_agree": Arm("TriPosT, own feedback kept only with the right reason", {"recipe.agree_in": "reason"}),
     "weight_1": Arm("TriPosT, feedback weighted 1.0", {"recipe.feedback_weight": 1.0}),
     "gold": Arm("gold rationales found right, no mistakes (control)", {"recipe.balance": [0, 0, 1]}),
 }
@@ -122,6 +123,8 @@ def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     """The cell's file, whose name changes with every setting that it depends on; not with the code."""
     config = make_config(options, cell)
     kept = config.model_dump(include={"questions", "recipe", "evaluation"})
+    if kept["recipe"]["agree_in"] == "step":
+        del kept["recipe"]["agree_in"]  # younger than the first cells, which were measured so
     depends: tuple[Any, ...] = (kept, options.temperature, *trained_with(config))
     if cell.arm == "si_demo":
         depends += trained_with(demonstrator_config(options, cell))

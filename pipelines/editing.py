@@ -4,7 +4,8 @@
 
 As long as the student's own feedback agrees with the module's, its own words stay, and its own next attempt is judged.
 Where they first disagree, the module's feedback takes the place of the student's and the module's improvement that of
-what the student wrote next; from there on the conversation is the module's. An own update that does not do what the
+what the student wrote next; from there on the conversation is the module's. They agree in step and quote, as in the
+released code, and with `agree_in: reason` in what should stand there, too. An own update that does not do what the
 feedback asks for (other steps changed, the wrong one kept) is replaced as well.
 
 Pure: who judges and improves is told by `pipelines.critics`.
@@ -89,15 +90,18 @@ def unedited(draft: Draft, *, right: bool) -> Draft:
     return draft if draft.outcome else replace(draft, outcome="self_correct" if right else "wrong_attempt")
 
 
-def judged(draft: Draft, judgement: Judgement | None, *, right: bool, max_updates: int) -> Draft:
-    """The draft after a judgement (None: it could not be read); `right` says whether its answer is the gold one."""
+def judged(draft: Draft, judgement: Judgement | None, *, right: bool, max_updates: int, reasons: bool = False) -> Draft:
+    """The draft after a judgement (None: it could not be read); `right` says whether its answer is the gold one.
+
+    With `reasons` the student's own feedback stays only where its reason is the module's, too.
+    """
     if judgement is None or not is_about(judgement.feedback, draft.attempt):
         return replace(draft, outcome="unreadable_feedback")
     found = judgement.feedback
     if len(draft.turns) > 1 and not progressed(draft.turns[-2].verdict, found):
         return replace(draft, outcome="no_progress")
     own = draft.own[0] if draft.own else Turn("")
-    agreed = agree(own.verdict, found)
+    agreed = agree(own.verdict, found, reasons=reasons)
     turns = (*draft.turns[:-1], Turn(draft.attempt, own.feedback if agreed else judgement.text))
     if found.correct:
         ended: Outcome = "wrong_end" if not right else "improved" if len(turns) > 1 else "self_correct"

@@ -103,6 +103,9 @@ class TriPosT(Strict):
     improvement: Literal["script", "teacher"] = "script"
     improvement_temperature: float = Field(0.7, ge=0, description="of the teacher's improvements")
     worked_out: bool = Field(True, description="scripted feedback says what each step should be before it judges it")
+    agree_in: Literal["step", "reason"] = Field(
+        "step", description="what own feedback, to be kept, has in common with the module's; step: as the paper's code"
+    )
     max_updates: int = Field(5, ge=1, description="of one trajectory; without a right end by then it is rejected")
     learn: Literal["conversations", "right_attempts"] = Field(
         "conversations", description="right_attempts: the right attempts as they are, nothing else (LMSI)"

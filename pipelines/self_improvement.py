@@ -118,9 +118,9 @@ def _next_turn(critics: Critics, drafts: list[Draft], max_updates: int) -> list[
     right = {draft.id: critics.task.grade(draft.attempt, draft.question).status == "passed" for draft in drafts}
     if critics.config.learn == "right_attempts":
         return [unedited(draft, right=right[draft.id]) for draft in drafts]
-    told = critics.judge(drafts)
+    told, reasons = critics.judge(drafts), critics.config.agree_in == "reason"
     after = [
-        judged(draft, told[draft.id], right=right[draft.id], max_updates=max_updates)
+        judged(draft, told[draft.id], right=right[draft.id], max_updates=max_updates, reasons=reasons)
         for draft in drafts
         if draft.id in told
     ]

@@ -132,9 +132,14 @@ def progressed(before: Feedback | None, now: Feedback) -> bool:
     return now.step > before.step or (now.step == before.step and now.quote != before.quote)
 
 
-def agree(own: Feedback | None, other: Feedback) -> bool:
-    """Whether two pieces of feedback name the same step with quotes of which one holds the other, or both no fault."""
+def agree(own: Feedback | None, other: Feedback, *, reasons: bool = False) -> bool:
+    """Whether two pieces of feedback name the same step with quotes of which one holds the other, or both no fault.
+
+    With `reasons` they must also say the same of what is wrong there.
+    """
     if own is None or own.step != other.step or bool(own.quote) != bool(other.quote):
+        return False
+    if reasons and own.reason != other.reason:
         return False
     return own.quote in other.quote or other.quote in own.quote
 

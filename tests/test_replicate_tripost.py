@@ -78,6 +78,7 @@ def test_arms_differ_in_what_they_are_about() -> None:
         "lmsi": {"learn": "right_attempts"},
         "unbalanced": {"balance": None},
         "attempts_learned": {"attempt_weight": 1.0},
+        "reasons_agree": {"agree_in": "reason"},
         "weight_1": {"feedback_weight": 1.0},
         "gold": {"balance": (0, 0, 1)},
     }

@@ -42,12 +42,12 @@ def script(draft: Draft) -> Judgement:
     return Judgement(found, verdict(found))
 
 
-def edit(*turns: Turn, max_updates: int = 5) -> Draft:
+def edit(*turns: Turn, max_updates: int = 5, reasons: bool = False) -> Draft:
     """The finished draft of what a student said, with scripted feedback and improvement."""
     draft = open_draft("q/attempt/0", QUESTION, turns)
     while draft.outcome is None:
         right = draft.attempt.endswith(f" {QUESTION.answer}.")
-        draft = judged(draft, script(draft), right=right, max_updates=max_updates)
+        draft = judged(draft, script(draft), right=right, max_updates=max_updates, reasons=reasons)
         if draft.outcome is None and draft.fault:
             assert draft.fault.step is not None
             draft = improved(draft, TASK.continuation(QUESTION.text, draft.attempt, draft.fault.step))
@@ -83,6 +83,14 @@ def test_the_edit_starts_where_the_student_first_disagrees(own: list[Turn], turn
     draft = edit(*own)
     assert (list(draft.turns), draft.outcome) == (turns, outcome)
     assert settle(turns, 5) == (turns, "correct")
+
+
+def test_a_wrong_reason_can_count_as_disagreement() -> None:
+    own = [Turn(WRONG, 'Step 1 is wrong: "3 + 4 = 8". 3 + 4 = 9.'), Turn(RIGHT)]
+    assert edit(*own).turns == (*own[:1], Turn(RIGHT, ALL_RIGHT))
+    assert edit(*own, reasons=True).turns == (Turn(WRONG, verdict(FIRST)), Turn(RIGHT, ALL_RIGHT))
+    right = [Turn(WRONG, verdict(FIRST)), Turn(LATER, verdict(SECOND)), Turn(RIGHT)]
+    assert edit(*right, reasons=True).turns == (*right[:2], Turn(RIGHT, ALL_RIGHT))
 
 
 def test_updates_are_limited() -> None:

@@ -112,6 +112,13 @@ def test_feedback_agrees_in_step_and_overlapping_quotes() -> None:
         assert not agree(other, found)
 
 
+def test_feedback_may_have_to_agree_in_its_reason() -> None:
+    found = Feedback(2, "9 * 5 = 46", "9 * 5 = 45")
+    assert agree(Feedback(2, "5 = 46", "9 * 5 = 45"), found, reasons=True)
+    assert agree(Feedback(), Feedback(), reasons=True)
+    assert not agree(Feedback(2, "9 * 5 = 46", "9 * 5 = 44"), found, reasons=True)
+
+
 def test_running_in_circles() -> None:
     line = "carry the two over and add it to the next column again, "
     assert repeats_itself(line * 2) and repeats_itself("so so so so so")
