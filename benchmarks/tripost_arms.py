@@ -99,9 +99,14 @@ def settings(options: argparse.Namespace, cell: TaskCell) -> dict[str, Any]:
         "evaluation.questions.size": options.test * len(TEST_LEVELS),
         "evaluation.models": [],
     }
-    sizes: dict[str, Any] = {"questions.size": size.questions, "train.epochs": size.epochs}
+    defaults: dict[str, Any] = {
+        "questions.size": size.questions,
+        "train.epochs": size.epochs,
+        "recipe.learning_rate": 1e-3,
+        "recipe.agree_in": "step",  # as the released code; the demo wants right reasons
+    }
     check_set(options, fixed)
-    return sizes | options.set | dict(ARMS[cell.arm].changes) | fixed
+    return defaults | options.set | dict(ARMS[cell.arm].changes) | fixed
 
 
 def make_config(options: argparse.Namespace, cell: TaskCell, **changes: Any) -> Run:
