@@ -49,7 +49,7 @@ CLAIMS = (
     Claim("balanced over unbalanced", "tripost t=3", "unbalanced t=3"),
     Claim("wrong attempts masked over learned", "tripost t=3", "attempts_learned t=3"),
     Claim("own feedback with right reasons over any", "reasons_agree t=3", "tripost t=3"),
-    Claim("updates of the student of right reasons: after over before", "reasons_agree t=3", "reasons_agree t=3", against="before"),
+    Claim("updates after right reasons: after over before", "reasons_agree t=3", "reasons_agree t=3", against="before"),
     Claim("feedback weighted 1.5 over 1.0", "tripost t=3", "weight_1 t=3"),
     Claim("TriPosT over more gold rationales (control)", "tripost t=3", "gold t=3"),
 )
