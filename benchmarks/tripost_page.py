@@ -39,7 +39,12 @@ class Claim(NamedTuple):
 CLAIMS = (
     Claim("TriPosT over rationale SFT", "tripost t=3", RATIONALES),
     Claim("TriPosT over SI-demo", "tripost t=3", "si_demo t=3"),
+    Claim("TriPosT over SI-demo, two iterations", "tripost t=2", "si_demo t=2"),
+    Claim("TriPosT over SI-demo, one iteration", "tripost t=1", "si_demo t=1"),
+    Claim("TriPosT with right reasons over SI-demo", "reasons_agree t=3", "si_demo t=3"),
     Claim("updates of TriPosT's student: after over before", "tripost t=3", "tripost t=3", against="before"),
+    Claim("updates, two iterations", "tripost t=2", "tripost t=2", against="before"),
+    Claim("updates, one iteration", "tripost t=1", "tripost t=1", against="before"),
     Claim("updates of SI-demo's student: after over before", "si_demo t=3", "si_demo t=3", against="before"),
     Claim("first attempts of TriPosT over rationale SFT", "tripost t=3", RATIONALES, measure="before"),
     Claim("second iteration over first", "tripost t=2", "tripost t=1"),
@@ -79,9 +84,9 @@ def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def by_student(cells: Mapping[TaskCell, Mapping[str, Any]]) -> Students:
-    """Arms begin with the same student, which is told of once, and end with one per iteration."""
+    """Arms, in the order of ARMS, begin with the same student, which is told of once, and end with one per iteration."""
     students: dict[str, dict[str, dict[int, Answers]]] = defaultdict(lambda: defaultdict(dict))
-    for cell, told in cells.items():
+    for cell, told in sorted(cells.items(), key=lambda measured: [*ARMS].index(measured[0].arm)):
         for number, answers in enumerate(told["tests"]):
             students[f"{cell.arm} t={number}" if number else RATIONALES][cell.task][cell.seed] = answers
     return students
@@ -142,7 +147,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
         f"updated after {FEEDBACK[settings['feedback']]}"
     )
     lines = [
-        "# TriPosT on the demo models",
+        f"# TriPosT on the demo models{variant(settings)}",
         "",
         opening(content, sizes, "tripost_arms"),
         "",
@@ -154,12 +159,22 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     ]
     for split in SPLITS:
         told = [(name, tasks[ALL][split]) for name, tasks in content["students"].items() if ALL in tasks]
-        lines += [f"## All tasks, {split}", "", *table(HEADER, [_row(name, rates) for name, rates in told]), ""]
+        if told:
+            lines += [f"## All tasks, {split}", "", *table(HEADER, [_row(name, rates) for name, rates in told]), ""]
     lines += ["## Each task: after self-update", "", *table(("student", *TASK_COLUMNS), _task_rows(content)), ""]
+    lines += ["## Each task: updates tried / helped / hurt", ""]
+    lines += [*table(("student", *TASK_COLUMNS), _update_rows(content)), ""]
     lines += ["## Examples of an iteration", "", *table(EXAMPLES_HEADER, _example_rows(content)), ""]
     lines += ["## Claims", "", CLAIMS_NOTE, "", *table(("claim", "split", ALL, *TASKS), _claim_rows(content))]
-    lines += ["", best_gain(content), "", unmeasured(content), ""]
-    return "\n".join(lines)
+    if settings["feedback"] == "own":
+        lines += ["", best_gain(content)]
+    return "\n".join([*lines, "", unmeasured(content), ""])
+
+
+def variant(settings: Mapping[str, Any]) -> str:
+    """What the title says of a page whose answers are not greedy, or not updated after the student's own feedback."""
+    told = ", told by the script" if settings["feedback"] == "script" else ""
+    return told + (f", answers at temperature {settings['temperature']:g}" if settings["temperature"] else "")
 
 
 FEEDBACK = {"own": "the student's own feedback", "script": "the script's feedback, once (control)"}
@@ -181,6 +196,19 @@ def _task_rows(content: Mapping[str, Any]) -> list[list[str]]:
         [name, *(percents(tasks[t][s]["after"]) if t in tasks else "-" for t in TASKS for s in SPLITS)]
         for name, tasks in content["students"].items()
     ]
+
+
+def _update_rows(content: Mapping[str, Any]) -> list[list[str]]:
+    """A row per student that has learned to update, a column per task and split: means of the seeds."""
+    return [
+        [name, *(_updates(tasks[task][split]) if task in tasks else "-" for task in TASKS for split in SPLITS)]
+        for name, tasks in content["students"].items()
+        if name != RATIONALES
+    ]
+
+
+def _updates(rates: Mapping[str, Any]) -> str:
+    return " / ".join(f"{100 * rates[measure]['mean']:.1f}" for measure in ("tried", HELP, HURT))
 
 
 def _example_rows(content: Mapping[str, Any]) -> list[list[str]]:

@@ -163,4 +163,15 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     text = (tmp_path / "made.md").read_text()
     assert "changed in all arms: `recipe.epochs=2`" in text and "+25.0 points (multistep_arithmetic, seen)" in text
     assert "| tripost | TriPosT: own mistakes, corrected | word_sorting | 35 | 15 | 10 | 10 |" in text
+    assert f"| si_demo t=3 |{' 50.0 / 10.0 / 0.0 |' * 8}" in text
     assert "it reaches the paper's 7.13" in text and (tmp_path / "made.svg").read_text().startswith("<?xml")
+
+
+def test_a_control_measured_on_one_task_says_so_and_compares_nothing_with_the_paper(tmp_path: Path) -> None:
+    options = parse(["--out", str(tmp_path), "--name", "made", "--feedback", "script", "--temperature", "1"])
+    path = cell_path(options, CELL)
+    write_cell(path, CELL, {"task": CELL.task, **MADE[CELL]})
+    write_report(options, {CELL: path})
+    text = (tmp_path / "made.md").read_text()
+    assert text.startswith("# TriPosT on the demo models, told by the script, answers at temperature 1\n")
+    assert "## All tasks" not in text and "7.13" not in text and "| tripost t=3 | - | - | 50.0 / 10.0 / 0.0 |" in text
