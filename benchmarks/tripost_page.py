@@ -84,7 +84,7 @@ def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def by_student(cells: Mapping[TaskCell, Mapping[str, Any]]) -> Students:
-    """Arms, in the order of ARMS, begin with the same student, which is told of once, and end with one per iteration."""
+    """Arms, in ARMS's order, begin with the same student, which is told of once, and end with one per iteration."""
     students: dict[str, dict[str, dict[int, Answers]]] = defaultdict(lambda: defaultdict(dict))
     for cell, told in sorted(cells.items(), key=lambda measured: [*ARMS].index(measured[0].arm)):
         for number, answers in enumerate(told["tests"]):
