@@ -60,6 +60,10 @@ ARMS = {
     "unbalanced": Arm("TriPosT, all turns and no gold", {"recipe.balance": None}),
     "attempts_learned": Arm("TriPosT, wrong attempts learned, too", {"recipe.attempt_weight": 1.0}),
     "reasons_agree": Arm("TriPosT, own feedback kept only with the right reason", {"recipe.agree_in": "reason"}),
+    "corrections": Arm(
+        "TriPosT, right reasons, corrected steps weighted 10",
+        {"recipe.agree_in": "reason", "recipe.correction_weight": 10.0},
+    ),
     "weight_1": Arm("TriPosT, feedback weighted 1.0", {"recipe.feedback_weight": 1.0}),
     "gold": Arm("gold rationales found right, no mistakes (control)", {"recipe.balance": [0, 0, 1]}),
 }

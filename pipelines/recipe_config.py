@@ -115,6 +115,12 @@ class TriPosT(Strict):
     )
     max_examples: int | None = Field(None, ge=1, description="per iteration")
     feedback_weight: float = Field(1.5, gt=0, description="of the loss from the feedback on")
+    correction_weight: float | None = Field(
+        None,
+        gt=0,
+        exclude_if=lambda value: value is None,  # younger than folders whose names come from the other settings
+        description="of the loss on the step that an update corrects; default: feedback_weight",
+    )
     attempt_weight: float = Field(1.0, ge=0, description="of the loss on a wrong attempt; 0 masks it")
     question_weight: float = Field(0.0, ge=0, description="of the loss on the question; the paper's code has 1")
     learning_rate: float | None = Field(None, gt=0, description="of the replay; default: that of train")

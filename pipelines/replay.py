@@ -4,9 +4,10 @@ Every turn is an example of its own: an attempt, the feedback on it, the updated
 teaches the student to leave right answers alone. Gold rationales with such feedback are added, and the three kinds are
 balanced: 1.5 improvements to 1 right attempt to 1 gold rationale is a chance of 0.43 that an update is called for.
 
-From the feedback on, tokens count `feedback_weight` times; of gold rationales and of attempts that were right at once
-they count once, as in the released code. Tokens of wrong attempts count `attempt_weight` times, those of the question
-`question_weight` times; 0 masks them.
+From the feedback on, tokens count `feedback_weight` times, those of the step that an update corrects
+`correction_weight` times; of gold rationales and of attempts that were right at once they count once, as in the
+released code. Tokens of wrong attempts count `attempt_weight` times, those of the question `question_weight` times; 0
+masks them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipelines.config import TriPosT
 from pipelines.editing import Draft
 from pipelines.records import Example, Question, Segment, content_hash
 from pipelines.stepwise.prompts import attempt_prompt
-from pipelines.trajectories import after_attempt
+from pipelines.trajectories import Turn, after_attempt
 
 KINDS = ("improvement", "self_correct", "gold")
 
@@ -27,32 +28,44 @@ KINDS = ("improvement", "self_correct", "gold")
 def turn_examples(draft: Draft, config: TriPosT) -> list[Example]:
     """One example per turn of an accepted conversation."""
     if config.learn == "right_attempts":
-        return [_example(draft.question, draft.turns[0].attempt, "", "self_correct", 1.0, config, f"{draft.id}/0")]
+        return [_example(draft.question, draft.turns[0].attempt, (), "self_correct", config, f"{draft.id}/0")]
     examples = []
     for place, turn in enumerate(draft.turns):
         following = draft.turns[place + 1].attempt if place + 1 < len(draft.turns) else None
         kind = "self_correct" if following is None else "improvement"
         weight = 1.0 if len(draft.turns) == 1 else config.feedback_weight
-        said = after_attempt(turn.feedback, following)
-        examples.append(_example(draft.question, turn.attempt, said, kind, weight, config, f"{draft.id}/{place}"))
+        said = _weighted(turn, following, weight, config.correction_weight)
+        examples.append(_example(draft.question, turn.attempt, said, kind, config, f"{draft.id}/{place}"))
     return examples
+
+
+def _weighted(turn: Turn, following: str | None, weight: float, correction_weight: float | None) -> tuple[Segment, ...]:
+    """The feedback and the update that follows it; the corrected step stands alone where its weight is another."""
+    said, fault = after_attempt(turn.feedback, following), turn.verdict
+    if following is None or correction_weight is None or fault is None:
+        return (Segment(said, weight),)
+    before, found, rest = said.rpartition(f"\nStep {fault.step}:")  # updates are in numbered steps
+    corrected, newline, after = rest.partition("\n")
+    pieces = ((before, weight), (found + corrected, correction_weight), (newline + after, weight))
+    return tuple(Segment(text, times) for text, times in pieces if text)
 
 
 def gold_example(question: Question, rationale: str, feedback: str, config: TriPosT) -> Example:
     """A gold rationale that is found right."""
-    return _example(question, rationale, after_attempt(feedback), "gold", 1.0, config, f"{question.id}/gold")
+    said = (Segment(after_attempt(feedback)),)
+    return _example(question, rationale, said, "gold", config, f"{question.id}/gold")
 
 
 def _example(
-    question: Question, attempt: str, said: str, kind: str, weight: float, config: TriPosT, source: str
+    question: Question, attempt: str, said: tuple[Segment, ...], kind: str, config: TriPosT, source: str
 ) -> Example:
-    """An attempt with what is said after it, at its weight; only improvements begin with a wrong attempt."""
+    """An attempt with what is said after it; only improvements begin with a wrong attempt."""
     attempted = Segment(attempt, config.attempt_weight if kind == "improvement" else 1.0)
     return Example(
-        id=content_hash("tripost", question.id, attempt, said),
+        id=content_hash("tripost", question.id, attempt, "".join(segment.text for segment in said)),
         question_id=question.id,
         messages=({"role": "user", "content": attempt_prompt(question.text)},),
-        completion=(attempted, Segment(said, weight)) if said else (attempted,),
+        completion=(attempted, *said),
         group=question.id,
         answer=question.answer,
         source=source,

@@ -45,6 +45,7 @@ from pipelines.shared import claim
 from pipelines.synthesis import Pass, PassResult
 from pipelines.tasks import LoadedQuestions, load_questions
 from pipelines.train import RESOURCES, TrainResult, train
+from pipelines.tripost import gold_rationale
 from pipelines.workplace import Workplace
 
 
@@ -100,11 +101,9 @@ class Runner:
             folder, sections = make_of_rows(self.work, self.config.recipe, loaded, self.held_out)
             self.report |= sections
             return folder
-        teacher, recipe = self.config.teacher, self.config.recipe.model_dump()
+        teacher = self.config.teacher
         plan, verdicts = self.work.plan(teacher, loaded, teacher)
-        ids = content_hash(*sorted(question.id for question in loaded.questions))
-        drawn = teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
-        folder = f"{self.work.root}/examples/{content_hash(verdicts, recipe, drawn, ids)}"
+        folder = f"{self.work.root}/examples/{self._examples_key(loaded, verdicts)}"
         if done := read_bytes(f"{folder}/summary.json"):
             summary = json.loads(done) | {"generated": 0, "verified": 0}
             self.work.say(f"synthesis: done before, {summary['samples']:,} samples in {plan.completions}")
@@ -118,6 +117,16 @@ class Runner:
         self.report |= report.synthesis(teacher.model, summary, wasted_tokens=max(0, spent - stored))
         self._count_pairs(folder)
         return folder
+
+    def _examples_key(self, loaded: LoadedQuestions, verdicts: str) -> str:
+        """What examples are named by; TriPosT's rationales come with the questions and depend on nothing else."""
+        teacher, recipe = self.config.teacher, self.config.recipe
+        if isinstance(recipe, TriPosT):
+            told = sorted(content_hash(question.id, gold_rationale(question)) for question in loaded.questions)
+            return content_hash(recipe.recipe, *told)
+        ids = content_hash(*sorted(question.id for question in loaded.questions))
+        drawn = teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
+        return content_hash(verdicts, recipe.model_dump(), drawn, ids)
 
     def _count_pairs(self, folder: str) -> None:
         """Where rationales are trained in pairs: how many the student's tokenizer leaves, and how many with a span."""

@@ -34,7 +34,7 @@ from pipelines.workplace import Workplace
 TRAINING = {"iterations", "learning_rate", "epochs"}
 """Settings that no example depends on."""
 
-SELECTION = {"balance", "max_examples", "feedback_weight", "attempt_weight", "question_weight"}
+SELECTION = {"balance", "max_examples", "feedback_weight", "correction_weight", "attempt_weight", "question_weight"}
 """Settings that no conversation depends on."""
 
 

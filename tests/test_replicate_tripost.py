@@ -72,13 +72,14 @@ def test_a_cells_file_changes_with_all_that_it_depends_on_and_nothing_else(tmp_p
 def test_arms_differ_in_what_they_are_about() -> None:
     recipes = {arm: make_config(parse([]), replace(CELL, arm=arm)).recipe for arm in ARMS}
     whole = recipes.pop("tripost").model_dump()
-    changed = {a: {k: v for k, v in r.model_dump().items() if v != whole[k]} for a, r in recipes.items()}
+    changed = {a: {k: v for k, v in r.model_dump().items() if v != whole.get(k)} for a, r in recipes.items()}
     assert changed == {
         "si_demo": {"attempts": "teacher"},
         "lmsi": {"learn": "right_attempts"},
         "unbalanced": {"balance": None},
         "attempts_learned": {"attempt_weight": 1.0},
         "reasons_agree": {"agree_in": "reason"},
+        "corrections": {"agree_in": "reason", "correction_weight": 10.0},
         "weight_1": {"feedback_weight": 1.0},
         "gold": {"balance": (0, 0, 1)},
     }

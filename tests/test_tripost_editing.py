@@ -159,6 +159,23 @@ def test_each_turn_is_an_example_and_counts_more_from_the_feedback_on() -> None:
     assert without_repeats([closing, update, at_once]) == ([closing, update], 1)
 
 
+def test_the_step_that_an_update_corrects_can_count_more() -> None:
+    config = TriPosT(correction_weight=10)
+    update, closing = turn_examples(edit(Turn(WRONG)), config)
+    said = [(segment.text, segment.weight) for segment in update.completion[1:]]
+    corrected, rest = RIGHT.split("\n", 1)
+    assert said == [
+        (f"\nFeedback: {verdict(FIRST)}\nUpdated answer:", 1.5),
+        (f"\n{corrected}", 10.0),
+        (f"\n{rest}", 1.5),
+    ]
+    (whole, _) = turn_examples(edit(Turn(WRONG)), TriPosT())
+    assert (update.id, update.text) == (whole.id, whole.text)
+    assert [segment.weight for segment in closing.completion] == [1.0, 1.5]
+    later = turn_examples(edit(Turn(LATER)), config)[0].completion
+    assert [segment.text for segment in later if segment.weight == 10] == ["\nStep 2: 7 * 2 = 14, so 14"]
+
+
 def test_right_attempts_can_be_learned_as_they_are() -> None:
     config = TriPosT(learn="right_attempts", attempt_weight=0.5)
     draft = unedited(Draft("d", QUESTION, (Turn(RIGHT),), (Turn(RIGHT, ALL_RIGHT),)), right=True)

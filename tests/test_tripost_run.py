@@ -52,6 +52,15 @@ def test_each_iteration_goes_on_from_the_last_student(
     assert (tmp_path / "run" / "student" / "raydistill.json").is_file()
 
 
+def test_rationales_are_learned_once_whatever_comes_after_them(
+    cluster: None, tmp_path: Path, recording: Path, tiny_model: str, started: list[tuple[Any, ...]]
+) -> None:
+    run(tmp_path, recording, tiny_model, 0)
+    run(tmp_path, recording, tiny_model, 1)
+    (*_, rationales), (*_, found), (goes_on_from, *_) = started
+    assert found == rationales == goes_on_from
+
+
 def test_an_adapter_is_trained_on_over_the_same_base(
     cluster: None, tmp_path: Path, recording: Path, tiny_model: str, started: list[tuple[Any, ...]]
 ) -> None:
