@@ -101,12 +101,15 @@ def measure(
 
 
 def by_question(rollouts: Sequence[Rollout], task: Task) -> dict[str, list[int | None]]:
-    """1 or 0 for each question in order: right before and after self-update, and updated at all; None where unknown."""
-    told: dict[str, list[int | None]] = {"before": [], "after": [], "tried": []}
+    """1 or 0 for each question in order, None where unknown: right before and after self-update, and updated at all.
+
+    ``repeated``: the last update said again what was said before, so that it does not count as one.
+    """
+    told: dict[str, list[int | None]] = {"before": [], "after": [], "tried": [], "repeated": []}
     for rollout in rollouts:
-        found = outcome(rollout, task) if rollout.known else None
+        found = {**outcome(rollout, task)._asdict(), "repeated": rollout.ending == "repetition"}
         for name, values in told.items():
-            values.append(None if found is None else int(getattr(found, name)))
+            values.append(int(found[name]) if rollout.known else None)
     return told
 
 

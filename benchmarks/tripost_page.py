@@ -15,14 +15,15 @@ from benchmarks.replication_page import drawn, opening, percents, table, unmeasu
 from benchmarks.tripost_arms import ARMS, SPLITS, TASKS, TaskCell
 
 Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
-"""Of a student, by split and then ``before``, ``after``, ``tried``: 1, 0 or None for each question."""
+"""Of a student, by split and then by MEASURES and perhaps REPEATED: 1, 0 or None for each question."""
 
 Students = Mapping[str, Mapping[str, Mapping[int, Answers]]]
 """By the student's name (``rationales``, ``tripost t=3``), by task, by seed."""
 
 SETTINGS = ("iterations", "attempts", "examples", "test", "temperature", "feedback")
 RATIONALES, ALL = "rationales", "all tasks"
-HELP, HURT = "helped", "hurt"
+HELP, HURT, REPEATED = "helped", "hurt", "repeated"
+MEASURES = ("before", "after", "tried")
 PAPERS_BEST_GAIN = 0.0713  # the paper's, of LLaMA-7B
 
 
@@ -119,11 +120,18 @@ def _student(tasks: Mapping[str, Mapping[int, Answers]]) -> dict[str, Any]:
             if before.size:
                 rates = {HELP: (1 - before) * after, HURT: before * (1 - after)}
                 rates |= {"before": before, "after": after, "tried": tried}
+                if (repeated := _repeated(tasks, task, split)).size:
+                    rates[REPEATED] = repeated
                 told.setdefault(task, {})[split] = {name: mean_of(values) for name, values in rates.items()}
     return told
 
 
-MEASURES = ("before", "after", "tried")
+def _repeated(tasks: Mapping[str, Mapping[int, Answers]], task: str, split: str) -> np.ndarray:
+    """Which updates only said again what was said before; empty where one of the cells is older than this measure."""
+    cells = [answers for name in (TASKS if task == ALL else [task]) for answers in tasks.get(name, {}).values()]
+    if not all(REPEATED in answers[split] for answers in cells):
+        return np.empty(0)
+    return matrix(list(outcomes(tasks, task, split, REPEATED).values()))
 
 
 def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -162,8 +170,8 @@ def page(content: Mapping[str, Any], figure: str) -> str:
         if told:
             lines += [f"## All tasks, {split}", "", *table(HEADER, [_row(name, rates) for name, rates in told]), ""]
     lines += ["## Each task: after self-update", "", *table(("student", *TASK_COLUMNS), _task_rows(content)), ""]
-    lines += ["## Each task: updates tried / helped / hurt", ""]
-    lines += [*table(("student", *TASK_COLUMNS), _update_rows(content)), ""]
+    lines += ["## Each task: updates tried / helped / hurt / repeated", ""]
+    lines += [*table(("student", *TASK_COLUMNS), _update_rows(content)), "", UPDATES_NOTE, ""]
     lines += ["## Examples of an iteration", "", *table(EXAMPLES_HEADER, _example_rows(content)), ""]
     lines += ["## Claims", "", CLAIMS_NOTE, "", *table(("claim", "split", ALL, *TASKS), _claim_rows(content))]
     if settings["feedback"] == "own":
@@ -183,6 +191,10 @@ TASK_COLUMNS = tuple(f"{task}, {split}" for task in TASKS for split in SPLITS)
 CLAIMS_NOTE = (
     "Gains in points, question by question, and the number of seeds that both students have; in bold where the whole "
     "interval is above zero, so that the claim holds."
+)
+UPDATES_NOTE = (
+    "Repeated: the update said again what was said before, and does not count; not counted in cells that show three "
+    "numbers."
 )
 EXAMPLES_HEADER = ("arm", "what", "task", "all", "improvement", "self_correct", "gold")
 
@@ -208,7 +220,8 @@ def _update_rows(content: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _updates(rates: Mapping[str, Any]) -> str:
-    return " / ".join(f"{100 * rates[measure]['mean']:.1f}" for measure in ("tried", HELP, HURT))
+    told = [measure for measure in ("tried", HELP, HURT, REPEATED) if measure in rates]
+    return " / ".join(f"{100 * rates[measure]['mean']:.1f}" for measure in told)
 
 
 def _example_rows(content: Mapping[str, Any]) -> list[list[str]]:

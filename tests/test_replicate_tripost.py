@@ -90,9 +90,9 @@ def test_arms_differ_in_what_they_are_about() -> None:
 def test_answers_are_told_question_by_question() -> None:
     task, question = StepwiseQuestions(STEPWISE["multistep_arithmetic"]), Question("q", "(3 + 4) =", "7")
     wrong, right = Turn("Step 1: Therefore, the answer is 8."), Turn("Step 1: Therefore, the answer is 7.")
-    turns = [(wrong, right), (right, wrong), (right,), ()]
-    rollouts = [Rollout(f"{n}", question, said, "correct" if said else None) for n, said in enumerate(turns)]
-    told = {"before": [0, 1, 1, None], "after": [1, 0, 1, None], "tried": [1, 1, 0, None]}
+    said = [((wrong, right), "correct"), ((right, wrong), "limit"), ((right,), "repetition"), ((), None)]
+    rollouts = [Rollout(f"{n}", question, turns, ending) for n, (turns, ending) in enumerate(said)]
+    told = {"before": [0, 1, 1, None], "after": [1, 0, 1, None], "tried": [1, 1, 0, None], "repeated": [0, 0, 1, None]}
     assert by_question(rollouts, task) == told
 
 
@@ -127,12 +127,14 @@ def test_students_are_told_what_is_wrong_once(cluster: None, tmp_path: Path) -> 
 # The page ---------------------------------------------------------------------------------------------------------
 
 
-def measured(*right: int) -> dict[str, Any]:
+def measured(*right: int, repeated: int | None = None) -> dict[str, Any]:
     """A made cell: students that answer the first so many of 20 questions, two of them by an update."""
     students = [
         {"before": [1] * (n - 2) + [0] * (22 - n), "after": [1] * n + [0] * (20 - n), "tried": [0] * 10 + [1] * 10}
         for n in right
     ]
+    if repeated is not None:
+        students = [{**told, "repeated": [1] * repeated + [0] * (20 - repeated)} for told in students]
     account = {"examples": 35, "kept": {"improvement": 15, "self_correct": 10, "gold": 10}}
     return {"tests": [{"seen": s, "unseen": s} for s in students], "iterations": [account] * 3, "seconds": 30.0}
 
@@ -140,7 +142,7 @@ def measured(*right: int) -> dict[str, Any]:
 MADE = {
     **{TaskCell(s, 100, "tripost", task): measured(8, 10, 11, 12 + s) for task in TASKS for s in (0, 1, 2)},
     **{TaskCell(0, 100, "si_demo", task): measured(8, 9, 9, 13) for task in TASKS},
-    TaskCell(0, 100, "lmsi", "word_sorting"): measured(8, 9, 9, 10),
+    TaskCell(0, 100, "lmsi", "word_sorting"): measured(8, 9, 9, 10, repeated=3),
 }
 
 
@@ -165,6 +167,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert "changed in all arms: `recipe.epochs=2`" in text and "+25.0 points (multistep_arithmetic, seen)" in text
     assert "| tripost | TriPosT: own mistakes, corrected | word_sorting | 35 | 15 | 10 | 10 |" in text
     assert f"| si_demo t=3 |{' 50.0 / 10.0 / 0.0 |' * 8}" in text
+    assert "50.0 / 10.0 / 0.0 / 15.0" in text
     assert "it reaches the paper's 7.13" in text and (tmp_path / "made.svg").read_text().startswith("<?xml")
 
 
