@@ -23,22 +23,22 @@ from rich.console import Console
 
 from actors.errors import TrainingError, UsageError
 from actors.ledger import read_spending
-from actors.segments import read_bytes, read_segments, remove, resolve
+from actors.segments import read_bytes, read_segments, remove
 from pipelines import report
 from pipelines.cluster import beside, check_model, check_teacher
-from pipelines.config import LIMITS, Engine, ReBase, Refine, Run, Train, TriPosT
+from pipelines.config import Engine, ReBase, Refine, Run, Train, TriPosT
 from pipelines.consistency import count
 from pipelines.engines import model_identity
 from pipelines.example_store import export_chat, read_examples, sort_examples, write_examples
 from pipelines.measure import measure, measure_beam
 from pipelines.progress import bar
 from pipelines.question_table import QuestionTable
-from pipelines.rebase import load_training_questions, questions_of
+from pipelines.rebase import load_training_questions
 from pipelines.rebase_run import synthesise as make_of_rows
 from pipelines.records import content_hash
 from pipelines.refine import add_repairs
 from pipelines.repair import repairs_of
-from pipelines.run_models import named_model, teacher_model, trained_model
+from pipelines.run_models import named_model, publish_student, teacher_model, trained_model
 from pipelines.self_improvement import attempted, collect
 from pipelines.self_update import measure_updates
 from pipelines.shared import claim
@@ -169,7 +169,7 @@ class Runner:
         result = self._fit(self._refine(refine, examples) if refine else examples, self.config.train)
         if isinstance(self.config.recipe, TriPosT):
             result = self._improve(self.config.recipe, result)
-        self._publish(result)
+        publish_student(self.config, result.student, self.work.root)
         names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
         self.report["training"] = {name: getattr(result, name) for name in names}
         if measured := result.history.get("validation_consistency"):
@@ -236,23 +236,6 @@ class Runner:
                 adapter=adapter,
                 on_progress=lambda p: shown.update(p["step"], f"loss {p['loss']:.3f}", total=p["steps"]),
             )
-
-    def _publish(self, result: TrainResult) -> None:
-        """The student of this configuration under its plain name."""
-        import pyarrow.fs
-
-        filesystem, target = resolve(f"{self.work.root}/student")
-        remove(f"{self.work.root}/student")
-        filesystem.create_dir(target, recursive=True)
-        pyarrow.fs.copy_files(
-            resolve(result.student)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem
-        )
-        serving = {
-            "recipe": self.config.recipe.model_dump(),
-            "questions": questions_of(self.config).model_dump(),
-            "execution": self.config.execution.model_dump(include=set(LIMITS)),
-        }
-        report.write_json(f"{self.work.root}/student/raydistill.json", serving)
 
     # Evaluation -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The engine settings for the models of a run: its teacher, its base, and students in whatever folder they lie."""
+"""The models of a run: their engine settings, wherever their weights lie, and the student's folder for others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import UsageError
-from pipelines.config import Engine, Run
+from actors.segments import remove, resolve
+from pipelines import report
+from pipelines.config import LIMITS, Engine, Run
+from pipelines.rebase import questions_of
 
 
 def teacher_model(config: Run) -> Engine:
@@ -43,3 +46,20 @@ def named_model(config: Run, name: str, root: str) -> Engine:
     if "://" not in folder and not Path(folder).is_dir():
         raise UsageError(f"no student in {root} yet: run `raydistill train` or `raydistill run` first")
     return trained_model(config, folder)
+
+
+def publish_student(config: Run, trained: str, root: str) -> None:
+    """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json."""
+    import pyarrow.fs
+
+    uri = f"{root}/student"
+    filesystem, target = resolve(uri)
+    remove(uri)
+    filesystem.create_dir(target, recursive=True)
+    pyarrow.fs.copy_files(resolve(trained)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem)
+    serving = {
+        "recipe": config.recipe.model_dump(),
+        "questions": questions_of(config).model_dump(),
+        "execution": config.execution.model_dump(include=set(LIMITS)),
+    }
+    report.write_json(f"{uri}/raydistill.json", serving)
