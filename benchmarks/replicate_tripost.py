@@ -47,7 +47,7 @@ from benchmarks.tripost_page import write_report
 from pipelines.config import Engine, SamplingConfig, TriPosT
 from pipelines.rollouts import Rollout, roll_out
 from pipelines.run import Runner
-from pipelines.self_update import outcome
+from pipelines.self_update import Outcome, outcome
 from pipelines.tasks import Task
 
 ACCOUNT = ("conversations", "accepted", "rejected", "unknown", "updates", "turns", "repeats", "kept", "examples")
@@ -101,16 +101,9 @@ def measure(
 
 
 def by_question(rollouts: Sequence[Rollout], task: Task) -> dict[str, list[int | None]]:
-    """1 or 0 for each question in order, None where unknown: right before and after self-update, and updated at all.
-
-    ``repeated``: the last update said again what was said before, so that it does not count as one.
-    """
-    told: dict[str, list[int | None]] = {"before": [], "after": [], "tried": [], "repeated": []}
-    for rollout in rollouts:
-        found = {**outcome(rollout, task)._asdict(), "repeated": rollout.ending == "repetition"}
-        for name, values in told.items():
-            values.append(int(found[name]) if rollout.known else None)
-    return told
+    """What became of each question in order, by the names of Outcome: 1 or 0, None where it is unknown."""
+    found = [outcome(rollout, task) if rollout.known else None for rollout in rollouts]
+    return {name: [None if one is None else int(getattr(one, name)) for one in found] for name in Outcome._fields}
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -132,8 +132,6 @@ def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     """The cell's file, whose name changes with every setting that it depends on; not with the code."""
     config = make_config(options, cell)
     kept = config.model_dump(include={"questions", "recipe", "evaluation"})
-    if kept["recipe"]["agree_in"] == "step":
-        del kept["recipe"]["agree_in"]  # younger than the first cells, which were measured so
     depends: tuple[Any, ...] = (kept, options.temperature, *trained_with(config))
     if cell.arm == "si_demo":
         depends += trained_with(demonstrator_config(options, cell))

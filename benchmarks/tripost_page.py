@@ -15,7 +15,7 @@ from benchmarks.replication_page import drawn, opening, percents, table, unmeasu
 from benchmarks.tripost_arms import ARMS, SPLITS, TASKS, TaskCell
 
 Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
-"""Of a student, by split and then by MEASURES and perhaps REPEATED: 1, 0 or None for each question."""
+"""Of a student, by split and then by MEASURES (older cells lack REPEATED): 1, 0 or None for each question."""
 
 Students = Mapping[str, Mapping[str, Mapping[int, Answers]]]
 """By the student's name (``rationales``, ``tripost t=3``), by task, by seed."""
@@ -23,7 +23,7 @@ Students = Mapping[str, Mapping[str, Mapping[int, Answers]]]
 SETTINGS = ("iterations", "attempts", "examples", "test", "temperature", "feedback")
 RATIONALES, ALL = "rationales", "all tasks"
 HELP, HURT, REPEATED = "helped", "hurt", "repeated"
-MEASURES = ("before", "after", "tried")
+MEASURES = ("before", "after", "tried", REPEATED)
 PAPERS_BEST_GAIN = 0.0713  # the paper's, of LLaMA-7B
 
 
@@ -63,9 +63,7 @@ CLAIMS = (
 
 def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
     """The page, its data and its plot, of those cells whose files are there."""
-    write_results(
-        options, paths, ("iterations", "attempts", "examples", "test", "temperature", "feedback"), summarise, page, plot
-    )
+    write_results(options, paths, SETTINGS, summarise, page, plot)
 
 
 def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
@@ -94,11 +92,12 @@ def by_student(cells: Mapping[TaskCell, Mapping[str, Any]]) -> Students:
 
 
 def outcomes(tasks: Mapping[str, Mapping[int, Answers]], task: str, split: str, measure: str) -> dict[int, list[Any]]:
-    """By seed, question by question; of all tasks those seeds that have all of them, one task after the other."""
+    """By seed that was measured so, question by question; of all tasks the seeds that all have, task after task."""
     if task != ALL:
-        return {seed: list(answers[split][measure]) for seed, answers in tasks.get(task, {}).items()}
-    seeds = set.intersection(*(set(tasks.get(name, {})) for name in TASKS))
-    return {seed: [value for name in TASKS for value in tasks[name][seed][split][measure]] for seed in sorted(seeds)}
+        measured = {seed: answers[split] for seed, answers in tasks.get(task, {}).items()}
+        return {seed: list(answers[measure]) for seed, answers in measured.items() if measure in answers}
+    each = [outcomes(tasks, name, split, measure) for name in TASKS]
+    return {seed: [value for one in each for value in one[seed]] for seed in sorted(set.intersection(*map(set, each)))}
 
 
 def compare(claim: Claim, students: Students, task: str, split: str) -> dict[str, Any] | None:
@@ -116,22 +115,12 @@ def _student(tasks: Mapping[str, Mapping[int, Answers]]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for task in (ALL, *TASKS):
         for split in SPLITS:
-            before, after, tried = (matrix(list(outcomes(tasks, task, split, m).values())) for m in MEASURES)
-            if before.size:
-                rates = {HELP: (1 - before) * after, HURT: before * (1 - after)}
-                rates |= {"before": before, "after": after, "tried": tried}
-                if (repeated := _repeated(tasks, task, split)).size:
-                    rates[REPEATED] = repeated
+            rates = {m: matrix(list(seeds.values())) for m in MEASURES if (seeds := outcomes(tasks, task, split, m))}
+            if rates:
+                before, after = rates["before"], rates["after"]
+                rates |= {HELP: (1 - before) * after, HURT: before * (1 - after)}
                 told.setdefault(task, {})[split] = {name: mean_of(values) for name, values in rates.items()}
     return told
-
-
-def _repeated(tasks: Mapping[str, Mapping[int, Answers]], task: str, split: str) -> np.ndarray:
-    """Which updates only said again what was said before; empty where one of the cells is older than this measure."""
-    cells = [answers for name in (TASKS if task == ALL else [task]) for answers in tasks.get(name, {}).values()]
-    if not all(REPEATED in answers[split] for answers in cells):
-        return np.empty(0)
-    return matrix(list(outcomes(tasks, task, split, REPEATED).values()))
 
 
 def _examples(cells: Mapping[TaskCell, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -193,8 +182,8 @@ CLAIMS_NOTE = (
     "interval is above zero, so that the claim holds."
 )
 UPDATES_NOTE = (
-    "Repeated: the update said again what was said before, and does not count; not counted in cells that show three "
-    "numbers."
+    "Repeated: the last update said again what was said before, or ran in circles, and was left out; of those seeds "
+    "that tell it, no number where none does."
 )
 EXAMPLES_HEADER = ("arm", "what", "task", "all", "improvement", "self_correct", "gold")
 

@@ -104,7 +104,9 @@ class TriPosT(Strict):
     improvement_temperature: float = Field(0.7, ge=0, description="of the teacher's improvements")
     worked_out: bool = Field(True, description="scripted feedback says what each step should be before it judges it")
     agree_in: Literal["step", "reason"] = Field(
-        "step", description="what own feedback, to be kept, has in common with the module's; step: as the paper's code"
+        "step",
+        exclude_if=lambda value: value == "step",  # younger than folders whose names come from the other settings
+        description="what own feedback, to be kept, has in common with the module's; step: as the paper's code",
     )
     max_updates: int = Field(5, ge=1, description="of one trajectory; without a right end by then it is rejected")
     learn: Literal["conversations", "right_attempts"] = Field(
@@ -118,7 +120,7 @@ class TriPosT(Strict):
     correction_weight: float | None = Field(
         None,
         gt=0,
-        exclude_if=lambda value: value is None,  # younger than folders whose names come from the other settings
+        exclude_if=lambda value: value is None,  # younger, too
         description="of the loss on the step that an update corrects; default: feedback_weight",
     )
     attempt_weight: float = Field(1.0, ge=0, description="of the loss on a wrong attempt; 0 masks it")

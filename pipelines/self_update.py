@@ -22,11 +22,12 @@ from pipelines.workplace import Workplace
 
 
 class Outcome(NamedTuple):
-    """Of one question: whether the first attempt is right, whether the last one is, whether there was an update."""
+    """What became of one question."""
 
-    before: bool
-    after: bool
-    tried: bool
+    before: bool  # the first attempt is right
+    after: bool  # the last one is
+    tried: bool  # there was an update
+    repeated: bool  # its last update said again what was said before, or ran in circles, and was left out
 
 
 def measure_updates(
@@ -74,8 +75,9 @@ def account(rollouts: Sequence[Rollout], task: Task) -> dict[str, Any]:
 
 
 def outcome(rollout: Rollout, task: Task) -> Outcome:
-    """What became of a question, of a finished conversation."""
-    return Outcome(_is_right(rollout, task, 0), _is_right(rollout, task, -1), len(rollout.turns) > 1)
+    """What became of the question of a finished conversation."""
+    before, after = (_is_right(rollout, task, turn) for turn in (0, -1))
+    return Outcome(before, after, tried=len(rollout.turns) > 1, repeated=rollout.ending == "repetition")
 
 
 def _fractions(told: Sequence[Outcome]) -> dict[str, float]:

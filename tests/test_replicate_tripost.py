@@ -167,7 +167,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     assert "changed in all arms: `recipe.epochs=2`" in text and "+25.0 points (multistep_arithmetic, seen)" in text
     assert "| tripost | TriPosT: own mistakes, corrected | word_sorting | 35 | 15 | 10 | 10 |" in text
     assert f"| si_demo t=3 |{' 50.0 / 10.0 / 0.0 |' * 8}" in text
-    assert "50.0 / 10.0 / 0.0 / 15.0" in text
+    assert "| lmsi t=3 | - | - | 50.0 / 10.0 / 0.0 / 15.0 | 50.0 / 10.0 / 0.0 / 15.0 |" in text
     assert "it reaches the paper's 7.13" in text and (tmp_path / "made.svg").read_text().startswith("<?xml")
 
 
