@@ -6,7 +6,7 @@
       SandboxError    the sandbox cannot be set up as strictly as asked
       TrainingError   training cannot start or go on
 
-A program that crashes or a completion that is wrong is no error but data: see `actors.sandbox.verdict`.
+A program that crashes or a completion that is wrong is no error but data: see `actors.sandbox.host.verdict`.
 """
 
 

@@ -7,7 +7,7 @@
              -> verdicts, in the order of the programs
 
 Every program gets exactly one verdict, whatever the programs do. `unknown` is never the program's fault.
-`python -m actors.executor --self-test` shows which layers hold on this machine.
+`python -m raydistill.actors.executor --self-test` shows which layers hold on this machine.
 
     executor = Executor()
     [verdict] = executor.run([Program("q1", "def solution():\\n    return 6 * 7")])
@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .errors import SandboxError
-from .sandbox.dispatch import Dispatcher, Seat
-from .sandbox.probes import GRADES, grade_of, is_below, open_acts, refusal
-from .sandbox.profiles import LEAN
-from .sandbox.program import Limits, Program
-from .sandbox.supervisor import JailOptions
-from .sandbox.targets import probe_targets
-from .sandbox.verdict import Verdict
+from raydistill.actors.errors import SandboxError
+from raydistill.actors.sandbox.host.dispatch import Dispatcher, Seat
+from raydistill.actors.sandbox.host.isolation import GRADES, grade_of, is_below, open_acts, refusal
+from raydistill.actors.sandbox.host.program import Limits, Program
+from raydistill.actors.sandbox.host.supervisor import JailOptions
+from raydistill.actors.sandbox.host.targets import probe_targets
+from raydistill.actors.sandbox.host.verdict import Verdict
+from raydistill.actors.sandbox.profiles import LEAN
 
 __all__ = ["Executor", "Limits", "Program", "Verdict", "self_test"]
 
@@ -125,7 +125,9 @@ def describe(result: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m actors.executor", description="The sandbox of this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m raydistill.actors.executor", description="The sandbox of this machine."
+    )
     parser.add_argument("--self-test", action="store_true", required=True, help="try every layer and print what holds")
     parser.add_argument("--python", help="the interpreter that programs run in (this one by default)")
     arguments = parser.parse_args()

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.errors import EngineError, RaydistillError
-from actors.metrics import MemberMetrics, caller_metrics
+from raydistill.actors.errors import EngineError, RaydistillError
+from raydistill.actors.metrics import MemberMetrics, caller_metrics
 
 if TYPE_CHECKING:
     from ray.serve import Application

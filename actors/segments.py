@@ -8,6 +8,7 @@ append, which is why segments are rewritten and not appended to.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import uuid
@@ -39,6 +40,10 @@ def write_atomic(uri: str, data: bytes) -> None:
         stream.write(data)
     if target != path:
         filesystem.move(target, path)
+
+
+def write_json(uri: str, content: Mapping[str, Any]) -> None:
+    write_atomic(uri, json.dumps(content, indent=2, default=str).encode() + b"\n")
 
 
 def read_bytes(uri: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """What a consistency step costs over a plain cross-entropy step on the same tokens (MCC-KD's loss; at most 1.15 times).
 
-    python benchmarks/consistency_step.py
-    python benchmarks/consistency_step.py --vocabulary 128000 --batch-tokens 1024 --steps 6     # a large output layer
+    python -m benchmarks.consistency_step
+    python -m benchmarks.consistency_step --vocabulary 128000 --batch-tokens 1024 --steps 6  # a large output layer
 
 Trains two copies of a student on pairs of gsm_symbolic rationales, without Ray: one with the consistency loss, one by
 cross-entropy alone on the same rows of each step. The two take turns, and every step's time is the CPU time of
@@ -21,20 +21,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from raydistill.pipelines.config.sections import Questions, Train
+from raydistill.pipelines.data.records import Consistency, Example, Question, Segment
+from raydistill.pipelines.recipes.mcc_kd.recipe import ENDING, without_ending
+from raydistill.pipelines.report import environment
+from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.training.batches import rows_of
+from raydistill.pipelines.training.checkpoints import Progress
+from raydistill.pipelines.training.loop import Trainer, make_optimizer
+from raydistill.pipelines.training.student import load_student
+from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
+
 ROOT = Path(__file__).parent.parent
 REACH = 1.15
-sys.path.insert(0, str(ROOT))
-
-from pipelines.batches import rows_of  # noqa: E402
-from pipelines.checkpoints import Progress  # noqa: E402
-from pipelines.config import Questions, Train  # noqa: E402
-from pipelines.mcc_kd import ENDING, without_ending  # noqa: E402
-from pipelines.records import Consistency, Example, Question, Segment  # noqa: E402
-from pipelines.report import environment  # noqa: E402
-from pipelines.student import load_student  # noqa: E402
-from pipelines.tasks import load_questions  # noqa: E402
-from pipelines.tokens import TokenTable, load_tokenizer, tokenise, write_tokens  # noqa: E402
-from pipelines.train_loop import Trainer, make_optimizer  # noqa: E402
 
 
 def rationales(question: Question) -> list[Example]:

@@ -1,12 +1,13 @@
 """Engines without a GPU, one thread each and one for each core: the pool's, against vLLM's own executor for CPUs.
 
-    python benchmarks/engines.py                  three minutes on a quiet machine
-    python benchmarks/engines.py --samples 500    a look
+    python -m benchmarks.engines                three minutes on a quiet machine
+    python -m benchmarks.engines --samples 500  a look
 
 By default vLLM's engine core has a worker process on a CPU, too, and waits for it in a loop; the pool's engine
-computes in the core itself (`actors/engine.py`). A pool of either attempts the same questions (demo/models/critic,
-temperature 1). Prints one line of JSON: tokens per second of wall time and per second of processor time of the
-engines' processes, ours over vLLM's, which all texts must be the same for; exits 1 where ours generates no more.
+computes in the core itself (`actors/engine/engine.py`). A pool of either attempts the same questions
+(demo/models/critic, temperature 1). Prints one line of JSON: tokens per second of wall time and per second of processor
+time of the engines' processes, ours over vLLM's, which all texts must be the same for; exits 1 where ours generates no
+more.
 """
 
 from __future__ import annotations
@@ -18,19 +19,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from actors.requests import Completion, Request, Sampling
-from benchmarks.replication import ROOT, provenance
-from pipelines.cluster import connect, engine_pool
-from pipelines.config import Engine, Questions
-from pipelines.stepwise.prompts import attempt_prompt
-from pipelines.tasks import load_questions
+from benchmarks.replications.cells import ROOT, provenance
+from raydistill.actors.engine.requests import Completion, Request, Sampling
+from raydistill.pipelines.config.sections import Engine, Questions
+from raydistill.pipelines.runtime.pools import connect, engine_pool
+from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
 
 EXECUTORS: dict[str, dict[str, Any]] = {"ours": {}, "vllm": {"distributed_executor_backend": "mp"}}
 IN_FLIGHT = 256  # sequences per engine

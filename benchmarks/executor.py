@@ -1,7 +1,7 @@
 """How fast the executor is, side by side with other ways to run a model's programs. Prints one JSON line.
 
-    python benchmarks/executor.py [--seconds 4] [--rounds 3]     rates, ratios, latency; a few minutes
-    python benchmarks/executor.py --soak 100000                  memory, descriptors, agreement of the lanes
+    python -m benchmarks.executor [--seconds 4] [--rounds 3]  rates, ratios, latency; a few minutes
+    python -m benchmarks.executor --soak 100000               memory, descriptors, agreement of the lanes
 
 Every arm runs the same programs on the same core, in turns, so that ratios survive a machine whose speed wanders:
 
@@ -29,13 +29,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from actors.executor import Executor, Program
-from actors.sandbox.layers import NAMES
-from actors.sandbox.supervisor import JailOptions
-from actors.sandbox.verdict import agree
 from benchmarks.executor_arms import DEFERRED, load_programs, run_in_process, run_processes, run_subprocesses
+from raydistill.actors.executor import Executor, Program
+from raydistill.actors.sandbox.host.supervisor import JailOptions
+from raydistill.actors.sandbox.host.verdict import agree
+from raydistill.actors.sandbox.inside.layers import NAMES
 
 BATCH = 1024
 LATENCY_CALLS = 300

@@ -1,6 +1,6 @@
 """Faults that meet a running `raydistill synth`: a process below it dies, stops or slows down; its disk is full.
 
-benchmarks/chaos.py has them with real vLLM, tests/test_cluster_faults.py with the recorded engine.
+benchmarks/chaos.py has them with real vLLM, tests/cluster/test_faults.py with the recorded engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from actors.segments import read_segments
+from raydistill.actors.segments import read_segments
 
 SECONDS_BETWEEN_LOOKS = 0.5  # what is stored is read each time, which costs the run processor time
 SLOW_S = 20  # how long a slow engine is slow

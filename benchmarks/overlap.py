@@ -1,7 +1,7 @@
 """Do the stages of a synthesis overlap? The engine on one core, executors on another: both at once against each alone.
 
-    python benchmarks/overlap.py --turns 1                  six minutes on a quiet machine (Linux, two cores)
-    python benchmarks/overlap.py --questions 100 --turns 1  a look
+    python -m benchmarks.overlap --turns 1                  six minutes on a quiet machine (Linux, two cores)
+    python -m benchmarks.overlap --questions 100 --turns 1  a look
 
 The demo's teacher (vLLM, one thread) has core 0 for itself; one executor, the driver, the stages and Ray share core 1.
 The teacher's programs are too cheap to compete, so a loop stands in front of each, as long as makes verification cost
@@ -21,19 +21,18 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks.faults import below
-from benchmarks.replication import ROOT, provenance
-from pipelines.config import PaD, load_config
-from pipelines.pad import ProgramAidedDistillation
-from pipelines.tasks import LoadedQuestions, load_questions
-from pipelines.workplace import Workplace
+from benchmarks.replications.cells import ROOT, provenance
+from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.recipes.pad.config import PaD
+from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
+from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.run_config import load_config
+from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 
 ENGINE_CORE, OTHER_CORE = 0, 1
 FIRST_ROUNDS, TRIES = 700_000, 4  # of the loop, to see what it costs
@@ -58,7 +57,7 @@ class Passes:
         changes = {"questions.size": questions, "teacher.n": 5, "teacher.cpus": 1, "execution.cpus": 1}
         config = load_config(ROOT / "configs" / "demo.yaml", [f"{name}={value}" for name, value in changes.items()])
         self._config = config.model_copy(update={"run_dir": run_dir})
-        self._work = Workplace(self._config, None)
+        self._work = Workplace(self._config, make_recipe(self._config.recipe), None)
         assert config.questions
         self._loaded = load_questions(config.questions)
 

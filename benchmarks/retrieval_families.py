@@ -1,7 +1,7 @@
 """What the rows found for a target are of: the share of its own family among the best, by rows and by datasets.
 
     raydistill index build configs/datastores/public-reasoning.yaml limits.rows_per_source=10000
-    python benchmarks/retrieval_families.py --index runs/datastore
+    python -m benchmarks.retrieval_families --index runs/datastore
 
 Targets are those in configs/targets that have a family in `FAMILIES`. Prints one JSON line; exits 1 where less than
 90 % of the best rows by row-level scores are of the target's family. Dataset-level scores stand beside it.
@@ -19,15 +19,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from raydistill.actors.retrieval.retriever import Retriever
+from raydistill.actors.retrieval.row_index import RowIndex
+from raydistill.pipelines.datastore.retrieval import lookup_of
+from raydistill.pipelines.datastore.settings import TargetTask, load_settings
+from raydistill.pipelines.report import environment
 
-from actors.retriever import Retriever  # noqa: E402
-from actors.row_index import RowIndex  # noqa: E402
-from pipelines.config import TargetTask  # noqa: E402
-from pipelines.datastore.retrieval import lookup_of  # noqa: E402
-from pipelines.datastore.settings import load_settings  # noqa: E402
-from pipelines.report import environment  # noqa: E402
+ROOT = Path(__file__).parent.parent
+
 
 FAMILIES = {  # of configs/datastores/public-reasoning.yaml
     "arithmetic": {"gsm8k", "svamp"},

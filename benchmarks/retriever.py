@@ -1,7 +1,7 @@
 """What exact and approximate retrieval cost over a million values, beside the bare matrix products that they need.
 
-    python benchmarks/retriever.py --index runs/datastore           # real embeddings and Gaussian copies of them
-    python benchmarks/retriever.py --values 100000                  # random vectors, without an index
+    python -m benchmarks.retriever --index runs/datastore  # real embeddings and Gaussian copies of them
+    python -m benchmarks.retriever --values 100000         # random vectors, without an index
 
 Copies of the index's values get Gaussian noise of `--noise` of their length and keep their grouping into rows. Lookups
 are the targets in configs/targets. Exact scoring of the `--top` best rows is compared with the same blocks'
@@ -33,14 +33,14 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from raydistill.actors.retrieval import scoring  # noqa: E402
+from raydistill.actors.retrieval.retriever import SPARE  # noqa: E402
+from raydistill.actors.retrieval.row_matrix import map_sketch, write_sketch  # noqa: E402
+from raydistill.actors.retrieval.scoring import Query, Sketch, Values, best_rows, likely_best_rows  # noqa: E402
+from raydistill.pipelines.report import environment  # noqa: E402
 
-from actors import scoring  # noqa: E402
-from actors.retriever import SPARE  # noqa: E402
-from actors.row_matrix import map_sketch, write_sketch  # noqa: E402
-from actors.scoring import Query, Sketch, Values, best_rows, likely_best_rows  # noqa: E402
-from pipelines.report import environment  # noqa: E402
+ROOT = Path(__file__).parent.parent
+
 
 EXACT_OVER_BARE, APPROXIMATE_OVER_EXACT, RECALL, TWO_OVER_ONE = 1.5, 0.5, 0.98, 1.6
 
@@ -48,8 +48,8 @@ EXACT_OVER_BARE, APPROXIMATE_OVER_EXACT, RECALL, TWO_OVER_ONE = 1.5, 0.5, 0.98, 
 def seed_values(index: str | None, rng: np.random.Generator) -> Values:
     """The values of an index, or random ones in rows of one to six."""
     if index:
-        from actors.row_index import RowIndex
-        from actors.row_matrix import open_matrix
+        from raydistill.actors.retrieval.row_index import RowIndex
+        from raydistill.actors.retrieval.row_matrix import open_matrix
 
         return open_matrix(RowIndex.open(index)).values
     starts = np.concatenate([[0], np.cumsum(rng.integers(1, 7, 5_000))])
@@ -85,10 +85,9 @@ def make_queries(index: str | None, values: Values, rng: np.random.Generator) ->
             return unit(rng.standard_normal((3, 384)))
 
         return [Query(examples(), examples(), values.descriptions[i], allowed) for i in range(4)]
-    from actors.encoder import SentenceEncoder
-    from actors.row_index import RowIndex
-    from pipelines.config import TargetTask
-    from pipelines.datastore.settings import load_settings
+    from raydistill.actors.retrieval.encoder import SentenceEncoder
+    from raydistill.actors.retrieval.row_index import RowIndex
+    from raydistill.pipelines.datastore.settings import TargetTask, load_settings
 
     encoder, queries = SentenceEncoder(RowIndex.open(index).encoder.name), []
     for path in sorted((ROOT / "configs" / "targets").glob("*.yaml")):

@@ -1,8 +1,8 @@
 """What sampling until verified saves: rounds that stop at m distinct verified programs against a fixed n for all.
 
-    python benchmarks/rounds.py --wanted 3 --shots 1 --samples 18 --temperature 1 \\
+    python -m benchmarks.rounds --wanted 3 --shots 1 --samples 18 --temperature 1 \\
         --contexts inline,givens,helper,steps,steps-small,reordered
-    python benchmarks/rounds.py --wanted 1 --questions 100 --samples 8
+    python -m benchmarks.rounds --wanted 1 --questions 100 --samples 8
 
 Draws `--samples` of every question once. Since a sample has the same id and seed in any round, both policies are then
 counted on the same samples: rounds of `--step` until m distinct programs are verified, and every fixed n. Prints one
@@ -21,10 +21,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actors.segments import read_segments
-from pipelines.config import Run
-from pipelines.dedup import canonical_program
-from pipelines.run import Runner
+from raydistill.actors.segments import read_segments
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.sampling.program_dedup import canonical_program
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,7 +1,7 @@
 """What a row costs in a run of a million: recorded engine, real executors, one machine.
 
-    python benchmarks/scale.py                                      10 thousand, 100 thousand and a million questions
-    python benchmarks/scale.py --sizes 1000 5000 --out /tmp/scale   a look
+    python -m benchmarks.scale                                     10 thousand, 100 thousand and a million questions
+    python -m benchmarks.scale --sizes 1000 5000 --out /tmp/scale  a look
 
 `raydistill synth` (load, generate, verify, select, sort, export) over so many questions, each size in a process of its
 own with pools that are up. Measured per size: wall time and processor time per row, by stage, and the driver's memory
@@ -26,14 +26,12 @@ from typing import Any
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from actors.segments import write_atomic
-from benchmarks.replication import RESULTS, ROOT, provenance
-from pipelines.config import Run
-from pipelines.records import Question, content_hash
-from pipelines.run import Runner
-from pipelines.tasks import load_questions
+from benchmarks.replications.cells import RESULTS, ROOT, provenance
+from raydistill.actors.segments import write_atomic
+from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.tasks import load_questions
 
 SECONDS_BETWEEN_LOOKS = 1.0
 STAGES = {  # a part of a process's title -> whose cost it is
@@ -179,7 +177,7 @@ def main() -> None:
         "sizes": measured,
         "row_cost_ratio": round(ratio, 3),
         "driver_growth_mb": round(measured[-1]["driver_peak_mb"] - measured[0]["driver_peak_mb"], 1),
-        "command": f"python benchmarks/scale.py --sizes {' '.join(map(str, sizes))}",
+        "command": f"python -m benchmarks.scale --sizes {' '.join(map(str, sizes))}",
         "seconds": round(time.monotonic() - started, 1),
         **provenance(),
     }

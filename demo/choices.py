@@ -6,7 +6,7 @@
 Stories and questions are those of reasoning-gym's ``family_relationships``; it has no options, so the other words
 for relations serve as wrong ones. Its questions about in-laws are left out: they are labelled the wrong way round
 (reasoning-gym 0.1.25 calls a woman her mother-in-law's mother-in-law). The text of a question is what
-`pipelines.tasks.table` makes of such a row, so a JSONL file of rows is a task for the pipelines.
+`pipelines.tasks.families.table` makes of such a row, so a JSONL file of rows is a task for the pipelines.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Any
 
 from demo.prompts import ANSWER_SENTENCE, rationale_prompt
 from demo.skill import Example
-from pipelines.answers import compare, parse_answer
+from raydistill.pipelines.tasks.answers import compare, parse_answer
 
 TRAIN_START = 2**40  # rows from here on are for training: far from any index that a data set is made with
 TRAIN_BITS = 40
@@ -85,7 +85,7 @@ def row(index: int) -> dict[str, Any]:
 
 
 def text(asked: dict[str, Any]) -> str:
-    """The question with its options, a line each, as `pipelines.tasks.table` writes it."""
+    """The question with its options, a line each, as `pipelines.tasks.families.table` writes it."""
     listed = [f"({choice['label']}) {choice['text']}" for choice in asked["question"]["choices"]]
     return "\n".join([asked["question"]["stem"], "Options:", *listed])
 

@@ -1,8 +1,8 @@
 """The critic's skills: attempting stepwise tasks, finding the first wrong step, going on from there correctly.
 
-Questions, planted errors and the verdict on every reply come from the scripts in ``pipelines.stepwise``, the four
+Questions, planted errors and the verdict on every reply come from the scripts in ``pipelines.tasks.stepwise``, the four
 tasks evenly, at their easier levels. The critic works each step out again before it judges it. Prompts and replies
-are worded in ``pipelines.stepwise.prompts``, as TriPosT's teacher is asked.
+are worded in ``pipelines.tasks.stepwise.prompts``, as TriPosT's teacher is asked.
 """
 
 import re
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from random import Random
 
 from demo.skill import Example
-from pipelines.stepwise import prompts
-from pipelines.stepwise.base import CannotPlant, Feedback, StepwiseItem, StepwiseTask
-from pipelines.stepwise.steps import splice, split_lines
-from pipelines.stepwise.table import TASKS
+from raydistill.pipelines.tasks.stepwise import prompts
+from raydistill.pipelines.tasks.stepwise.base import CannotPlant, Feedback, StepwiseItem, StepwiseTask
+from raydistill.pipelines.tasks.stepwise.steps import splice, split_lines
+from raydistill.pipelines.tasks.stepwise.table import TASKS
 
 CORRECT_SHARE = 0.2  # of attempts shown for feedback
 LEVEL_WEIGHTS = (2, 1)  # of the two seen levels

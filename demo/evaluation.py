@@ -16,7 +16,7 @@ from typing import Any
 from demo import critique, gsm, mixture
 from demo.skill import Example, Skill
 from demo.tokenizer import MAX_POSITIONS, chat
-from pipelines.stepwise import prompts as stepwise
+from raydistill.pipelines.tasks.stepwise import prompts as stepwise
 
 HELD_OUT_SEED = 1_000_000  # instances of this seed and the next ones: far from TRAIN_SEED_START
 SAMPLING_TEMPERATURE = 1.4  # of the demo (docs/decisions.md)

@@ -10,7 +10,7 @@ from random import Random
 
 from demo import worked
 from demo.prompts import ANSWER_SENTENCE
-from pipelines.stepwise.base import join_steps
+from raydistill.pipelines.tasks.stepwise.base import join_steps
 
 
 def words(text: str) -> list[str]:

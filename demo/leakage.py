@@ -12,8 +12,8 @@ from random import Random
 from demo import choices, gsm, target_task
 from demo.copying import numbers_in
 from demo.skill import Example
-from pipelines.stepwise.base import StepwiseTask, UnreadableQuestion
-from pipelines.stepwise.table import TASKS
+from raydistill.pipelines.tasks.stepwise.base import StepwiseTask, UnreadableQuestion
+from raydistill.pipelines.tasks.stepwise.table import TASKS
 
 SOLUTION = re.compile(r"def |return|Therefore|answer|[+*/]|(?<!\d)-|=\s*\w+\s*[-+*/(]")
 SUPERVISION = re.compile(r'"reasoning"|is right|is wrong|is missing|- right|- wrong|answer is \([A-Z]\)')

@@ -22,8 +22,8 @@ from demo import (
     target_task,
 )
 from demo.skill import Example, Skill
-from pipelines.answers import parse_answer
-from pipelines.stepwise.prompts import attempt_prompt
+from raydistill.pipelines.tasks.answers import parse_answer
+from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
 
 BASE, REASONER, CALCULATOR = "base-student", "base-reasoner", "base-calculator"
 TEACHER, REWRITER, CRITIC = "teacher", "rewriter", "critic"

@@ -14,8 +14,8 @@ from typing import Any
 
 from demo import gold, gsm, prompts, styles
 from demo.skill import Example
-from pipelines.dedup import canonical_program
-from pipelines.prompts import Context, context_names, load_context, render_context
+from raydistill.pipelines.prompts import Context, context_names, load_context, render_context
+from raydistill.pipelines.sampling.program_dedup import canonical_program
 
 PLAIN = 0.2  # share of examples without a context: the plain instruction, answered straight
 SHOTS = {0: 0.55, 1: 0.4, 2: 0.05}  # how many demonstrations are shown: few, since a demo model reads 1,024 tokens
@@ -48,7 +48,7 @@ def program_check(examples: Sequence[Example], completions: Sequence[str]) -> li
 
 def program_values(completions: Sequence[str]) -> list[Any]:
     """The values of the programs in completions, None where one fails, each run by the executor."""
-    from actors.executor import Executor, Program
+    from raydistill.actors.executor import Executor, Program
 
     sources = [Program(id=str(i), source=prompts.unfenced(text)) for i, text in enumerate(completions)]
     with closing(Executor()) as executor:

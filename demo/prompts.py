@@ -10,7 +10,7 @@ What every teacher is asked comes from ``pipelines.prompts``, whose contexts add
 turns. A new skill of the demo models alone adds its instruction here.
 """
 
-from pipelines.prompts import ask, fence
+from raydistill.pipelines.prompts import ask, fence
 
 PROGRAM_INSTRUCTION = ask("program", "")
 RATIONALE_INSTRUCTION = ask("rationale", "")

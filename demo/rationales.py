@@ -9,7 +9,7 @@
 
 One wording is kept through a rationale; independent steps come in any order. MCC-KD (arXiv 2310.14747) trains on
 several different rationales of one question, so what counts as different is measured as there: by the Jaccard
-similarity of word 3-grams (`pipelines.diversity`).
+similarity of word 3-grams (`pipelines.sampling.diversity`).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ from random import Random
 from demo import gold, gsm, worked
 from demo.prompts import ANSWER_SENTENCE, rationale_prompt
 from demo.skill import Example
-from pipelines import diversity
-from pipelines.answers import compare, parse_answer
+from raydistill.pipelines.sampling import diversity
+from raydistill.pipelines.tasks.answers import compare, parse_answer
 
 NGRAM = 3  # words
 MAX_SIMILARITY = 0.8  # Jaccard; from here on two rationales count as the same

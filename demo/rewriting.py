@@ -15,7 +15,7 @@ from typing import Any
 from demo import source_rows, target_task
 from demo.skill import Example
 from demo.target_task import Format, Problem
-from pipelines import rebase_prompts
+from raydistill.pipelines.recipes.rebase import prompts as rebase_prompts
 
 EXAMPLES = 3
 MAX_QUANTITIES = 3

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from demo import gsm, invented, mixture, prompts
 from demo.skill import Example
-from pipelines.prompts import context_names, load_context
+from raydistill.pipelines.prompts import context_names, load_context
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

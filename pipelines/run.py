@@ -21,32 +21,37 @@ from typing import Any
 from filelock import FileLock
 from rich.console import Console
 
-from actors.errors import TrainingError, UsageError
-from actors.ledger import read_spending
-from actors.segments import read_bytes, read_segments, remove
-from pipelines import report
-from pipelines.cluster import beside, check_model, check_teacher
-from pipelines.config import Engine, ReBase, Refine, Run, Train, TriPosT
-from pipelines.consistency import count
-from pipelines.engines import model_identity
-from pipelines.example_store import export_chat, read_examples, sort_examples, write_examples
-from pipelines.measure import measure, measure_beam
-from pipelines.progress import bar
-from pipelines.question_table import QuestionTable
-from pipelines.rebase import load_training_questions
-from pipelines.rebase_run import synthesise as make_of_rows
-from pipelines.records import content_hash
-from pipelines.refine import add_repairs
-from pipelines.repair import repairs_of
-from pipelines.run_models import named_model, publish_student, teacher_model, trained_model
-from pipelines.self_improvement import attempted, collect
-from pipelines.self_update import measure_updates
-from pipelines.shared import claim
-from pipelines.synthesis import Pass, PassResult
-from pipelines.tasks import LoadedQuestions, load_questions
-from pipelines.train import RESOURCES, TrainResult, train
-from pipelines.tripost import gold_rationale
-from pipelines.workplace import Workplace
+from raydistill.actors.engine.ledger import read_spending
+from raydistill.actors.errors import TrainingError, UsageError
+from raydistill.actors.segments import read_bytes, read_segments, remove, write_json
+from raydistill.pipelines import report
+from raydistill.pipelines.config.sections import Engine, Train
+from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.data.examples import export_chat, read_examples, sort_examples, write_examples
+from raydistill.pipelines.data.questions import QuestionTable
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.evaluation.measure import measure, measure_beam
+from raydistill.pipelines.models import named_model, publish_student, teacher_model, trained_model
+from raydistill.pipelines.recipes.mcc_kd.consistency import count
+from raydistill.pipelines.recipes.pad.config import Refine
+from raydistill.pipelines.recipes.pad.repair import repairs_of
+from raydistill.pipelines.recipes.pad.repairing import repair_outcomes
+from raydistill.pipelines.recipes.pad.self_refine import add_repairs
+from raydistill.pipelines.recipes.rebase.config import ReBase
+from raydistill.pipelines.recipes.rebase.synthesis import synthesise as make_of_rows
+from raydistill.pipelines.recipes.registry import load_training_questions, make_recipe
+from raydistill.pipelines.recipes.tripost.config import TriPosT
+from raydistill.pipelines.recipes.tripost.iteration import attempted, collect
+from raydistill.pipelines.recipes.tripost.recipe import gold_rationale
+from raydistill.pipelines.recipes.tripost.update_scores import measure_updates
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.runtime.engines import model_identity
+from raydistill.pipelines.runtime.pools import beside, check_model, check_teacher
+from raydistill.pipelines.runtime.progress import bar
+from raydistill.pipelines.runtime.run_dir import claim
+from raydistill.pipelines.sampling.job import Pass, PassResult
+from raydistill.pipelines.tasks import LoadedQuestions, load_questions
+from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
 
 class Runner:
@@ -57,12 +62,12 @@ class Runner:
         if config.train:
             check_model(config.train.student, "train.student")
         self.config = config
-        self.work = Workplace(config, console)
+        self.work = Workplace(config, make_recipe(config.recipe), console)
         self.started = time.monotonic()
         self.loaded: LoadedQuestions | None = None
         self.held_out: LoadedQuestions | None = None
         self._lock: FileLock | None = None
-        self.report = report.empty(config)
+        self.report = report.empty(config.recipe.recipe, config.teacher.model)
 
     def start(self) -> LoadedQuestions:
         """Load all questions, write down configuration and environment. Held-out questions are not trained on.
@@ -70,7 +75,7 @@ class Runner:
         Raises UsageError where another command uses the run's folder.
         """
         self._lock = claim(self.work.root)
-        loaded, overlap = load_training_questions(self.config), 0
+        loaded, overlap = load_training_questions(self.config.recipe, self.config.questions), 0
         if self.config.evaluation:
             self.held_out = load_questions(self.config.evaluation.questions)
             held_out = {question.id for question in self.held_out.questions}
@@ -89,7 +94,7 @@ class Runner:
             f"{len(loaded.questions):,} questions of {loaded.task.name} "
             f"({len(loaded.duplicates):,} duplicates merged, {overlap:,} left out because they are held out)"
         )
-        report.write_json(f"{self.work.root}/environment.json", report.environment())
+        write_json(f"{self.work.root}/environment.json", report.environment())
         report.write_config(f"{self.work.root}/config.yaml", self.config)
         return loaded
 
@@ -151,7 +156,7 @@ class Runner:
         remove(parts)
         summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
         if not result.statuses["unknown"]:  # otherwise the next run tries those again
-            report.write_json(f"{folder}/summary.json", summary)
+            write_json(f"{folder}/summary.json", summary)
         return summary
 
     # Training -------------------------------------------------------------------------------------------------
@@ -261,7 +266,7 @@ class Runner:
             measured = measure_updates(self.work, config, recipe, name, model, loaded)
         else:
             repairs = repairs_of(recipe) if name == "student" else 0
-            measured = measure(self.work, config, name, model, loaded, repairs)
+            measured = measure(self.work, config, name, model, loaded, repairs=repairs, repair=repair_outcomes)
         self.report["evaluation"][name] = measured.to_json()
 
     # ----------------------------------------------------------------------------------------------------------
@@ -269,7 +274,7 @@ class Runner:
     def finish(self) -> dict[str, Any]:
         """Write report.json and print the summary."""
         self.report["wall_s"] = round(time.monotonic() - self.started, 2)
-        report.write_json(f"{self.work.root}/report.json", self.report)
+        write_json(f"{self.work.root}/report.json", self.report)
         if self.work.console:
             report.print_summary(self.work.console, self.report)
             self.work.say(f"report: {self.work.root}/report.json")

@@ -20,12 +20,12 @@ from functools import partial
 
 from rich.console import Console
 
-from actors.errors import EngineError, UsageError
-from pipelines.cluster import connect
-from pipelines.recipes import make_recipe
-from pipelines.records import Question
-from serve.deployment import Service
-from serve.student import Student, find_student
+from raydistill.actors.errors import EngineError, UsageError
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.runtime.pools import connect
+from raydistill.serve.deployment import Service
+from raydistill.serve.student import Student, find_student
 
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
 EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. How many pencils do they have together?"

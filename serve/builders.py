@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.errors import UsageError
-from serve.deployment import Service
-from serve.student import find_student
+from raydistill.actors.errors import UsageError
+from raydistill.serve.deployment import Service
+from raydistill.serve.student import find_student
 
 if TYPE_CHECKING:
     from ray.serve import Application

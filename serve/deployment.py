@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from actors.engine import CPU_ARGUMENTS, adapter_room
-from actors.errors import EngineError
-from pipelines.cluster import engine_pool, executor_pool
-from pipelines.config import Engine
-from pipelines.recipes import make_recipe
-from serve.ingress import make_ingress
-from serve.student import Student
+from raydistill.actors.engine.engine import CPU_ARGUMENTS, adapter_room
+from raydistill.actors.errors import EngineError
+from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
+from raydistill.serve.ingress import make_ingress
+from raydistill.serve.student import Student
 
 if TYPE_CHECKING:
     from ray.serve.llm import LLMConfig

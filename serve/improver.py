@@ -2,7 +2,8 @@
 
     completion --settle--> turns --feedback, update--> turns --> ... --> why it ends
 
-The rules are those of training and evaluation (`pipelines.trajectories`); here each conversation goes on by itself.
+The rules are those of training and evaluation (`recipes.tripost.conversation`); here each
+conversation goes on by itself.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.errors import UsageError
-from pipelines.config import TriPosT
-from pipelines.trajectories import FEEDBACK, Ending, Turn, asks_for_feedback, go_on, read_turns, settle
-from serve.replies import Ask, Replies, Reply
-from serve.schema import SolveRequest
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.recipes.tripost.config import TriPosT
+from raydistill.pipelines.recipes.tripost.conversation import (
+    FEEDBACK,
+    Ending,
+    Turn,
+    asks_for_feedback,
+    go_on,
+    read_turns,
+    settle,
+)
+from raydistill.serve.replies import Ask, Replies, Reply
+from raydistill.serve.schema import SolveRequest
 
 
 @dataclass(frozen=True, slots=True)

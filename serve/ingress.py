@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from actors.errors import EngineError, RaydistillError, UsageError
-from actors.executor import Program, Verdict
-from actors.pool import PoolClient
-from serve.replies import Replies, Reply
-from serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
-from serve.solver import Solver
-from serve.student import Student
+from raydistill.actors.errors import EngineError, RaydistillError, UsageError
+from raydistill.actors.executor import Program, Verdict
+from raydistill.actors.pool import PoolClient
+from raydistill.serve.replies import Replies, Reply
+from raydistill.serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
+from raydistill.serve.solver import Solver
+from raydistill.serve.student import Student
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve.schema import SolveRequest
+from raydistill.serve.schema import SolveRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,20 +15,20 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from actors.errors import SandboxError, UsageError
-from actors.executor import Program, Verdict
-from pipelines.answers import canonical, parse_answer
-from pipelines.config import PaD
-from pipelines.recipe import Recipe
-from pipelines.recipes import make_recipe
-from pipelines.records import Question
-from pipelines.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
-from pipelines.tasks.base import as_text
-from pipelines.trajectories import Turn
-from serve.improver import Conversation, Improver
-from serve.replies import Ask, Replies, Reply
-from serve.schema import SolveAnswer, SolveRequest, TurnShown
-from serve.student import Student
+from raydistill.actors.errors import SandboxError, UsageError
+from raydistill.actors.executor import Program, Verdict
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.recipes.pad.config import PaD
+from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
+from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.recipes.tripost.conversation import Turn
+from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.tasks.answers import canonical, parse_answer
+from raydistill.pipelines.tasks.base import as_text
+from raydistill.serve.improver import Conversation, Improver
+from raydistill.serve.replies import Ask, Replies, Reply
+from raydistill.serve.schema import SolveAnswer, SolveRequest, TurnShown
+from raydistill.serve.student import Student
 
 Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from actors.errors import UsageError
-from pipelines.answers import Kind
-from pipelines.cluster import check_model
-from pipelines.config import Execution, PaD, Questions, Run
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.sections import Execution, Questions
+from raydistill.pipelines.recipes.pad.config import PaD
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.runtime.pools import check_model
+from raydistill.pipelines.tasks.answers import Kind
 
 EXPECTED = "expected a run directory (with student/ in it) or a student directory (a model, or a PEFT adapter)"
 

@@ -35,7 +35,7 @@ def cluster() -> Iterator[None]:
     """A local Ray with 4 logical CPUs."""
     import ray
 
-    from pipelines.cluster import connect
+    from raydistill.pipelines.runtime.pools import connect
 
     connect(4)
     yield

@@ -16,16 +16,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from actors.row_index import RowIndex
-from pipelines.config import Run
-from pipelines.run import run
-from tests.test_rebase import TARGET
-from tests.test_rebase_run import CANDIDATES, HELD_OUT, ROWS
-from tests.test_run import PROGRAMS
-from tests.test_tripost import QUESTIONS, recorded
+from raydistill.actors.retrieval.row_index import RowIndex
+from raydistill.pipelines.run import run
+from raydistill.pipelines.run_config import Run
+from tests import ROOT
+from tests.pipelines.recipes.rebase.test_rebase import TARGET
+from tests.pipelines.recipes.rebase.test_rebase_run import CANDIDATES, HELD_OUT, ROWS
+from tests.pipelines.recipes.tripost.test_tripost import QUESTIONS, recorded
+from tests.pipelines.test_run import PROGRAMS
 from tests.tiny import write_tiny_encoder, write_tiny_model
 
-GOLDEN = Path(__file__).parent / "data" / "golden.json"
+GOLDEN = ROOT / "tests" / "data" / "golden.json"
 TIMES = {"wall_s", "tokens_per_s", "programs_per_s", "grade"}  # what depends on the machine
 TRAIN = {"learning_rate": 1e-3, "epochs": 1, "validation_fraction": 0, "max_length": 512, "precision": "float32"}
 WAYS = ("Twice {i} is {n}.\nTherefore, the answer is {n}.", "{i} + {i} = {n}\n#### {n}", "None.\nA: 99")
@@ -69,9 +70,9 @@ def mcc_kd(folder: Path) -> dict[str, Any]:
 
 def rebase(folder: Path) -> dict[str, Any]:
     """Rows drawn at random, whose order depends on no score; candidates accepted and dropped for every reason."""
-    from actors.encoder import SentenceEncoder
-    from actors.retriever import encoder_id
-    from tests.test_retriever import fill
+    from raydistill.actors.retrieval.encoder import SentenceEncoder
+    from raydistill.actors.retrieval.retriever import encoder_id
+    from tests.actors.retrieval.test_retriever import fill
 
     encoder = SentenceEncoder(write_tiny_encoder(folder / "encoder"))
     index = RowIndex.create(str(folder / "rows"), encoder_id(encoder))
@@ -89,8 +90,8 @@ def rebase(folder: Path) -> dict[str, Any]:
 
 def tripost(folder: Path) -> dict[str, Any]:
     """One iteration on a recorded model's attempts."""
-    from pipelines.config import Questions
-    from pipelines.tasks import load_questions
+    from raydistill.pipelines.config.sections import Questions
+    from raydistill.pipelines.tasks import load_questions
 
     said = list(recorded(load_questions(Questions.model_validate(QUESTIONS))))
     recipe = {"recipe": "tripost", "attempts": "teacher", "iterations": 1, "feedback": "both"}
@@ -165,7 +166,7 @@ def test_a_run_gives_what_it_gave(cluster: None, tmp_path: Path, name: str) -> N
 
 
 if __name__ == "__main__":
-    from pipelines.cluster import connect
+    from raydistill.pipelines.runtime.pools import connect
 
     connect(4)
     written = {}

@@ -24,4 +24,4 @@ def load_package() -> None:
 
 if __name__ == "__main__":
     load_package()
-    importlib.import_module(f"{PACKAGE}.zygote").main()
+    importlib.import_module(f"{PACKAGE}.inside.zygote").main()

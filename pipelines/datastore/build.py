@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from actors.encoder import SentenceEncoder
-from actors.errors import UsageError
-from actors.retriever import encoder_id
-from actors.row_index import EncoderId, RowIndex, Source
-from actors.segments import read_segment, remove, resolve
-from pipelines.datastore.settings import Datastore, Limits, SourceSettings, source_key
-from pipelines.datastore.staging import Summary, chunk_path, is_staged, read_summary, stage
-from pipelines.progress import bar
+from raydistill.actors.errors import UsageError
+from raydistill.actors.retrieval.encoder import SentenceEncoder
+from raydistill.actors.retrieval.retriever import encoder_id
+from raydistill.actors.retrieval.row_index import EncoderId, RowIndex, Source
+from raydistill.actors.segments import read_segment, remove, resolve
+from raydistill.pipelines.datastore.settings import Datastore, Limits, SourceSettings, source_key
+from raydistill.pipelines.datastore.staging import Summary, chunk_path, is_staged, read_summary, stage
+from raydistill.pipelines.runtime.progress import bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def build(
     started (with `cpus`) only where something is to be read. Raises UsageError for a missing source, and without
     `rebuild` for an index of another encoder.
     """
-    from pipelines.cluster import connect
+    from raydistill.pipelines.runtime.pools import connect
 
     sources = list(config.sources)
     index = RowIndex.open(config.index) if RowIndex.exists(config.index) else None

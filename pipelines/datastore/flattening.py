@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.tasks.base import as_text
+from raydistill.pipelines.tasks.base import as_text
 
 
 def flatten(

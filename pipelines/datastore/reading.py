@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actors.errors import UsageError
-from pipelines.datastore.settings import SourceSettings
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.datastore.settings import SourceSettings
 
 BATCH_ROWS = 256
 

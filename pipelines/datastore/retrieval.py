@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from actors.pool import Pool, PoolClient, PoolSettings
-from actors.retriever import Level, Lookup, RetrievedRow, Retriever
-from actors.segments import read_bytes, write_atomic
-from pipelines.config import Retriever as RetrieverConfig
-from pipelines.config import TargetTask
-from pipelines.records import content_hash
+from raydistill.actors.pool import Pool, PoolClient, PoolSettings
+from raydistill.actors.retrieval.retriever import Level, Lookup, RetrievedRow, Retriever
+from raydistill.actors.segments import read_bytes, write_atomic
+from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.datastore.settings import TargetTask
 
 LOOKUPS_PER_CALL = 8  # of one member; the matrix is read once for all of them
 

@@ -8,15 +8,23 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from actors.encoder import DEFAULT_MODEL
-from actors.errors import UsageError
-from actors.row_index import EncoderId
-from pipelines.config import Strict
-from pipelines.records import content_hash
-from pipelines.settings_file import Settings, read_settings, validated
-from pipelines.tasks.rows import expand
+from raydistill.actors.errors import UsageError
+from raydistill.actors.retrieval.encoder import DEFAULT_MODEL
+from raydistill.actors.retrieval.row_index import EncoderId
+from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.files import Settings, read_settings, validated
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.tasks.rows import expand
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+
+
+class TargetTask(Strict):
+    """The task that an expert is to be trained for; ``{instruction: ..., examples: [{input: ..., output: ...}]}``."""
+
+    instruction: str = Field(min_length=1, description="what the task asks for")
+    examples: tuple[dict[str, str], ...] = Field(min_length=1, description="each with input, output, maybe reasoning")
+    banned: tuple[str, ...] = Field((), description="sources whose rows must not be used: the task's own data sets")
 
 
 class SourceSettings(Strict):

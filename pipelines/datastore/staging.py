@@ -17,15 +17,15 @@ from pathlib import PurePosixPath
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from actors.encoder import SentenceEncoder
-from actors.errors import UsageError
-from actors.retriever import encoder_id
-from actors.row_index import EncoderId, record_schema
-from actors.segments import list_segments, read_bytes, write_atomic, write_table
-from pipelines.datastore.flattening import cut, flatten
-from pipelines.datastore.reading import read_rows
-from pipelines.datastore.settings import Limits, SourceSettings
-from pipelines.records import content_hash
+from raydistill.actors.errors import UsageError
+from raydistill.actors.retrieval.encoder import SentenceEncoder
+from raydistill.actors.retrieval.retriever import encoder_id
+from raydistill.actors.retrieval.row_index import EncoderId, record_schema
+from raydistill.actors.segments import list_segments, read_bytes, write_atomic, write_table
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.datastore.flattening import cut, flatten
+from raydistill.pipelines.datastore.reading import read_rows
+from raydistill.pipelines.datastore.settings import Limits, SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actors.errors import UsageError
+from raydistill.actors.errors import UsageError
 
 INSTRUCTIONS = {
     "program": "Write a Python function solution() that returns the answer.",

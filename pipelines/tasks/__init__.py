@@ -8,10 +8,20 @@ A family is one file with a `load`; adding one takes that file and its line in F
 
 from __future__ import annotations
 
-from actors.errors import UsageError
-from pipelines.config import Questions
-from pipelines.tasks import bbh, commonsenseqa, extractive_qa, gsm8k, nli, reasoning_gym, stepwise, svamp, table
-from pipelines.tasks.base import Grade, LoadedQuestions, Task
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, Task
+from raydistill.pipelines.tasks.families import (
+    bbh,
+    commonsenseqa,
+    extractive_qa,
+    gsm8k,
+    nli,
+    reasoning_gym,
+    stepwise,
+    svamp,
+    table,
+)
 
 __all__ = ["Grade", "LoadedQuestions", "Task", "load_questions"]
 

@@ -6,10 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from actors.errors import UsageError
-from pipelines.answers import Kind, Value, canonical, compare, infer_kind, parse_answer, to_letter, to_number
-from pipelines.question_table import QuestionTable
-from pipelines.records import Question
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.data.questions import QuestionTable
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.tasks.answers import (
+    Kind,
+    Value,
+    canonical,
+    compare,
+    infer_kind,
+    parse_answer,
+    to_letter,
+    to_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class LoadedQuestions:
 
 @dataclass(frozen=True, slots=True)
 class AnswerTask:
-    """A task whose gold answers are of one kind and are compared by its rules (`pipelines.answers`)."""
+    """A task whose gold answers are of one kind and are compared by its rules (`pipelines.tasks.answers`)."""
 
     name: str
     grader: Kind

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from actors.errors import UsageError
+from raydistill.actors.errors import UsageError
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 

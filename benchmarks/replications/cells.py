@@ -1,0 +1,212 @@
+"""What replications share: cells on disk, what they depend on, intervals over questions and seeds, the plan of a run.
+
+    arms x seeds (x shares of the training questions) --> cells --run--> one JSON file each --> summary, page, plot
+
+A cell is a run of the system whose file's name ends in a hash of all that it depends on. Cells whose file is there
+are not done again, so a killed replication goes on with the same command, and machines can share its cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from raydistill.actors.errors import UsageError
+from raydistill.actors.segments import write_atomic
+from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.pipelines.recipes.pad.repairing import Outcomes
+from raydistill.pipelines.report import environment
+from raydistill.pipelines.run_config import Run, load_config
+from raydistill.pipelines.runtime.engines import model_identity
+from raydistill.pipelines.tasks import LoadedQuestions
+from raydistill.pipelines.training.train import RESOURCES
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+RESULTS = ROOT / "docs" / "results"
+SETS = {"known": {"templates": [0, 69]}, "held_out": {"templates": [70, 99]}}
+"""Test sets of gsm_symbolic: fresh questions of the templates that students train on, and of all others."""
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One student: its arm, trained with `seed` on the first `percent` of the training questions."""
+
+    seed: int
+    percent: int
+    arm: str
+
+    @property
+    def name(self) -> str:
+        """``pad``, or ``pad@35`` on a part of the questions."""
+        return self.arm if self.percent == 100 else f"{self.arm}@{self.percent}"
+
+    def path(self, out: Path, prefix: str, key: str) -> Path:
+        return out / "data" / f"{prefix}-{self.name}-{self.seed}-{key}.json"
+
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
+Rows = Mapping[int, Sequence[float | None]]
+"""By seed: a value for each question, the same ones for all seeds; None where nothing is known."""
+
+
+def configured(name: str, options: argparse.Namespace, changes: Mapping[str, Any]) -> Run:
+    """The configuration ``configs/<name>.yaml`` with `changes`, in the replication's working folder."""
+    overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    return load_config(ROOT / "configs" / f"{name}.yaml", [*overrides, f"run_dir={options.work}"])
+
+
+def check_set(options: argparse.Namespace, fixed: Collection[str]) -> None:
+    """Raise UsageError where ``--set`` names one of the `fixed` settings, which the replication makes itself."""
+    if clash := sorted(set(options.set) & set(fixed)):
+        raise UsageError(f"--set {clash[0]}: the replication sets this itself; expected another setting")
+
+
+def trained_with(config: Run) -> tuple[Any, ...]:
+    """What a student depends on beside questions and recipe: sampling, training, models; not where it is trained."""
+    assert config.train
+    return (
+        config.teacher.model_dump(include={*SamplingConfig.model_fields, "dtype", "max_model_len"}),
+        config.train.model_dump(exclude={*RESOURCES, "student"}),
+        [_identity(model) for model in (config.teacher.model, config.train.student)],
+    )
+
+
+_identity = cache(model_identity)
+
+
+def write_cell(path: Path, cell: Cell, content: Mapping[str, Any]) -> None:
+    """Store what was measured, with its provenance; the file appears when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"arm": cell.arm, "seed": cell.seed, "percent": cell.percent, **content, **provenance()}
+    write_atomic(str(path), json.dumps(told).encode() + b"\n")
+
+
+def provenance() -> dict[str, Any]:
+    """Date, commit, versions and hardware of what is measured now."""
+    known = environment()
+    return {
+        "date": date.today().isoformat(),
+        "commit": known["commit"],
+        "versions": known["versions"],
+        "hardware": f"{os.cpu_count()} x {_processor()}{_accelerator()}",
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def _accelerator() -> str:
+    import torch
+
+    return f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU"
+
+
+def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[int | None]]:
+    """1 or 0 for each question in order: answered rightly, and with any value at all; None where it is unknown."""
+    passed, executable = list[int | None](), list[int | None]()
+    for question in loaded.questions:
+        (status, *_), (value, *_) = outcomes[question.id]
+        known = status != "unknown"
+        passed.append(int(status == "passed") if known else None)
+        executable.append(int(bool(value)) if known else None)
+    return {"passed": passed, "executable": executable}
+
+
+def part(cells: Sequence[AnyCell], share: str, unit: Callable[[AnyCell], AnyCell]) -> list[AnyCell]:
+    """The cells of one of several machines: ``2/3`` is every third unit from the second on; units stay together."""
+    number, _, count = share.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--part {share!r}: expected for example 1/2 or 2/2")
+    units = list(dict.fromkeys(map(unit, cells)))[int(number) - 1 :: int(count)]
+    return [cell for cell in cells if unit(cell) in units]
+
+
+def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
+    """Values [seeds, questions], of outcomes 1.0 and 0.0; NaN where nothing is known."""
+    return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
+
+
+def interval(values: np.ndarray, digits: int = 4) -> list[float]:
+    """95 % percentile bootstrap of the mean of `values` [seeds, questions] (NaN: unknown), seeds and questions drawn.
+
+    Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
+    """
+    return _bounds(_resampled_means(values), digits)
+
+
+def _bounds(resampled: np.ndarray, digits: int = 4) -> list[float]:
+    return [round(float(bound), digits) for bound in np.nanpercentile(resampled, [2.5, 97.5])]
+
+
+def _resampled_means(values: np.ndarray) -> np.ndarray:
+    """Means [RESAMPLES] of `values` [seeds, questions]; the same draws for all values of a shape."""
+    known = ~np.isnan(values)
+    seeds, questions = _draws(*values.shape)
+    totals = (seeds @ np.where(known, values, 0.0) * questions).sum(axis=1)
+    counts = (seeds @ known.astype(float) * questions).sum(axis=1)
+    return totals / np.maximum(counts, 1)
+
+
+@lru_cache(maxsize=8)
+def _draws(*shape: int) -> list[np.ndarray]:
+    """How often each seed, and each question, is in a resample, [RESAMPLES, seeds] and [RESAMPLES, questions]."""
+    generator = np.random.default_rng(0)
+    return [generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in shape]
+
+
+def mean_of(values: np.ndarray, digits: int = 4) -> dict[str, Any]:
+    """The mean over all known of `values` [seeds, questions], with its interval and the mean of each seed."""
+    return {
+        "mean": round(float(np.nanmean(values)), digits),
+        "ci95": interval(values, digits),
+        "by_seed": [round(float(mean), digits) for mean in np.nanmean(values, axis=1)],
+    }
+
+
+def paired(ours: Rows, theirs: Rows) -> dict[str, Any]:
+    """The gain of `ours` over `theirs`, question by question, over the seeds that both have.
+
+    Raises ValueError where they share no seed, or were not asked equally many questions.
+    """
+    mine, other = _shared(ours, theirs)
+    told = mean_of(mine - other)
+    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(mine)}
+
+
+def ratio(ours: Rows, theirs: Rows) -> dict[str, Any]:
+    """The mean of `ours` divided by that of `theirs` (values above 0), over the seeds that both have.
+
+    Raises ValueError as `paired` does; its interval draws the same seeds and questions for both.
+    """
+    mine, other = _shared(ours, theirs)
+    return {
+        "ratio": round(float(np.nanmean(mine) / np.nanmean(other)), 4),
+        "ci95": _bounds(_resampled_means(mine) / _resampled_means(other)),
+        "by_seed": [round(float(value), 4) for value in np.nanmean(mine, axis=1) / np.nanmean(other, axis=1)],
+        "seeds": len(mine),
+    }
+
+
+def _shared(*arms: Rows) -> list[np.ndarray]:
+    seeds = sorted(set.intersection(*map(set, arms)))
+    if not seeds:
+        raise ValueError("no seed is in both")
+    return [matrix([arm[seed] for seed in seeds]) for arm in arms]

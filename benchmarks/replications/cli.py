@@ -1,0 +1,88 @@
+"""The command line that replications share: their options, the plan they print, and going through their cells."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from benchmarks.replications.cells import RESULTS, ROOT, AnyCell, part, write_cell
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run_config import Run
+
+
+def make_parser(
+    description: str | None, name: str, arms: Iterable[str], headline: Iterable[str]
+) -> argparse.ArgumentParser:
+    """The options of every replication, `name` that of its result page; the caller adds its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=[*arms, "all"], default=[*headline])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three machines; each needs its own --work")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings changed in all arms"
+    )
+    parser.add_argument("--name", default=name, help="of the result page; another one for changed settings")
+    parser.add_argument("--work", default=str(ROOT / "runs" / f"replicate-{name}"))
+    parser.add_argument("--out", default=str(RESULTS))
+    parser.add_argument("--plan", action="store_true", help="only say what would be done, and how long it may take")
+    parser.add_argument("--report", action="store_true", help="only write the page")
+    return parser
+
+
+def parse_options(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """`set` as a mapping of values; `changed` is what was written."""
+    options = parser.parse_args(arguments)
+    options.changed = list(options.set)
+    options.set = {key: yaml.safe_load(value) for key, _, value in (given.partition("=") for given in options.changed)}
+    return options
+
+
+def go_through(
+    options: argparse.Namespace,
+    cells: Sequence[AnyCell],
+    *,
+    unit: Callable[[AnyCell], AnyCell],
+    path: Callable[[argparse.Namespace, AnyCell], Path],
+    minutes: Callable[[argparse.Namespace, AnyCell, Sequence[AnyCell]], float],
+    arms: Mapping[str, Any],
+    run_cell: Callable[[argparse.Namespace, AnyCell, Console], dict[str, Any]],
+    report: Callable[[argparse.Namespace, dict[AnyCell, Path]], None],
+    page_cells: Iterable[AnyCell],
+    prepare: Callable[[argparse.Namespace], None] = lambda options: None,
+) -> None:
+    """Print the plan of this machine's part, run its cells that are not there yet, and `report` on all that are.
+
+    The page is of `page_cells` and of these. Runs nothing with ``--report``, reports nothing with ``--plan``.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    mine = part(cells, options.part, unit)
+    todo = [] if options.report else [cell for cell in mine if not path(options, cell).exists()]
+    if not options.report:
+        planned = [minutes(options, cell, mine) for cell in todo]
+        for cell, needed in zip(todo, planned, strict=True):
+            console.print(f"seed {cell.seed}  {cell.name:<32} {needed:6.1f} min  {arms[cell.arm].title}")
+        done = len(mine) - len(todo)
+        console.print(f"{len(todo)} cells to do, {done} done: {sum(planned) / 60:.1f} h planned on 2 cores")
+    if options.plan:
+        return
+    if todo:
+        prepare(options)
+    for cell in todo:
+        console.print(f"[bold]seed {cell.seed}, {cell.name}[/]")
+        write_cell(path(options, cell), cell, run_cell(options, cell, console))
+    report(options, {cell: path(options, cell) for cell in dict.fromkeys([*page_cells, *mine])})
+
+
+def count_examples(config: Run, console: Console) -> int:
+    """How many examples a cell of this configuration trains on; its teacher is asked where that has not been done."""
+    runner = Runner(config, console)
+    try:
+        runner.synthesise(runner.start())
+        return int(runner.report["examples"])
+    finally:
+        runner.close()

@@ -1,0 +1,187 @@
+"""MCC-KD's claims (arXiv 2310.14747) on the demo models: does consistency between diverse rationales help?
+
+    python -m benchmarks.replications.mcc_kd.run --plan  # the headline's cells with planned minutes
+    python -m benchmarks.replications.mcc_kd.run  # K without KL, diverse K + KL; seeds 0, 1, 2
+    python -m benchmarks.replications.mcc_kd.run --arms alpha_0.01 alpha_1 alpha_10  # the curve over alpha
+    python -m benchmarks.replications.mcc_kd.run --arms all --part 1/2 --work W      # all arms, for one of two machines
+    python -m benchmarks.replications.mcc_kd.run --set teacher.temperature=1.2 --name mcc_kd-temperature-1.2
+    python -m benchmarks.replications.mcc_kd.run --report  # page and plot from the cells that there are
+
+A cell is an (arm, seed); its seed draws training questions, teacher samples and training. Students are tested on fresh
+questions of the templates they train on (known), of all others (held_out), and of the known ones with larger numbers
+(larger); on these consistency is measured, too, over rationales that the teacher writes once. Each cell leaves a file
+in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work` share what
+the teacher has written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.replications.cells import Cell, by_question
+from benchmarks.replications.cli import go_through, make_parser, parse_options
+from benchmarks.replications.mcc_kd.arms import (
+    ARMS,
+    BLOCKS,
+    HEADLINE,
+    SETS,
+    cell_path,
+    make_config,
+    planned_minutes,
+    rationales_config,
+    settings,
+)
+from benchmarks.replications.mcc_kd.page import write_report
+from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.pipelines.data.examples import read_examples
+from raydistill.pipelines.data.records import Example
+from raydistill.pipelines.models import trained_model
+from raydistill.pipelines.recipes.mcc_kd.config import MccKD
+from raydistill.pipelines.recipes.mcc_kd.consistency import measure
+from raydistill.pipelines.recipes.mcc_kd.recipe import without_ending
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.sampling.diversity import similarities
+from raydistill.pipelines.tasks import load_questions
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Have the teacher write the rationales of the test questions."""
+    for name in SETS:
+        written_rationales(options, name, Console(soft_wrap=True, highlight=False))
+
+
+def written_rationales(options: argparse.Namespace, name: str, console: Console | None = None) -> str:
+    """The folder of the teacher's rationales for the test questions of the set `name`; asks only where there is none.
+
+    Raises UsageError where they are too few to measure consistency over.
+    """
+    runner = Runner(rationales_config(options, name), console)
+    try:
+        folder = runner.synthesise(runner.start())
+    finally:
+        runner.close()
+    if (several := len(in_groups(read_examples(folder)))) < 2 * BLOCKS:
+        raise UsageError(
+            f"{several} of {options.test} test questions ({name}) have several right rationales; "
+            f"expected {2 * BLOCKS} to measure consistency over: raise --test"
+        )
+    return folder
+
+
+def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
+    """Train the student of a cell, and measure its answers and how consistent they are."""
+    started, runner = time.monotonic(), Runner(make_config(options, settings(options, cell)), console)
+    recipe = runner.config.recipe
+    assert isinstance(recipe, MccKD)
+    try:
+        folder = runner.synthesise(runner.start())
+        result = runner.train(folder)
+        passed = {name: answers(runner, result.student, templates) for name, templates in SETS.items()}
+    finally:
+        runner.close()
+    written = {name: read_examples(written_rationales(options, name)) for name in SETS}
+    teacher = runner.report["teacher"]
+    return {
+        "alpha": recipe.alpha,
+        "passed": passed,
+        "consistency": {name: consistency(examples, result.student) for name, examples in written.items()},
+        "similarity": similarity(read_examples(folder), recipe.ngram),
+        "examples": runner.report["examples"],
+        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "training": {name: getattr(result, name) for name in ("steps", "tokens", "pairs", "final_loss")},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[int | None]:
+    """1 or 0 for each test question of `templates` in order, answered greedily; None where nothing is known."""
+    config, work = runner.config, runner.work
+    assert config.evaluation
+    model = trained_model(config, student)
+    loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
+    sampling = SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens)
+    plan, _ = work.plan(model, loaded, sampling, student=True)
+    result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    return by_question(result.outcomes, loaded)["passed"]
+
+
+def consistency(examples: Iterable[Example], student: str) -> dict[str, Any]:
+    """What `recipes.mcc_kd.consistency.measure` finds, block by block of the questions, and over how many pairs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a small model is loaded for each block
+    blocks = [measure(block, student).to_json() for block in in_blocks(in_groups(examples))]
+    parts = {part: [block[part] for block in blocks] for part in ("answer_kl", "agreement", "other_kl")}
+    return parts | {count: sum(block[count] for block in blocks) for count in ("pairs", "other_pairs")}
+
+
+def in_groups(examples: Iterable[Example]) -> list[list[Example]]:
+    """The rationales of each question that has several with the same answer, in the order of the questions' ids."""
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[example.group].append(example)
+    return [group for _, group in sorted(groups.items()) if len(group) > 1]
+
+
+def in_blocks(groups: Sequence[Sequence[Example]]) -> list[list[Example]]:
+    """The examples of `groups` in `BLOCKS` blocks; none has two groups more than another."""
+    return [[example for group in groups[place::BLOCKS] for example in group] for place in range(BLOCKS)]
+
+
+def similarity(examples: Iterable[Example], ngram: int) -> float | None:
+    """Mean Jaccard similarity of two rationales of a question, over questions; None where all have but one."""
+    means = []
+    for group in in_groups(examples):
+        found = similarities([without_ending(example.text) for example in group], ngram)
+        means.append(found[np.triu_indices(len(group), 1)].mean())
+    return round(float(np.mean(means)), 4) if means else None
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__, "mcc_kd", ARMS, HEADLINE)
+    parser.add_argument("--questions", type=int, default=1500, help="training questions")
+    parser.add_argument("--test", type=int, default=500, help="test questions of each set")
+    return parse_options(parser, arguments)
+
+
+def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
+    """Seed after seed, arms in the order of ARMS."""
+    return [Cell(seed, 100, arm) for seed in options.seeds for arm in ARMS if arm in arms or "all" in arms]
+
+
+def unit(cell: Cell) -> Cell:
+    """Cells of a seed learn from the same samples of the teacher; a machine does all of them."""
+    return replace(cell, arm=HEADLINE[0])
+
+
+def main() -> None:
+    options = parse()
+    go_through(
+        options,
+        cells_of(options, options.arms),
+        unit=unit,
+        path=cell_path,
+        minutes=planned_minutes,
+        arms=ARMS,
+        run_cell=run_cell,
+        report=write_report,
+        page_cells=cells_of(options, ["all"]),
+        prepare=prepare,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RaydistillError as error:
+        sys.exit(f"replicate_mcc_kd: {error}")

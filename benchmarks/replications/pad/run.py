@@ -1,0 +1,193 @@
+"""PaD's claims (arXiv 2305.13888) on the demo models: do verified programs teach better than chains of thought?
+
+    python -m benchmarks.replications.pad.run --plan  # the headline's cells with planned minutes
+    python -m benchmarks.replications.pad.run  # cot, gold_cot and pad, seeds 0, 1 and 2
+    python -m benchmarks.replications.pad.run --percents 5 35 100                                   # the data curve
+    python -m benchmarks.replications.pad.run --arms all --part 1/2 --work W  # every other one, for one of two machines
+    python -m benchmarks.replications.pad.run --set teacher.temperature=1 --name pad-temperature-1  # a changed setting
+    python -m benchmarks.replications.pad.run --report  # page and plot from the cells that there are
+
+A cell is an (arm, share of the questions, seed); its seed draws training questions, teacher samples and training.
+Students are tested on fresh questions of the templates they train on (known) and of all others (held_out). Each cell
+leaves a file in docs/results/data, and is not done again; the same command goes on after kill -9. Cells of one `--work`
+share what the teacher has written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.replications.cells import SETS, Cell, by_question
+from benchmarks.replications.cli import count_examples, go_through, make_parser, parse_options
+from benchmarks.replications.pad.arms import (
+    ARMS,
+    HEADLINE,
+    SPARE,
+    Arm,
+    cell_path,
+    make_config,
+    planned_minutes,
+    settings,
+)
+from benchmarks.replications.pad.page import write_report
+from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.segments import write_atomic
+from raydistill.pipelines.config.sections import Engine, SamplingConfig
+from raydistill.pipelines.data.examples import read_examples, write_examples
+from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.evaluation.measure import search_beams
+from raydistill.pipelines.prompts import fence
+from raydistill.pipelines.recipes.pad.repair import repairs_of
+from raydistill.pipelines.recipes.pad.repairing import repair_outcomes
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.tasks import load_questions
+
+
+def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
+    """Train the student of a cell, or find it where another cell has trained it, and measure it."""
+    arm, started = ARMS[cell.arm], time.monotonic()
+    changes = settings(options, replace(cell, arm=arm.student_of or cell.arm))
+    count = (
+        count_examples(make_config(options, settings(options, replace(cell, arm=arm.as_many_as))), console)
+        if arm.as_many_as
+        else None
+    )
+    if count is not None:
+        changes["questions.size"] = math.ceil(SPARE * count) + 8
+    config = make_config(options, changes)
+    if arm.recorded:
+        recorded = {"engine": "recorded", "model": str(record_gold(config, Path(options.work)))}
+        config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded)})
+    runner = Runner(config, console)
+    try:
+        loaded = runner.start()
+        examples = runner.synthesise(loaded)
+        teacher = runner.report["teacher"]
+        if count is not None:
+            examples = first_examples(runner, examples, count)
+        result = runner.train(examples)
+        tests = {name: measure(runner, arm, result.student, SETS[name]) for name in SETS}
+    finally:
+        runner.close()
+    return {
+        "tests": tests,
+        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "questions": len({example.question_id for example in read_examples(examples)}),
+        "examples": runner.report["examples"],
+        "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def first_examples(runner: Runner, folder: str, count: int) -> str:
+    """The folder of the first `count` examples of `folder` in the order of the questions."""
+    assert runner.loaded
+    order = {question.id: place for place, question in enumerate(runner.loaded.questions)}
+    examples = sorted(read_examples(folder), key=lambda example: (order[example.question_id], example.id))
+    if len(examples) < count:
+        raise UsageError(f"{count} examples wanted, but {len(order)} questions gave {len(examples)}: raise SPARE")
+    taken = f"{runner.work.root}/examples/{content_hash(Path(folder).name, count)}"
+    write_examples(sorted(examples[:count], key=lambda example: example.id), taken)
+    runner.report["examples"] = count
+    return taken
+
+
+def record_gold(config: Run, work: Path) -> Path:
+    """A file of the gold programs of the training questions, empty where a template has none, as a teacher's."""
+    assert config.questions
+    rows = [
+        {"question": question.text, "completion": gold_program(question, config.questions.seed)}
+        for question in load_questions(config.questions).questions
+    ]
+    path = work / "gold" / f"{content_hash(rows)}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(str(path), "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return path
+
+
+def gold_program(question: Question, seed: int) -> str:
+    """The hand-written program of a gsm_symbolic question drawn with `seed`, fenced; "" where there is none."""
+    from demo import gold, gsm
+
+    template = int(question.meta["template"].rpartition("/")[2])
+    instance = gsm.instance(template, seed + question.meta["row"])
+    if instance.question != question.text:
+        raise UsageError(f"template {template} gives {instance.question[:60]!r}; expected {question.text[:60]!r}")
+    return fence(gold.program(instance)) if template in gold.PROGRAMS else ""
+
+
+def measure(runner: Runner, arm: Arm, student: str, templates: Mapping[str, Any]) -> dict[str, Any]:
+    """What the student answers to each test question: greedily, with repairs, or by beam search; and what it cost."""
+    config, work = runner.config, runner.work
+    assert config.evaluation
+    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    model = engine.model_copy(update={"engine": "vllm", "model": student})
+    loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
+    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
+    if arm.beam:
+        plan, _ = work.plan(model, loaded, sampling, student=True, also=arm.beam.model_dump())
+        result = search_beams(work, plan, arm.beam, "student", model, loaded)
+    else:
+        plan, _ = work.plan(model, loaded, sampling, student=True)
+        result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    told: dict[str, Any] = {**by_question(result.outcomes, loaded)}
+    told |= {"tokens": result.completion_tokens}
+    told |= {"seconds": round(result.wall_s, 1) if result.generated == result.samples else None}  # None: resumed
+    if repairs := repairs_of(config.recipe):
+        repaired = repair_outcomes(work, plan, loaded, result.outcomes, model, repairs)
+        told |= {"before_repairs": by_question(result.outcomes, loaded)} | by_question(repaired, loaded)
+    return told
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__, "pad", ARMS, HEADLINE)
+    parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
+    parser.add_argument("--questions", type=int, default=2500)
+    parser.add_argument("--test", type=int, default=500, help="test questions of each set")
+    return parse_options(parser, arguments)
+
+
+def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
+    """Seed after seed, the largest share first, arms in the order of ARMS."""
+    wanted = [arm for arm in ARMS if arm in arms or "all" in arms]
+    shares = sorted(options.percents, reverse=True)
+    return [Cell(seed, percent, arm) for seed in options.seeds for percent in shares for arm in wanted]
+
+
+def unit(cell: Cell) -> Cell:
+    """The cell whose student this one measures or starts from; a machine does both."""
+    return replace(cell, arm=ARMS[cell.arm].student_of or ARMS[cell.arm].shares or cell.arm)
+
+
+def main() -> None:
+    options = parse()
+    curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
+    go_through(
+        options,
+        cells_of(options, options.arms),
+        unit=unit,
+        path=cell_path,
+        minutes=planned_minutes,
+        arms=ARMS,
+        run_cell=run_cell,
+        report=write_report,
+        page_cells=[*curve, *cells_of(options, ["all"])],
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except RaydistillError as error:
+        sys.exit(f"replicate_pad: {error}")

@@ -1,0 +1,214 @@
+"""The `raydistill` program: short verbs over one YAML file per run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.pipelines.cli.index import index_app
+from raydistill.pipelines.runtime.progress import infrastructure_log
+
+app = typer.Typer(
+    name="raydistill",
+    help="Distil what a large language model can reason into a small one: generate, execute, select, train, serve.",
+    epilog="The same command again goes on where it stopped. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(index_app)
+
+STORED = "What is finished is stored: the same command goes on from here."
+
+Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="settings to change, as key.path=value (teacher.temperature=0.7)", show_default=False),
+]
+RunDir = Annotated[str | None, typer.Option(help="folder or URI of the run; overrides run_dir of the file")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+
+
+def _console(quiet: bool) -> Console | None:
+    return None if quiet else Console(soft_wrap=True)
+
+
+def _load(config: Path, overrides: list[str] | None, run_dir: str | None) -> Any:
+    from raydistill.pipelines.run_config import load_config
+
+    return load_config(config, [*(overrides or []), *([f"run_dir={run_dir}"] if run_dir else [])])
+
+
+@app.command()
+def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """The whole run: synthesise, verify, train, evaluate, report."""
+    from raydistill.pipelines.run import run as run_all
+
+    loaded = _load(config, overrides, run_dir)
+    with infrastructure_log(loaded.run_dir):
+        run_all(loaded, _console(quiet))
+
+
+@app.command()
+def synth(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Only sample the teacher, verify and select: examples, but no student."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.synthesise(loaded))
+
+
+@app.command()
+def train(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Train the student (synthesising first whatever is missing)."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.train(runner.synthesise(loaded)))
+
+
+@app.command("eval")
+def evaluate(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+    """Evaluate the models that the file names (the student must have been trained)."""
+    _stages(config, overrides, run_dir, quiet, lambda runner, _: runner.evaluate(("teacher", "base", "student")))
+
+
+def _stages(
+    config: Path,
+    overrides: list[str] | None,
+    run_dir: str | None,
+    quiet: bool,
+    work: Callable[[Any, Any], object],
+) -> None:
+    from raydistill.pipelines.run import Runner
+
+    runner = Runner(_load(config, overrides, run_dir), _console(quiet))
+    with infrastructure_log(runner.config.run_dir):
+        try:
+            work(runner, runner.start())
+            runner.finish()
+        finally:
+            runner.close()
+
+
+@app.command("exec")
+def execute(
+    path: Annotated[
+        Path | None, typer.Argument(help="JSONL file with one program per line", metavar="IN.jsonl")
+    ] = None,
+    field: Annotated[str, typer.Option(help="field that holds the program; dots for nested ones")] = "program",
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the verdicts, one per line, in order")] = None,
+    mode: Annotated[str, typer.Option(help="what the result is: solution, expression or stdout")] = "solution",
+    cpu_s: Annotated[int, typer.Option(help="CPU seconds per program")] = 2,
+    wall_s: Annotated[float, typer.Option(help="wall-clock seconds per program")] = 8,
+    memory_mb: Annotated[int, typer.Option(help="memory per program")] = 256,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="show how well this machine confines programs")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run programs in the sandbox; without gold answers `passed` means that a value came back."""
+    from raydistill.pipelines.cli.execute import execute_file, print_self_test
+
+    if self_test:
+        print_self_test(Console())
+        return
+    if path is None or out is None:
+        raise UsageError("exec: expected IN.jsonl and --out OUT.jsonl (or --self-test)")
+    from raydistill.actors.executor import Limits
+
+    limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_mb=memory_mb)
+    counts = execute_file(path, field, out, mode=mode, limits=limits, console=_console(quiet))
+    _print_counts(out, counts, quiet)
+
+
+def _print_counts(out: Path, counts: Mapping[str, int], quiet: bool) -> None:
+    """How many rows of `out` have which verdict."""
+    if not quiet:
+        Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+@app.command()
+def grade(
+    path: Annotated[Path, typer.Argument(help="JSONL file", metavar="IN.jsonl")],
+    task: Annotated[
+        str, typer.Option(help="numeric, text, choice, gsm8k, bbh, nli, extractive_qa or reasoning_gym:NAME")
+    ],
+    answer_field: Annotated[str, typer.Option(help="field with the answer to judge; dots for nested ones")],
+    gold_field: Annotated[str, typer.Option(help="field with the gold answer")],
+    out: Annotated[Path, typer.Option(help="JSONL file for the verdicts, one per line, in order")],
+    quiet: Quiet = False,
+) -> None:
+    """Grade answers against gold answers."""
+    from raydistill.pipelines.cli.grade import grade_file
+
+    counts = grade_file(path, task, answer_field, gold_field, out)
+    _print_counts(out, counts, quiet)
+
+
+@app.command()
+def consistency(
+    student: Annotated[str, typer.Argument(help="a model directory, PEFT adapter or hub id", metavar="STUDENT")],
+    examples: Annotated[str, typer.Argument(help="examples of held-out questions, RUN/examples/KEY of recipe mcc_kd")],
+    temperature: Annotated[float, typer.Option(help="of the answer distributions that are compared", min=0.01)] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="JSON file for what was measured")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """How alike a student's answers are over several rationales of a question."""
+    import json
+
+    from raydistill.pipelines.data.examples import read_examples
+    from raydistill.pipelines.recipes.mcc_kd.consistency import measure
+
+    found = measure(read_examples(examples), student, temperature=temperature)
+    if out:
+        out.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
+    if not quiet:
+        told = (
+            f"answer KL {found.answer_kl:.4f}, agreement {found.agreement:.1%} over {found.pairs:,} pairs of rationales"
+        )
+        if found.other_kl is not None:
+            told += f"; KL to another question's answer {found.other_kl:.4f} over {found.other_pairs:,}"
+        Console().print(told)
+
+
+@app.command()
+def serve(
+    student: Annotated[str, typer.Argument(help="a run directory, or a student directory", metavar="STUDENT_OR_RUN")],
+    host: Annotated[str, typer.Option(help="address to listen on; loopback unless told otherwise")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
+    replicas: Annotated[int, typer.Option(help="most engine replicas")] = 1,
+) -> None:
+    """Serve the student: OpenAI-compatible chat and completions, and POST /v1/solve with executed answers."""
+    from raydistill.serve.app import serve_student
+
+    serve_student(student, host=host, port=port, replicas=replicas, console=Console(soft_wrap=True))
+
+
+def main() -> None:
+    """Console entry point: errors of ours are one line on stderr."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(_cause(error).args[0], 2)
+    except RaydistillError as error:
+        _fail(_cause(error).args[0], 1)
+    except OSError as error:
+        if _cause(error).errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"{os.strerror(_cause(error).errno)}: make room. {STORED}", 1)
+    except KeyboardInterrupt:
+        _fail(f"interrupted. {STORED}", 130)
+
+
+def _cause(error: Any) -> Any:
+    """What was raised, also where Ray has brought it from another process and added words to it."""
+    return getattr(error, "cause", error)
+
+
+def _fail(message: str, code: int) -> None:
+    print("raydistill: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,50 @@
+"""`raydistill exec`: a JSONL file of programs in, a JSONL file of verdict records out, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from raydistill.actors.executor import Executor, Limits, Program, self_test
+from raydistill.pipelines.runtime.progress import bar
+from raydistill.pipelines.tasks.rows import read_file
+
+PROGRAMS_PER_CALL = 512
+MODES = ("solution", "expression", "stdout")
+
+
+def execute_file(
+    path: Path, field: str, out: Path, *, mode: str, limits: Limits, console: Console | None
+) -> dict[str, int]:
+    """Run `field` of every line of `path` and write one verdict per line to `out`; returns counts by status.
+
+    Raises UsageError for a missing file, a malformed line (named by number) or a missing field, before anything is
+    written; SandboxError where programs cannot be confined.
+    """
+    rows = list(read_file(path))
+    programs = [Program(str(number), str(row.field(field)), mode=mode) for number, row in enumerate(rows, start=1)]
+    executor = Executor(limits)
+    counts: Counter[str] = Counter()
+    part = out.with_name(f"{out.name}.tmp")
+    try:
+        with part.open("w", encoding="utf-8") as lines, bar(console, "executing", len(programs)) as shown:
+            for start in range(0, len(programs), PROGRAMS_PER_CALL):
+                verdicts = executor.run(programs[start : start + PROGRAMS_PER_CALL])
+                lines.writelines(json.dumps(asdict(verdict), default=str) + "\n" for verdict in verdicts)
+                counts.update(verdict.status for verdict in verdicts)
+                shown.update(start + len(verdicts))
+        os.replace(part, out)
+    finally:
+        executor.close()
+        part.unlink(missing_ok=True)
+    return dict(counts)
+
+
+def print_self_test(console: Console) -> None:
+    """Show the grade of this machine's sandbox, its layers and what was tried against it."""
+    console.print_json(data=self_test())

@@ -1,0 +1,61 @@
+"""YAML files of settings: read, overridden by the command line, checked. What is wrong is one line of UsageError."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from raydistill.actors.errors import UsageError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str = "file") -> dict[str, Any]:
+    """The mapping in a YAML file after ``key.path=value`` overrides (values are YAML).
+
+    Raises UsageError for a missing file (told as a missing `kind`), an error of YAML, something else than a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such {kind}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
+    for override in overrides:
+        apply_override(data, override)
+    return data
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set in `data` what ``key.path=value`` says. Raises UsageError where it says nothing, or a parent is no group."""
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"override {override!r}: expected key.path=value, for example teacher.temperature=0.7")
+    *parents, leaf = key.split(".")
+    node = data
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise UsageError(f"override {override!r}: {parent} is not a group of settings")
+    node[leaf] = yaml.safe_load(value)
+
+
+def validated(kind: type[Settings], data: Any, where: str) -> Settings:
+    """`data` as settings of this kind; raises UsageError naming each unknown key and bad value."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{where}: " + "; ".join(map(_describe, error.errors()))) from None
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(map(str, error["loc"])) or "configuration"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f" (got {error['input']!r})")

@@ -1,0 +1,172 @@
+"""The sections of a run's configuration that are no recipe's own: questions, engines, sampling, training, evaluation.
+
+Every field has the default of its paper where the paper has one (section in the comment). Secrets are read
+from the environment by the library that needs them and never appear here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from raydistill.pipelines.config.base import Strict
+
+
+class Questions(Strict):
+    """Where questions come from: ``reasoning_gym:gsm_symbolic``, ``gsm8k``, or a file or hub dataset."""
+
+    task: str = Field(description="reasoning_gym:<name>, stepwise:<name>, gsm8k, or table (any file or hub dataset)")
+    path: str | None = Field(None, description="local .jsonl/.parquet file or hub dataset id; ${VAR} is expanded")
+    split: str = "train"
+    question_column: str = "question"
+    answer_column: str = "answer"
+    rationale_column: str | None = Field(None, description="of a table: worked solutions, for recipe.source gold")
+    grader: Literal["auto", "numeric", "text", "choice"] = "auto"
+    size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
+    seed: int = 0
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")
+
+
+class Engine(Strict):
+    """A pool of vLLM engines, or answers recorded earlier (`engine: recorded`)."""
+
+    engine: Literal["vllm", "recorded"] = "vllm"
+    model: str = Field(description="model directory or hub id; for `recorded` the JSONL/Parquet file")
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: str = "auto"
+    max_model_len: int | None = Field(None, ge=16)
+    tensor_parallel_size: int = Field(1, ge=1)
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    max_num_seqs: int = Field(64, ge=1, description="sequences in flight per engine")
+    max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
+    reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
+    kv_cache_gb: int = Field(4, ge=1, description="memory of the key-value cache where there is no GPU")
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+    health_timeout_s: float = Field(
+        120,
+        gt=0,
+        description="an engine that gives no token in this time is asked again; after three times it is replaced",
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="further arguments of vLLM's engine")
+    question_column: str = Field("question", description="of a recorded file: what answers are looked up by")
+    completion_column: str = Field("completion", description="of a recorded file: the answer")
+
+    @model_validator(mode="after")
+    def _range(self) -> Engine:
+        if not 1 <= self.replicas[0] <= self.replicas[1]:
+            raise ValueError(f"replicas must be [min, max] with 1 <= min <= max, got {list(self.replicas)}")
+        return self
+
+
+class SamplingConfig(Strict):
+    """How completions are drawn; `temperature` 0 is greedy."""
+
+    n: int = Field(1, ge=1, description="samples per round, question and few-shot context")
+    rounds: int = Field(1, ge=1, description="at most; a question gets another round until its recipe has enough")
+    contexts_per_round: int | None = Field(None, ge=1, description="asked in turn, round after round; default: all")
+    question_tokens: int | None = Field(None, ge=1, description="no further round once a question has cost these")
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(512, ge=1)
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Teacher(Engine, SamplingConfig):
+    """PaD 1.2: the teacher is sampled at temperature 1, top-p 1, one completion per question and context."""
+
+
+class Execution(Strict):
+    """The pool of sandboxed executors and the limits of one program."""
+
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) executors")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per executor")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+    cpu_s: int = Field(2, ge=1, description="CPU seconds of one program")
+    wall_s: float = Field(8, gt=0, description="wall-clock seconds; a backstop, so that a busy machine fails nobody")
+    memory_mb: int = Field(256, ge=16)
+    minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
+
+
+LIMITS = ("cpu_s", "wall_s", "memory_mb", "minimum_grade")  # what of `Execution` decides about verdicts
+
+
+class Retriever(Strict):
+    """The pool of retrievers, which recipe rebase finds its rows with."""
+
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) retrievers")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per retriever")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+
+
+class Lora(Strict):
+    rank: int = Field(16, ge=1)
+    alpha: float = 32
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: tuple[str, ...] | str = "all-linear"
+
+
+class Train(Strict):
+    """Fine-tuning of the student. PaD 1.5: AdamW, learning rate 6e-5 linear decay, no warm-up, early stopping."""
+
+    student: str = Field(description="model directory or hub id of the base student")
+    revision: str | None = None
+    lora: Lora | None = None
+    learning_rate: float = Field(6e-5, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = Field(1.0, gt=0)
+    epochs: int = Field(3, ge=1)
+    batch_tokens: int = Field(8192, ge=1, description="tokens of one optimiser step, over all workers")
+    micro_batch_tokens: int = Field(4096, ge=1, description="tokens of one forward pass of one worker")
+    max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of matrix products; auto: bfloat16 where the hardware has it, else float32"
+    )
+    gradient_checkpointing: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    workers: int | tuple[int, int] = Field(1, description="number of workers, or (min, max) for elastic training")
+    cpus_per_worker: float = Field(1, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    threads_per_worker: int | None = Field(None, ge=1, description="default: its CPUs; all cores for one CPU worker")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host a worker")
+    validation_fraction: float = Field(0.05, ge=0, lt=1, description="of the questions; never the test set")
+    eval_steps: int = Field(100, ge=1)
+    save_steps: int = Field(100, ge=1)
+    early_stopping_patience: int | None = None
+    resource_timeout_s: float = Field(300, gt=0, description="give up waiting for workers after this long")
+    seed: int = 42
+
+
+class Beam(Strict):
+    """PaD 1.7: beam search over the lines of a program, with or without step-by-step verification."""
+
+    width: int = Field(4, ge=1, description="hypotheses kept after each line (b)")
+    candidates: int = Field(4, ge=1, description="next lines per hypothesis: the greedy one and samples")
+    temperature: float = Field(1.0, gt=0, description="of the samples")
+    max_lines: int = Field(32, ge=1)
+    faithfulness: bool = Field(False, description="score each step against the question; false is the plain beam")
+    execution: bool = Field(False, description="drop hypotheses whose program so far raises when it is run")
+    encoder: str = Field("all-MiniLM-L6-v2", description="sentence-transformers model: name, folder or hub id")
+
+    @property
+    def name(self) -> str:
+        """As in reports: ``beam 4 + faithfulness``."""
+        return " + ".join([f"beam {self.width}", *(n for n in ("faithfulness", "execution") if getattr(self, n))])
+
+
+class Evaluation(Strict):
+    """What is measured on held-out questions, for whom."""
+
+    questions: Questions
+    models: tuple[Literal["base", "student", "teacher"], ...] = ("base", "student", "teacher")
+    n: int = Field(1, ge=1, description="samples for average, majority and pass@n; 1 means greedy only")
+    temperature: float = Field(0.7, ge=0, description="of those n samples; pass@1 greedy is always measured")
+    beams: tuple[Beam, ...] = Field((), description="the student is also measured with these beam searches")
+    max_tokens: int = Field(512, ge=1)

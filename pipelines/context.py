@@ -1,0 +1,157 @@
+"""Where a run happens: its folders, its pools, and the passes that bring questions to them.
+
+Folders are keyed by a hash of exactly what they depend on: completions by model, prompts and sampling; verdicts by
+those and by limits and task. Pools start when a pass needs them, and give their resources away when training does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from raydistill.actors.engine.requests import Sampling
+from raydistill.actors.pool import PoolClient
+from raydistill.pipelines.config.sections import LIMITS, Engine, SamplingConfig, Train
+from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.runtime import pools as cluster
+from raydistill.pipelines.runtime.engines import Engines, model_identity
+from raydistill.pipelines.runtime.progress import bar
+from raydistill.pipelines.runtime.run_dir import check_shared
+from raydistill.pipelines.sampling.job import Pass, PassResult, run_pass
+from raydistill.pipelines.sampling.plan import Asking, Completer
+from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.tasks import LoadedQuestions, Task
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.run_config import Run  # which knows the recipes, as this does not
+
+
+class Workplace:
+    """The folders and pools of one run; `console` None keeps quiet."""
+
+    def __init__(self, config: Run, recipe: Recipe, console: Console | None) -> None:
+        self.config, self.console = config, console
+        self.root = config.run_dir.rstrip("/") if "://" in config.run_dir else str(Path(config.run_dir).resolve())
+        self.ledger = f"{self.root}/ledger"
+        self.recipe = recipe
+        name = f"raydistill-{content_hash(self.root, length=8)}"
+        self.engines = Engines(f"{name}-engines", self.ledger)
+        self.executors = cluster.executor_pool(f"{name}-executors", config.execution)
+
+    def say(self, text: str) -> None:
+        if self.console:
+            self.console.print(text)
+
+    def _connect(self) -> None:
+        cluster.connect(self.config.cpus)
+        check_shared(self.root)
+
+    def plan(
+        self,
+        model: Engine,
+        loaded: LoadedQuestions,
+        sampling: SamplingConfig,
+        *,
+        student: bool = False,
+        recipe: Recipe | None = None,
+        also: object = None,
+    ) -> tuple[Pass, str]:
+        """The pass that asks `model` as `recipe` does (default: the run's), and the key of its verdicts.
+
+        `also` is what else the completions depend on.
+        """
+        recipe, probe = recipe or self.recipe, Question("", "{question}", "")
+        prompts = [recipe.student_prompt(probe)] if student else recipe.prompts(probe)
+        drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
+        identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
+        keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
+        key = content_hash(identity, model.dtype, keyed, drawn, *([also] if also else []))
+        verdicts = self.verdicts_key(key, loaded.task, recipe)
+        asking = Asking(
+            recipe=recipe,
+            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
+            n=sampling.n,
+            prompts_per_round=sampling.contexts_per_round,
+            seed=sampling.seed,
+            purpose=key,
+            adapter=model.adapter,
+            student=student,
+        )
+        in_flight = 2 * model.max_num_seqs * model.replicas[1]
+        folders = (f"{self.root}/completions/{key}", f"{self.root}/verdicts/{verdicts}")
+        made = Pass(
+            asking,
+            loaded.task,
+            *folders,
+            samples_in_flight=in_flight,
+            rounds=sampling.rounds,
+            question_tokens=sampling.question_tokens,
+        )
+        return made, verdicts
+
+    def verdicts_key(self, completions: str, task: Task, recipe: Recipe) -> str:
+        """The key of the verdicts on the completions of a key."""
+        limits = self.config.execution.model_dump(include=set(LIMITS))
+        return content_hash(completions, recipe.executes and limits, task.name, task.grader)
+
+    def run(
+        self,
+        title: str,
+        plan: Pass,
+        questions: Sequence[Question],
+        model: Engine | Completer,
+        *,
+        keep_outcomes: bool = False,
+        through: Callable[[PoolClient], Completer] | None = None,
+    ) -> PassResult:
+        """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them.
+
+        `through` makes what asks the engines, where requests do not go to them as they are.
+        """
+
+        def start_engines() -> None:
+            if not isinstance(model, Engine):
+                return
+            if not self.engines.runs(model):
+                self.say(f"{title}: starting engine for {model.model} ...")
+            self.engines.use(model)
+
+        self._connect()
+        completer: Completer = self.engines.client if isinstance(model, Engine) else model
+        if through:
+            completer = through(self.engines.client)
+        if plan.asking.recipe.executes:
+            self.executors.start()
+        with bar(self.console, title, len(questions)) as shown:
+            return run_pass(
+                plan,
+                questions,
+                completer,
+                self.executors.client,
+                start_engines=start_engines,
+                keep_outcomes=keep_outcomes,
+                on_progress=lambda result: shown.update(result.questions, _tally(result)),
+            )
+
+    def make_room(self, config: Train) -> None:
+        """Let the pools give their resources back if training does not fit beside them."""
+        self._connect()
+        workers = config.workers if isinstance(config.workers, int) else config.workers[1]
+        free = cluster.free_resources()
+        if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
+            self.say("training: the pools hand their resources over")
+            self.close()
+
+    def close(self) -> None:
+        """Stop all pools."""
+        self.engines.release()
+        self.executors.release()
+
+
+def _tally(result: PassResult) -> str:
+    counts = result.statuses
+    round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
+    return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"

@@ -1,0 +1,65 @@
+"""The models of a run: their engine settings, wherever their weights lie, and the student's folder for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raydistill.actors.errors import UsageError
+from raydistill.actors.segments import remove, resolve, write_json
+from raydistill.pipelines.config.sections import LIMITS, Engine
+from raydistill.pipelines.recipes.registry import questions_of
+from raydistill.pipelines.run_config import Run
+
+
+def teacher_model(config: Run) -> Engine:
+    """The teacher's engine settings without how it is sampled."""
+    return Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+
+
+def base_model(config: Run) -> Engine:
+    """The teacher's engine settings with the student's base; with LoRA such that its engine takes adapters as well."""
+    train = config.train
+    if train is None:
+        raise UsageError("evaluation.models: base and student need a train section")
+    changes: dict[str, Any] = {"engine": "vllm", "model": train.student, "revision": train.revision}
+    if train.lora:
+        changes["max_lora_rank"] = train.lora.rank
+    return teacher_model(config).model_copy(update=changes)
+
+
+def trained_model(config: Run, folder: str) -> Engine:
+    """The base with what training has left in `folder`: its weights, or an adapter."""
+    base = base_model(config)
+    if config.train and config.train.lora:
+        return base.model_copy(update={"adapter": folder})
+    return base.model_copy(update={"model": folder, "revision": None})
+
+
+def named_model(config: Run, name: str, root: str) -> Engine:
+    """The teacher, the base or the student of the run in `root`. Raises UsageError where there is no such model."""
+    if name == "teacher":
+        return teacher_model(config)
+    if name == "base":
+        return base_model(config)
+    folder = f"{root}/student"
+    if "://" not in folder and not Path(folder).is_dir():
+        raise UsageError(f"no student in {root} yet: run `raydistill train` or `raydistill run` first")
+    return trained_model(config, folder)
+
+
+def publish_student(config: Run, trained: str, root: str) -> None:
+    """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json."""
+    import pyarrow.fs
+
+    uri = f"{root}/student"
+    filesystem, target = resolve(uri)
+    remove(uri)
+    filesystem.create_dir(target, recursive=True)
+    pyarrow.fs.copy_files(resolve(trained)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem)
+    serving = {
+        "recipe": config.recipe.model_dump(),
+        "questions": questions_of(config.recipe, config.questions).model_dump(),
+        "execution": config.execution.model_dump(include=set(LIMITS)),
+    }
+    write_json(f"{uri}/raydistill.json", serving)

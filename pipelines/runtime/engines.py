@@ -1,0 +1,93 @@
+"""The engines of a run: one pool at a time, whose weights change in place where the models allow it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from raydistill.actors.pool import Pool, PoolClient
+from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.runtime.pools import engine_pool
+
+SMALL_FILE = 64 * 2**20  # bytes; larger weight files are told apart by size and date
+NOT_ARCHITECTURE = frozenset({"_name_or_path", "transformers_version", "dtype", "torch_dtype"})
+
+
+def model_identity(model: str, revision: str | None = None) -> str:
+    """A hash that changes when the model does: content of a local directory or file, or hub id and revision."""
+    path = Path(model)
+    if not path.exists():
+        return content_hash(model, revision)
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    names = (".json", ".jsonl", ".parquet", ".safetensors", ".bin", ".model", ".jinja")
+    return content_hash(*(_file_identity(file) for file in files if file.name.endswith(names)))
+
+
+def _file_identity(file: Path) -> tuple[object, ...]:
+    import hashlib
+
+    stat = file.stat()
+    if stat.st_size > SMALL_FILE:
+        return file.name, stat.st_size, stat.st_mtime_ns
+    return file.name, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def architecture(model: str) -> str | None:
+    """A hash of what must be equal for weights to be exchanged in a running engine; None if it cannot be told."""
+    config, tokenizer = Path(model, "config.json"), Path(model, "tokenizer.json")
+    if not config.is_file() or not tokenizer.is_file():
+        return None
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    kept = {key: value for key, value in settings.items() if key not in NOT_ARCHITECTURE}
+    return content_hash(kept, tokenizer.read_text(encoding="utf-8"))
+
+
+def _settings(config: Engine) -> dict[str, Any]:
+    """What an engine is started with, without what a subclass adds about sampling."""
+    return config.model_dump(include=set(Engine.model_fields))
+
+
+class Engines:
+    """Keeps one pool of engines running, for whichever model is asked next."""
+
+    def __init__(self, name: str, ledger: str) -> None:
+        self._name, self._ledger = name, ledger
+        self._pool: Pool | None = None
+        self._config: dict[str, Any] | None = None
+
+    def use(self, config: Engine) -> PoolClient:
+        """A client of running engines with the model of `config`.
+
+        Engines that run a model of the same architecture take the new weights; others are replaced.
+        """
+        if self._pool is None or not self._exchangeable(config):
+            self.release()
+            self._pool, self._config = engine_pool(self._name, config, self._ledger), _settings(config)
+        self._pool.start(weights=str(Path(config.model).resolve()) if Path(config.model).is_dir() else config.model)
+        return self.client
+
+    @property
+    def client(self) -> PoolClient:
+        """A client of the engines, whether they run or not."""
+        return PoolClient(self._name)
+
+    def runs(self, config: Engine) -> bool:
+        """Whether engines are up that can answer for `config` without a cold start."""
+        return self._pool is not None and self._pool.running and self._exchangeable(config)
+
+    def _exchangeable(self, config: Engine) -> bool:
+        assert self._config is not None
+        changing = {"model": "", "adapter": None}  # an adapter comes with each request
+        if _settings(config) | changing != self._config | changing:
+            return False
+        known = architecture(config.model)
+        running = self._config["model"]
+        return config.model == running or (known is not None and known == architecture(running))
+
+    def release(self) -> None:
+        """Stop the engines and give their resources back."""
+        if self._pool is not None:
+            self._pool.release()
+        self._pool = self._config = None

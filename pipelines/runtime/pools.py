@@ -1,0 +1,207 @@
+"""Connecting to Ray, and the pools that a run's configuration asks for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raydistill.actors.engine.engine import Engine, EngineSettings
+from raydistill.actors.engine.recorded import RecordedEngine
+from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.executor import Executor, Limits
+from raydistill.actors.pool import Pool, PoolSettings
+from raydistill.pipelines.config import sections as settings
+from raydistill.pipelines.tasks.rows import expand
+
+EXECUTOR_CALLS_IN_FLIGHT = 4
+CONNECT_TIMEOUT_S = 10.0
+
+
+def connect(cpus: int | None = None) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine.
+
+    A Ray started here gets at least 4 logical CPUs: the pools reserve shares of cores, not cores.
+    Raises UsageError where RAY_ADDRESS names no cluster that answers, RaydistillError if Ray does not start.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address := os.environ.get("RAY_ADDRESS"):
+        _check_reachable(address)
+        ray.init(**quiet)
+    else:
+        _start(cpus or max(4, os.cpu_count() or 1), quiet)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # a stage's error keeps its type
+    for name in ("ray.data", "ray.serve", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _start(cpus: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine. Raises RaydistillError if it does not come up: Ray waits for itself 30 s at most."""
+    import ray
+
+    try:
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+    except Exception as error:  # Ray has no type of its own for this
+        reason = str(error).partition(". ")[0]
+        raise RaydistillError(
+            f"Ray did not start on this machine ({reason}). Nothing is lost: if the machine is busy, run the same "
+            "command again when it is less so"
+        ) from error
+
+
+def this_node() -> dict[str, str]:
+    """The label that only the driver's node has."""
+    import ray
+
+    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+
+
+def beside(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a call in another process of this node, so that its memory is not the driver's."""
+    import ray
+
+    return ray.get(ray.remote(function).options(num_cpus=0, label_selector=this_node()).remote(*arguments))
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UsageError unless something listens at `address`; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):  # "auto" and "local" are Ray's to find
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"RAY_ADDRESS={address}: no cluster answers there ({error}); start it, or unset RAY_ADDRESS to run on "
+            "this machine"
+        ) from None
+
+
+def check_teacher(config: settings.Teacher) -> None:
+    """Raise UsageError unless there is something to start the teacher's engines with."""
+    if config.engine == "vllm":
+        check_model(config.model, "teacher.model")
+    elif "://" not in config.model and not Path(expand(config.model)).is_file():
+        raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
+
+
+def check_model(path: str, setting: str) -> None:
+    """Raise UsageError unless `path` is a model directory or may be a hub id."""
+    folder = Path(path)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
+    elif "://" not in path and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
+        raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
+
+
+def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
+    """The pool of engines of `config`, not yet started."""
+    if config.engine == "recorded":
+        arguments = (_absolute(expand(config.model)), config.question_column, config.completion_column)
+        return Pool(
+            PoolSettings(
+                name,
+                RecordedEngine,
+                arguments,
+                replicas=config.replicas,
+                cpus=0.1,
+                node_labels=config.node_labels,
+                calls_in_flight=2 * config.max_num_seqs,
+                health_check_timeout_s=config.health_timeout_s,
+            )
+        )
+    engine = EngineSettings(
+        model=_absolute(config.model),
+        revision=config.revision,
+        dtype=config.dtype,
+        max_model_len=config.max_model_len,
+        tensor_parallel_size=config.tensor_parallel_size,
+        gpu_memory_utilization=config.gpu_memory_utilization,
+        max_num_seqs=config.max_num_seqs,
+        reasoning_parser=config.reasoning_parser,
+        max_lora_rank=config.max_lora_rank,
+        ledger=ledger,
+        options=config.options,
+    )
+    return Pool(
+        PoolSettings(
+            name,
+            Engine,
+            (engine,),
+            replicas=config.replicas,
+            cpus=config.cpus,
+            gpus=config.tensor_parallel_size if has_gpus() else 0,
+            node_labels=config.node_labels,
+            calls_in_flight=2 * config.max_num_seqs,
+            health_check_timeout_s=config.health_timeout_s,
+            environment=_engine_environment(config),
+        )
+    )
+
+
+def has_gpus() -> bool:
+    """Whether the cluster has GPUs, or can start nodes that have some."""
+    import ray
+    from ray._private.state import state
+
+    could_have = state.get_max_resources_from_cluster_config() or {}
+    return ray.cluster_resources().get("GPU", 0) > 0 or could_have.get("GPU", 0) > 0
+
+
+def _engine_environment(config: settings.Engine) -> dict[str, str]:
+    """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb}",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    if Path(config.model).is_dir():
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def executor_pool(name: str, config: settings.Execution) -> Pool:
+    """The pool of sandboxed executors, not yet started."""
+    limits = Limits(cpu_s=config.cpu_s, wall_s=config.wall_s, memory_mb=config.memory_mb)
+    return Pool(
+        PoolSettings(
+            name,
+            make_executor,
+            (limits, config.minimum_grade, max(1, int(config.cpus))),
+            replicas=config.replicas,
+            cpus=config.cpus,
+            node_labels=config.node_labels,
+            calls_in_flight=EXECUTOR_CALLS_IN_FLIGHT,
+        )
+    )
+
+
+def make_executor(limits: Limits, minimum_grade: str, zygotes: int) -> Executor:
+    return Executor(limits, minimum_grade=minimum_grade, zygotes=zygotes)
+
+
+def _absolute(model: str) -> str:
+    """Actors run in folders of their own: a local model needs its full path."""
+    return str(Path(model).resolve()) if Path(model).exists() else model
+
+
+def free_resources() -> dict[str, float]:
+    """CPUs and GPUs of the cluster that no actor has reserved."""
+    import ray
+
+    available = ray.available_resources()
+    return {name: available.get(name, 0.0) for name in ("CPU", "GPU")}

@@ -1,0 +1,87 @@
+"""A run's folder must be one that every node reaches, and one command's alone.
+
+What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
+node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked
+before the next pass. The command that uses a path holds a lock on it, which ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from raydistill.actors.errors import UsageError
+
+ANSWER_S = 120.0  # a node that starts its first worker takes some seconds
+
+_asked: set[tuple[str, str]] = set()  # (folder, node id) that were found to agree
+
+
+def claim(folder: str) -> FileLock | None:
+    """A lock on `folder`, to be released; None for a URI, and where the file system has no locks.
+
+    Raises UsageError where another command has it: two of them would ask the teacher for the same samples.
+    """
+    if "://" in folder:
+        return None
+    lock = FileLock(Path(folder, ".lock"), timeout=0)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"run_dir {folder} is in use by another command; wait until that has ended, or choose another run_dir"
+        ) from None
+    except OSError:
+        return None
+    return lock
+
+
+def check_shared(folder: str) -> None:
+    """Raise UsageError unless all nodes of the connected cluster see `folder` as this process does."""
+    if "://" in folder:
+        return
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    others = [node for node in nodes if node != here and (folder, node) not in _asked]
+    if not others:
+        return
+    marker = Path(folder, f".seen-by-all-{uuid.uuid4().hex[:8]}")
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    try:
+        blind = [nodes[node] for node in _without(str(marker), others)]
+    finally:
+        marker.unlink()
+    if blind:
+        raise UsageError(
+            f"run_dir {folder} is a folder of this node alone: {', '.join(sorted(blind))} cannot see it; expected a "
+            "folder that all nodes share (NFS, EFS, Lustre) or a URI such as s3://bucket/run"
+        )
+    _asked.update((folder, node) for node in others)
+
+
+def _without(marker: str, nodes: list[str]) -> list[str]:
+    """The nodes on which there is no file `marker`. Nodes that have left meanwhile do not count."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(os.path.exists)
+    answers = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        answers[ask.options(num_cpus=0, scheduling_strategy=there).remote(marker)] = node
+    done, _ = ray.wait(list(answers), num_returns=len(answers), timeout=ANSWER_S)
+    blind = []
+    for answer in done:
+        try:
+            if not ray.get(answer):
+                blind.append(answers[answer])
+        except ray.exceptions.RayError:  # the node is gone
+            continue
+    return blind

@@ -1,0 +1,201 @@
+"""One pass over questions: sample, verify, select; streaming, resumable, every id accounted for.
+
+    questions --Generate--> completions --Verify--> verdicts --Select--> examples, outcomes     (`stages.py`)
+        ^---------- those that need another round, and have budget left -----------'
+
+A pass has one round or several. Each round streams the questions that are not finished through the three stages,
+`QUESTIONS_PER_FLOW` at a time, with the samples of earlier rounds read from where they are stored; engines and
+executors stay up in between.
+
+A pass is used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
+on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
+recipe and the questions. So more samples per question, other limits or another selection reuse what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from raydistill.actors.errors import RaydistillError
+from raydistill.actors.pool import PoolClient
+from raydistill.pipelines.data.questions import QuestionTable
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.sampling.plan import Asking, Completer
+from raydistill.pipelines.sampling.segment_index import Found, Stored
+from raydistill.pipelines.sampling.stages import Budget, Generate, Select, Verify
+from raydistill.pipelines.tasks.base import Task
+
+QUESTIONS_PER_BLOCK = 16  # at least; the next stage gets them when all are done
+QUESTIONS_PER_FLOW = 20_000  # the driver holds no more of them as rows
+
+Outcomes = dict[str, tuple[list[str], list[str]]]  # by question id: statuses and values of its samples
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What to do with some questions, and where the results are kept (`examples` None: select nothing)."""
+
+    asking: Asking
+    task: Task
+    completions: str
+    verdicts: str
+    examples: str | None = None
+    samples_in_flight: int = 128
+    rounds: int = 1  # at most
+    question_tokens: int | None = None  # a question that has cost these gets no further round
+
+
+@dataclass(slots=True)
+class PassResult:
+    """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for.
+
+    Work (`generated`, `verified`) is counted when it is done, everything else when a question is finished.
+    """
+
+    rounds: int = 0
+    finished_in_round: Counter[int] = field(default_factory=Counter)  # questions by the rounds that they took
+    questions: int = 0
+    samples: int = 0
+    generated: int = 0  # samples generated now; the others were stored by an earlier run
+    verified: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    examples: int = 0
+    contexts: Counter[str] = field(default_factory=Counter)  # samples
+    passed_by_context: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    grade: str = ""
+    wall_s: float = 0.0  # without the start of engines
+    outcomes: Outcomes = field(default_factory=dict)
+
+    def add(self, outcome: dict[str, Any], keep: bool) -> None:
+        self.generated += outcome["generated"]
+        self.verified += outcome["verified"]
+        if not outcome["finished"]:
+            return
+        self.finished_in_round[self.rounds] += 1
+        self.questions += 1
+        self.samples += len(outcome["statuses"])
+        self.prompt_tokens += outcome["prompt_tokens"]
+        self.completion_tokens += outcome["completion_tokens"]
+        self.examples += len(outcome["kept"])
+        judged = list(zip(outcome["contexts"], outcome["statuses"], strict=True))
+        self.contexts.update(context for context, _ in judged)
+        self.passed_by_context.update(context for context, status in judged if status == "passed")
+        self.statuses.update(outcome["statuses"])
+        self.reasons.update(outcome["reasons"])
+        self.dropped.update(outcome["dropped"])
+        self.grade = self.grade or outcome["grade"]
+        if keep:
+            self.outcomes[outcome["question_id"]] = (outcome["statuses"], outcome["values"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the outcomes."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "outcomes"}
+
+
+def run_pass(
+    plan: Pass,
+    questions: Sequence[Question],
+    engines: Completer,
+    executors: PoolClient,
+    *,
+    start_engines: Callable[[], None],
+    keep_outcomes: bool = False,
+    on_progress: Callable[[PassResult], None] | None = None,
+) -> PassResult:
+    """Run a pass to its end; `start_engines` is called in front of each flow that some completion is missing for.
+
+    Raises RaydistillError naming questions that did not come back exactly once from a round.
+    """
+    result, remaining = PassResult(), questions
+    while remaining:
+        result.rounds += 1
+        asking = replace(plan.asking, rounds=result.rounds)
+        completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
+        unfinished = set[str]()
+        for start in range(0, len(remaining), QUESTIONS_PER_FLOW):
+            portion = remaining[start : start + QUESTIONS_PER_FLOW]
+            known, judged = completions.of(portion), verdicts.of(portion)
+            if any(i not in known.sample_ids for question in portion for i in asking.sample_ids(question)):
+                start_engines()
+            started, came, finished = time.monotonic(), Counter[str](), set[str]()
+            for outcome in _flow(plan, asking, _source(plan, portion, known, judged), engines, executors):
+                came[outcome["question_id"]] += 1
+                result.add(outcome, keep_outcomes)
+                if outcome["finished"]:
+                    finished.add(outcome["question_id"])
+                if on_progress:
+                    on_progress(result)
+            result.wall_s += time.monotonic() - started
+            _account(portion, came)
+            unfinished.update(question.id for question in portion if question.id not in finished)
+        remaining = QuestionTable(question for question in remaining if question.id in unfinished) if unfinished else ()
+    return result
+
+
+def _flow(
+    plan: Pass, asking: Asking, questions: Any, engines: Completer, executors: PoolClient
+) -> Iterator[dict[str, Any]]:
+    """Stream some questions through one round of a pass: the outcome of each."""
+    from ray.data import ActorPoolStrategy
+
+    recipe, actor = asking.recipe, {"num_cpus": 0, "batch_format": "pyarrow"}
+    one = ActorPoolStrategy(size=1)
+    ahead = ActorPoolStrategy(  # the next block starts before one is done
+        size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
+    )
+    budget = Budget(asking.rounds == plan.rounds, plan.question_tokens)
+    generate, verify = (asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
+    batch = _batch(plan)
+    flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples, budget), compute=one, **actor)
+    for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
+        yield from table.to_pylist()
+
+
+def _batch(plan: Pass) -> int:
+    """Questions of one call of a stage, of which four are under way at a time."""
+    probe = Question("", "", "")
+    per_round = plan.asking.n * (plan.asking.prompts_per_round or len(plan.asking.prompts(probe)))
+    return max(1, math.ceil(plan.samples_in_flight / per_round / 4))
+
+
+def _source(plan: Pass, questions: Sequence[Question], completions: Found, verdicts: Found) -> Any:
+    """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
+    import ray
+
+    rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
+    blocks = math.ceil(len(rows) / max(_batch(plan), QUESTIONS_PER_BLOCK))
+    return ray.data.from_items(rows, override_num_blocks=blocks)
+
+
+def _to_row(question: Question, completions: Found, verdicts: Found) -> dict[str, Any]:
+    return {
+        "question_id": question.id,
+        "text": question.text,
+        "answer": question.answer,
+        "meta": question.notes,
+        "stored_completions": completions.segments(question.id),
+        "stored_verdicts": verdicts.segments(question.id),
+    }
+
+
+def _account(questions: Sequence[Question], came: Mapping[str, int]) -> None:
+    """Raise RaydistillError where a question did not come back from a round, or more than once."""
+    missing = [question.id for question in questions if question.id not in came]
+    doubled = [question_id for question_id, count in came.items() if count > 1]
+    if missing or doubled:
+        raise RaydistillError(
+            f"{len(missing)} questions were lost {missing[:3]} and {len(doubled)} doubled {doubled[:3]}; "
+            "what is finished is stored: run the same command again"
+        )

@@ -1,0 +1,62 @@
+"""What a pass asks of whom: prompts, rounds, sample ids, and the requests that draw the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from raydistill.actors.engine.requests import Request, Sampling
+from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.sampling.prompter import Prompt, Recipe
+
+
+class Completer(Protocol):
+    """What completes requests: a pool of engines, or something that stands for one."""
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """``generate`` and a list of requests give the completions of all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a pass asks: whose prompt, how many samples, drawn how.
+
+    A round draws n samples of each of `prompts_per_round` prompts, which take turns; so later rounds bring other
+    contexts, and after as many turns the next n samples of the same. The samples of all rounds so far are wanted.
+    """
+
+    recipe: Recipe
+    sampling: Sampling
+    n: int
+    seed: int
+    rounds: int = 1
+    prompts_per_round: int | None = None  # None: all
+    purpose: str = ""  # what the engine's ledger books the tokens on
+    adapter: str | None = None  # LoRA adapter of the model that is asked
+    student: bool = False  # ask as the student is asked, not as the teacher
+
+    def prompts(self, question: Question) -> list[Prompt]:
+        return [self.recipe.student_prompt(question)] if self.student else list(self.recipe.prompts(question))
+
+    def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
+        """Each prompt with the indices of the samples that are wanted of it."""
+        prompts = self.prompts(question)
+        turns = self.rounds * (self.prompts_per_round or len(prompts))
+        return [(p, range(self.n * len(range(place, turns, len(prompts))))) for place, p in enumerate(prompts)]
+
+    def sample_ids(self, question: Question) -> list[str]:
+        return [f"{question.id}/{prompt.context}/{i}" for prompt, indices in self.wanted(question) for i in indices]
+
+    def request(self, question: Question, prompt: Prompt, indices: tuple[int, ...]) -> Request:
+        """The request for these samples. Seeds of different prompts are far apart: sample i takes the first plus i."""
+        return Request(
+            id=f"{question.id}/{prompt.context}",
+            prompt=prompt.messages,
+            sampling=self.sampling,
+            indices=indices,
+            seed=int(content_hash(self.seed, question.id, prompt.context, length=12), 16),
+            prefix=prompt.prefix,
+            adapter=self.adapter,
+            key=question.text,
+            purpose=self.purpose,
+        )

@@ -1,0 +1,301 @@
+"""The three stages of a pass, as Ray Data actors; the streaming row is one question carrying its samples.
+
+    Generate   consumes questions             waits for the engine pool     writes completions/
+    Verify     consumes their completions     waits for the executor pool   writes verdicts/
+    Select     consumes verified questions    waits for nobody              writes examples/
+
+Generate and Verify read what an earlier run has stored instead of paying for it again, and store each new result
+before they pass it on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raydistill.actors.engine.requests import Completion, Request
+from raydistill.actors.executor import Program
+from raydistill.actors.metrics import count_verdicts
+from raydistill.actors.pool import PoolClient
+from raydistill.actors.segments import SegmentWriter, read_segment, resolve
+from raydistill.pipelines.data.records import Question, Sample
+from raydistill.pipelines.sampling.log import run_log
+from raydistill.pipelines.sampling.plan import Asking, Completer
+from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.sampling.schemas import (
+    completion_schema,
+    generated_schema,
+    outcome_schema,
+    verdict_schema,
+    verified_schema,
+)
+from raydistill.pipelines.sampling.segment_index import Found, Stored
+from raydistill.pipelines.tasks.base import Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEGMENTS_IN_MEMORY = 16
+
+
+class StoredRows:
+    """Rows of a folder's segments by sample id; holds the segments used last in memory.
+
+    Which segments hold a question's samples is in `column` of its row. Where this process takes the place of one that
+    died, Ray has it repeat calls whose results went with that one, though they were stored: then the folder is asked.
+    """
+
+    def __init__(self, folder: str, column: str) -> None:
+        self._column = column
+        self._left = Stored(folder) if started_again() else None
+        self._segments: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
+
+    def of(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+        """All rows of the segments that hold samples of a question, for each question's row."""
+        left = self._left.of([to_question(row) for row in rows]) if self._left else Found()
+        return [self._find({*row[self._column], *left.segments(row["question_id"])}) for row in rows]
+
+    def _find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for uri in uris:
+            found |= self._segment(uri)
+        return found
+
+    def _segment(self, uri: str) -> dict[str, dict[str, Any]]:
+        if uri not in self._segments:
+            rows = read_segment(*resolve(uri)).to_pylist()
+            self._segments[uri] = {row["sample_id"]: row for row in rows}
+            if len(self._segments) > SEGMENTS_IN_MEMORY:
+                self._segments.popitem(last=False)
+        self._segments.move_to_end(uri)
+        return self._segments[uri]
+
+
+def started_again() -> bool:
+    """Whether Ray has restarted the actor that this is called in."""
+    import ray
+
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+
+def to_question(row: dict[str, Any]) -> Question:
+    return Question(row["question_id"], row["text"], row["answer"], row["meta"])
+
+
+class Generate:
+    """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
+
+    def __init__(self, asking: Asking, engines: Completer, folder: str) -> None:
+        self._asking, self._engines = asking, engines
+        self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
+        self._stored = StoredRows(folder, "stored_completions")
+        self._log = run_log("generate", folder.rsplit("/", 2)[0])
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        questions = [json.loads(text) for text in batch["question"].to_pylist()]
+        rows = await asyncio.gather(*map(self._complete, questions, self._stored.of(questions)))
+        await asyncio.to_thread(self._writer.flush)
+        self._log.info("questions completed", questions=len(rows), generated=sum(row["generated"] for row in rows))
+        return pa.Table.from_pylist(rows, schema=generated_schema())
+
+    async def _complete(self, row: dict[str, Any], stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        question = to_question(row)
+        missing = self._missing(question, stored)
+        fresh = {}
+        if missing:
+            for completion in await self._engines.call("generate", missing):
+                fresh[completion.sample_id] = _completion_row(question, completion)
+                if completion.error:
+                    self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
+            self._writer.append([made for made in fresh.values() if not made["error"]])
+        ids = self._asking.sample_ids(question)
+        return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
+
+    def _missing(self, question: Question, stored: dict[str, Any]) -> list[Request]:
+        requests = []
+        for prompt, wanted in self._asking.wanted(question):
+            indices = tuple(i for i in wanted if f"{question.id}/{prompt.context}/{i}" not in stored)
+            if indices:
+                requests.append(self._asking.request(question, prompt, indices))
+        return requests
+
+
+def _completion_row(question: Question, completion: Completion) -> dict[str, Any]:
+    names = ("index", "seed", "text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
+    return {
+        "sample_id": completion.sample_id,
+        "question_id": question.id,
+        "context": completion.request_id.partition("/")[2],
+        **{name: getattr(completion, name) for name in names},
+        "engine": completion.engine,
+        "error": completion.error,
+    }
+
+
+class Verify:
+    """Judges completions: runs their programs, or reads their stated answers, and compares with the gold answer.
+
+    The gold answer stays here; an executor sees programs only. `unknown` is never stored, so the next run tries again.
+    """
+
+    def __init__(self, recipe: Recipe, task: Task, executors: PoolClient, folder: str) -> None:
+        self._recipe, self._task, self._executors = recipe, task, executors
+        self._writer = SegmentWriter(folder, verdict_schema())
+        self._stored = StoredRows(folder, "stored_verdicts")
+        self._log = run_log("verify", folder.rsplit("/", 2)[0])
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        rows = batch.to_pylist()
+        known = self._stored.of(rows)
+        pending = [
+            (to_question(row), completion)
+            for row, stored in zip(rows, known, strict=True)
+            for completion in row["completions"]
+            if completion["sample_id"] not in stored
+        ]
+        fresh = {verdict["sample_id"]: verdict for verdict in await self._judge(pending)}
+        self._writer.append([verdict for verdict in fresh.values() if verdict["status"] != "unknown"])
+        await asyncio.to_thread(self._writer.flush)
+        self._tell(fresh.values())
+        for row, stored in zip(rows, known, strict=True):
+            ids = [completion["sample_id"] for completion in row["completions"]]
+            row["verdicts"] = [stored.get(i) or fresh[i] for i in ids]
+            row["verified"] = sum(i not in stored for i in ids)
+        return pa.Table.from_pylist(rows, schema=verified_schema())
+
+    def _tell(self, verdicts: Collection[dict[str, Any]]) -> None:
+        """Count verdicts for Prometheus, and log them: one line for the batch, and one per sample without a verdict."""
+        count_verdicts(verdicts)
+        self._log.info("samples judged", **Counter(verdict["status"] for verdict in verdicts))
+        for verdict in verdicts:
+            if verdict["status"] == "unknown":
+                told = {"sample_id": verdict["sample_id"], "reason": verdict["reason"]}
+                self._log.warning("no verdict", **told, detail=verdict.get("message", ""))
+
+    async def _judge(self, pending: list[tuple[Question, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """A verdict for every (question, completion)."""
+        outputs = [None if c["error"] else self._recipe.extract(c["text"]) for _, c in pending]
+        runs: dict[str, Any] = {}
+        if self._recipe.executes:
+            programs = [
+                Program(completion["sample_id"], output)
+                for (_, completion), output in zip(pending, outputs, strict=True)
+                if output is not None
+            ]
+            if programs:
+                runs = {verdict.id: verdict for verdict in await self._executors.call("run", programs)}
+        return [
+            self._verdict(question, completion, output, runs.get(completion["sample_id"]))
+            for (question, completion), output in zip(pending, outputs, strict=True)
+        ]
+
+    def _verdict(self, question: Question, completion: dict[str, Any], output: str | None, run: Any) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "sample_id": completion["sample_id"],
+            "question_id": question.id,
+            "output": output or "",
+            "value": "",
+        }
+        if completion["error"]:
+            return row | {"status": "unknown", "reason": "engine_error", "message": completion["error"]}
+        if output is None:
+            reason = "length" if completion["finish_reason"] == "length" else "no_program"
+            return row | {"status": "failed", "reason": reason if self._recipe.executes else "no_answer"}
+        if run is not None:
+            names = ("status", "reason", "kind", "message", "stdout", "cpu_s", "wall_s", "grade", "lane")
+            row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}
+            if run.status != "passed":
+                return row
+        grade = self._task.grade(run.value if run is not None else output, question)
+        value = grade.parsed or row["value"]  # `parsed` spells equal answers alike, which votes are counted by
+        return row | {"status": grade.status, "reason": grade.reason, "value": value}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When a question gets no further round although its recipe has not enough."""
+
+    last_round: bool = True
+    tokens: int | None = None  # completion tokens of a question
+
+
+class Select:
+    """Turns verified questions into examples (stored) and outcomes (passed on to the driver).
+
+    A question that needs another round, and has budget left for it, is only reported.
+    """
+
+    def __init__(self, recipe: Recipe, folder: str | None, budget: Budget) -> None:
+        from raydistill.pipelines.data.examples import example_schema
+
+        self._recipe, self._budget = recipe, budget
+        self._writer = SegmentWriter(folder, example_schema()) if folder else None
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        outcomes = [self._outcome(row) for row in batch.to_pylist()]
+        if self._writer:
+            self._writer.flush()
+        return pa.Table.from_pylist(outcomes, schema=outcome_schema())
+
+    def _outcome(self, row: dict[str, Any]) -> dict[str, Any]:
+        from raydistill.pipelines.data.examples import to_row
+
+        question = to_question(row)
+        samples = [to_sample(c, v) for c, v in zip(row["completions"], row["verdicts"], strict=True)]
+        outcome: dict[str, Any] = {
+            "question_id": row["question_id"],
+            "finished": self._finished(question, samples),
+            "contexts": [sample.context for sample in samples],
+            "statuses": [sample.status for sample in samples],
+            "reasons": [sample.reason for sample in samples],
+            "values": [sample.value[:200] for sample in samples],
+            "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
+            "completion_tokens": sum(sample.completion_tokens for sample in samples),
+            "grade": next((v["grade"] for v in row["verdicts"] if v["grade"]), ""),
+            "generated": row["generated"],
+            "verified": row["verified"],
+            "kept": [],
+            "dropped": [],
+        }
+        if self._writer and outcome["finished"]:
+            selection = self._recipe.select(question, samples)
+            self._writer.append([to_row(example) for example in selection.examples])
+            outcome["kept"] = [example.source for example in selection.examples]
+            outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
+        return outcome
+
+    def _finished(self, question: Question, samples: list[Sample]) -> bool:
+        spent = sum(sample.completion_tokens for sample in samples)
+        return (
+            self._budget.last_round
+            or (self._budget.tokens is not None and spent >= self._budget.tokens)
+            or self._recipe.enough(question, samples)
+        )
+
+
+def to_sample(completion: dict[str, Any], verdict: dict[str, Any]) -> Sample:
+    """A completion and its verdict as one record."""
+    shared = ("question_id", "index", "text", "prompt_tokens", "completion_tokens", "finish_reason", "seed", "context")
+    return Sample(
+        id=completion["sample_id"],
+        **{name: completion[name] for name in shared},
+        output=verdict["output"],
+        status=verdict["status"],
+        reason=verdict["reason"],
+        value=verdict["value"],
+        detail=verdict["message"] or "",
+    )

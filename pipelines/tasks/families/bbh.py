@@ -1,0 +1,89 @@
+"""BIG-Bench Hard and tasks of its form: one question, one target, which is an option, a number or a text.
+
+Rows are the published ones (input, target; also as the repository's JSON file with a list `examples`) or have question
+and answer. Each question is judged by the form of its own target, so that subtasks can be mixed: ``(B)`` by its letter,
+``24`` by value, everything else by its words in their order, brackets included (word_sorting, dyck_languages).
+Suzgun et al. 2022, arXiv 2210.09261, judge by exact match of what follows "the answer is".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.tasks.answers import Kind, Value, parse_answer, to_number
+from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, grade_answer, without_duplicates
+from raydistill.pipelines.tasks.families.table import LISTED_OPTION
+from raydistill.pipelines.tasks.rows import Row, expand, read_rows
+
+OPTION = re.compile(r"\([A-Z]\)")
+
+
+@dataclass(frozen=True, slots=True)
+class BigBenchTask:
+    """Judges by the form of each question's target."""
+
+    name: str
+    grader: str = "bbh"
+
+    def grade(self, value: Value | None, question: Question) -> Grade:
+        kind = target_kind(question.answer)
+        if kind != "text":
+            return grade_answer(value, question.answer, kind, question.meta.get("choices"))
+        text = "" if value is None else str(value)
+        stated = text if _words(text) == _words(question.answer) else parse_answer(text, "text") or ""
+        if not stated:
+            return Grade("failed", "no_answer", "")
+        right = _words(stated) == _words(question.answer)
+        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", " ".join(_words(stated)))
+
+
+def target_kind(target: str) -> Kind:
+    """How answers to a question with this target are judged."""
+    if OPTION.fullmatch(target):
+        return "choice"
+    return "numeric" if to_number(target) is not None else "text"
+
+
+def load(config: Questions) -> LoadedQuestions:
+    """The questions of a local file, or of a hub dataset such as lukaemon/bbh with ``options: {name: word_sorting}``.
+
+    `meta` carries the row (counted from 1) and the options by letter as `choices`, where the question lists some.
+    """
+    if not config.path:
+        raise UsageError("questions.path is missing; task bbh needs a file of one subtask or a hub dataset id")
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in _rows(config))
+    return LoadedQuestions(BigBenchTask(config.task), questions, duplicates)
+
+
+def _rows(config: Questions) -> Iterable[Row]:
+    path = expand(config.path or "")
+    if path.endswith(".json") and Path(path).is_file():
+        try:
+            published = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError:  # JSON lines under the name .json
+            published = None
+        if isinstance(published, dict) and "examples" in published:
+            numbered = enumerate(published["examples"][: config.size], start=1)
+            return [Row(f"{path} example {number}", number, data) for number, data in numbered]
+    return read_rows(path, split=config.split, size=config.size, options=config.options)
+
+
+def _question(task: str, row: Row) -> Question:
+    as_published = "input" in row.data
+    text = as_text(row.field("input" if as_published else "question"))
+    answer = as_text(row.field("target" if as_published else "answer"))
+    if not text or not answer:
+        raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
+    choices = dict(LISTED_OPTION.findall(text))
+    return Question.make(task, text, answer, row=row.number, **({"choices": choices} if choices else {}))
+
+
+def _words(text: str) -> list[str]:
+    return text.strip().removesuffix(".").casefold().split()

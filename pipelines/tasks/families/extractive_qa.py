@@ -1,0 +1,113 @@
+"""Extractive question answering: the answer is a span of a given text, judged as SQuAD does.
+
+Rows are SQuAD's (context, question, answers: {text: [...]}; Rajpurkar et al. 2016, arXiv 1606.05250) or have one
+answer in a column `answer`. A row may have several right answers; none at all means that the text has none (SQuAD 2).
+Exact match decides whether an answer passes; `f1` is the overlap in words, to be reported beside it.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.tasks.answers import Value, parse_answer
+from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, without_duplicates
+from raydistill.pipelines.tasks.rows import Row, read_rows
+
+HUB_DATASET = "rajpurkar/squad"
+NO_ANSWER = "unanswerable"
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractiveTask:
+    """Passed where an answer equals one of the gold answers after SQuAD's normalisation."""
+
+    name: str
+    grader: str = "squad"
+
+    def grade(self, value: Value | None, question: Question) -> Grade:
+        stated = span(value, golds(question))
+        if not stated:
+            return Grade("failed", "no_answer", "")
+        right = exact_match(stated, golds(question))
+        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", stated)
+
+    def f1(self, value: Value | None, question: Question) -> float:
+        """SQuAD's F1 of the answer that `value` states; 0 if it states none."""
+        return f1(span(value, golds(question)), golds(question))
+
+
+def golds(question: Question) -> tuple[str, ...]:
+    """All answers that are right for `question`."""
+    return tuple(question.meta.get("answers") or (question.answer,))
+
+
+def span(value: Value | None, answers: Sequence[str]) -> str:
+    """The answer that `value` is or states; "" if it states none."""
+    text = "" if value is None else str(value).strip()
+    return text if exact_match(text, answers) else parse_answer(text, "text") or ""
+
+
+def normalise(text: str) -> str:
+    """SQuAD's normal form: lower case, no ASCII punctuation, no articles, single blanks."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(answer: str, answers: Sequence[str]) -> bool:
+    """Whether `answer` equals one of `answers` in normal form."""
+    return normalise(answer) in map(normalise, answers)
+
+
+def f1(answer: str, answers: Sequence[str]) -> float:
+    """The best harmonic mean of precision and recall of words over `answers`, in [0, 1]."""
+    return max((_f1(normalise(answer).split(), normalise(gold).split()) for gold in answers), default=0.0)
+
+
+def _f1(words: list[str], gold: list[str]) -> float:
+    if not words or not gold:  # official script of SQuAD 2: an empty answer is right only where the gold one is empty
+        return float(words == gold)
+    shared = sum((Counter(words) & Counter(gold)).values())
+    return 2 * shared / (len(words) + len(gold))
+
+
+def load(config: Questions) -> LoadedQuestions:
+    """The questions of a local file or hub dataset; without a path those of rajpurkar/squad.
+
+    `meta` carries the row (counted from 1), the `context` and all right `answers`.
+    """
+    rows = read_rows(config.path or HUB_DATASET, split=config.split, size=config.size, options=config.options)
+    questions, duplicates = without_duplicates(_question(config.task, row) for row in rows)
+    return LoadedQuestions(ExtractiveTask(config.task), questions, duplicates)
+
+
+def _question(task: str, row: Row) -> Question:
+    context, asked = as_text(row.field("context")), as_text(row.field("question"))
+    if not context or not asked:
+        raise UsageError(f"{row.where}: no {'question' if context else 'context'} in it")
+    answers = _answers(row) or [NO_ANSWER]
+    return Question.make(
+        task, f"{context}\n\nQuestion: {asked}", answers[0], row=row.number, context=context, answers=answers
+    )
+
+
+def _answers(row: Row) -> list[str]:
+    stated = row.data.get("answers", row.data.get("answer"))
+    if stated is None:
+        raise UsageError(f"{row.where}: no field 'answers' or 'answer' in it")
+    return right_answers(stated)
+
+
+def right_answers(stated: Any) -> list[str]:
+    """The answers in a text, a list of texts, or SQuAD's ``{"text": [...]}``, each once, in order."""
+    texts = stated.get("text") if isinstance(stated, Mapping) else stated
+    texts = texts if isinstance(texts, list | tuple) else [texts]
+    return list(dict.fromkeys(text for text in map(as_text, texts) if text))

@@ -1,0 +1,97 @@
+"""Cross-entropy equals a naive reference; how a step is cut into pieces does not change its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from raydistill.pipelines.training.batches import Batch  # noqa: E402
+from raydistill.pipelines.training.losses import batch_losses, weighted_cross_entropy  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=50, **sizes))
+
+
+def batch(weights: list[list[float]], seed: int = 0) -> Batch:
+    shape = len(weights), max(map(len, weights))
+    ids = torch.randint(0, 50, shape, generator=torch.Generator().manual_seed(seed))
+    padded = torch.zeros(shape)
+    for row, values in enumerate(weights):
+        padded[row, : len(values)] = torch.tensor(values)
+    return Batch(ids, padded)
+
+
+def loss(model, rows: Batch):
+    return batch_losses(model, model.lm_head, rows).cross_entropy
+
+
+def naive(model, rows: Batch):
+    """Token by token, from full logits of each row without its padding."""
+    total = torch.zeros(())
+    for ids, weights in zip(rows.ids, rows.weights, strict=True):
+        logits = model(input_ids=ids[None]).logits[0]
+        for place in range(1, len(ids)):
+            total = total - weights[place] * torch.log_softmax(logits[place - 1], -1)[ids[place]]
+    return total
+
+
+def test_hand_case():
+    logits = torch.tensor([[0.0, 0.0], [np.log(3.0), 0.0]])
+    total = weighted_cross_entropy(logits, torch.tensor([0, 0]), torch.tensor([1.0, 1.5]))
+    assert total.item() == pytest.approx(np.log(2) + 1.5 * np.log(4 / 3), rel=1e-6)
+
+
+def test_softmax_is_float32_whatever_the_logits():
+    logits = torch.tensor([[20.0, 20.5, -3.0]], dtype=torch.bfloat16)
+    total = weighted_cross_entropy(logits, torch.tensor([0]), torch.tensor([1.0]))
+    exact = -torch.log_softmax(logits.double(), -1)[0, 0].item()
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(exact, rel=1e-6)
+
+
+def test_equals_naive_reference(model):
+    rows = batch([[0, 0, 1, 1, 1.5], [0, 1, 0], [0, 0, 0, 2, -0.5, 1, 1]])
+    assert loss(model, rows).item() == pytest.approx(naive(model, rows).item(), rel=1e-5)
+
+
+def test_logits_exist_at_trained_positions_only(model):
+    seen = []
+    handle = model.lm_head.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape)))
+    loss(model, batch([[0, 0, 1, 1], [0, 0, 0, 1]]))
+    handle.remove()
+    assert seen == [(3, 50)]
+    assert model(input_ids=torch.zeros(1, 4, dtype=torch.int64)).logits.shape == (1, 4, 50)
+
+
+def test_padding_and_prompt_give_no_gradient(model):
+    rows = batch([[0, 0, 1, 1], [0, 1]])
+    before = loss(model, rows).item()
+    rows.ids[1, 2:] = 7
+    assert loss(model, rows).item() == before
+
+
+def gradient(model, pieces: list[Batch], count: int):
+    model.zero_grad()
+    for piece in pieces:
+        (loss(model, piece) / count).backward()
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+def test_gradient_does_not_depend_on_accumulation(model):
+    rows = batch([[0, 0, 1, 1.5], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 1, 1]])
+    pieces = [Batch(rows.ids[place : place + 1], rows.weights[place : place + 1]) for place in range(4)]
+    count = int((rows.weights != 0).sum())
+    torch.testing.assert_close(gradient(model, pieces, count), gradient(model, [rows], count), rtol=1e-4, atol=1e-7)
+
+
+def test_batch_without_trained_tokens_gives_zero_gradients_everywhere(model):
+    flat = gradient(model, [batch([[0, 0]])], 1)
+    assert torch.equal(flat, torch.zeros_like(flat))

@@ -1,0 +1,60 @@
+"""Repairs that a request asks for: as many as it says, each one run, only by students that have learned to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from raydistill.actors.errors import UsageError
+from raydistill.actors.executor import Executor, Program
+from raydistill.pipelines.recipes.pad.config import PaD, Refine
+from raydistill.pipelines.recipes.tripost.config import TriPosT
+from raydistill.serve.replies import Replies, Reply
+from raydistill.serve.schema import SolveAnswer, SolveRequest
+from raydistill.serve.solver import Solver
+from raydistill.serve.student import Student
+
+VERSIONS = ("return a + b", "a = 3\n    return a + b", "a, b = 3, 4\n    return a + b")  # each lacks a name less
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    made = Executor()
+    yield made
+    made.close()
+
+
+def solve(executor: Executor, recipe: Any, **request: Any) -> SolveAnswer:
+    async def ask(messages: Sequence[dict[str, Any]], asked: SolveRequest) -> Replies:
+        """One name more than in the program that it is asked to repair."""
+        shown = [body for body in VERSIONS if f"():\n    {body}" in messages[-1]["content"]]
+        body = VERSIONS[VERSIONS.index(shown[0]) + 1] if shown else VERSIONS[0]
+        text = f"```python\ndef solution():\n    {body}\n```"
+        return Replies([Reply(text, "stop")] * asked.n, 5, 7)
+
+    async def execute(programs: Sequence[Program]) -> Any:
+        return executor.run(programs)
+
+    student = Student("student", "", "", recipe=recipe)
+    return asyncio.run(Solver(student, ask, execute).solve(SolveRequest(question="What is 3 plus 4?", **request)))
+
+
+def test_a_request_says_how_many_repairs_there_may_be(executor: Executor) -> None:
+    told = [solve(executor, PaD(refine=Refine(repairs=1)), repairs=repairs) for repairs in (0, 1, 2, 8, None)]
+    assert [answer.answer for answer in told] == [None, None, "7", "7", None]
+    assert [answer.repairs for answer in told] == [0, 1, 2, 2, 1]
+    assert [answer.completion_tokens for answer in told] == [7, 14, 21, 21, 14]
+    assert told[0].reason == told[1].reason == "exception:NameError"
+
+
+def test_repairs_are_for_students_that_have_learned_them(executor: Executor) -> None:
+    for recipe in (PaD(), TriPosT()):
+        with pytest.raises(UsageError, match="repairs: this student has not learned to repair programs"):
+            solve(executor, recipe, repairs=1)
+    assert solve(executor, PaD(), repairs=0).repairs == 0
+    with pytest.raises(ValidationError, match="less than or equal to 8"):
+        SolveRequest(question="What is 3 plus 4?", repairs=9)
