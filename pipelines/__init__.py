@@ -1,6 +1,32 @@
-"""What to do with the actors: records, configuration, tasks, recipes, training, evaluation, command line.
+"""From a question to a student: the rooms in the order in which data passes through them.
 
-questions -> generate -> completions -> execute -> verdicts -> select -> examples -> train -> student
-(tasks)      (synthesis, engine pool)   (executor pool)        (recipe)              (train)   |
-                                                                 report <- evaluate <----------+
+    run.yaml ── config/, run_config.py ─────────────────────────────────────────────────────────────┐
+                                                                                                    ▼
+    JSONL, hub, generators                                                             run.py walks the stages:
+        │ tasks/  (families/ load and grade, answers.py compares)                      synthesise, train, evaluate
+        ▼
+    Question ── prompts/ ──▶ sampling/  one way to ask a model for many samples, stored and resumable
+        │                      plan.py    which prompts, how many samples of each, with which seeds
+        │                      job.py     streams questions through the stages, round after round
+        │                      stages.py  Generate ──▶ Verify ──▶ Select
+        │                                    │           │           │
+        │         completions/*.parquet ◀────┘           │           └────▶ examples/*.parquet
+        │         engines (vLLM)              verdicts/*.parquet                  │
+        │                                     executors (sandbox)                 │
+        ▼                                                                         ▼
+    recipes/<name>/  what each paper adds: its prompts, selection, iterations    training/  tokens.py, batches.py,
+        recipe.py    how teacher and student are asked, what is learned          losses.py, loop.py; Ray Train
+        config.py    its settings, with the paper's defaults                      │
+                                                                                  ▼
+    report.py ◀── evaluation/  scores of base, student, teacher ◀── inference/   student/  (Hugging Face or PEFT)
+                  (the same sampling as synthesis)                  beam search       │
+                                                                                      ▼
+                                                                                  serve/  HTTP, /v1/solve
+
+Beside the way: context.py holds a run's folders, pools and keys; models.py its teacher, base and student;
+runtime/ the pools on Ray, the run's folder, progress; data/ the records, and what must not become an example;
+datastore/ ReBase's index of rows; cli/ the commands.
+
+Every stored step lies in a folder named by a hash of what it depends on (context.py: completions and verdicts; run.py:
+examples and training; evaluation/measure.py: scores), so that the same command goes on where it stopped.
 """

@@ -1,0 +1,1 @@
+"""Models that write: vLLM behind one interface, recorded answers behind the same, a ledger of every token spent."""

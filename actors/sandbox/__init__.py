@@ -1,16 +1,17 @@
 """The sandbox: programs written by a model go in, verdicts come out, and nothing else changes.
 
-    dispatch.py     outside: which lane and zygote each program takes, what is run again; schedule.py keeps the books
-    supervisor.py   outside: starts a zygote, feeds it, watches it, replaces it
-    zygote.py       inside: one locked-down interpreter, one forked child per program (or per screened batch)
-    preparation.py  what it loads and forgets before it forks; ending.py  how its children ended
-    layers.py       what locks it down; seccomp.py and syscalls.py are the system-call policy
-    program.py      what is handed in: programs and limits
-    child.py        runs one program and reports what it claims
-    screen.py       decides which programs may share a child
-    probes.py       tries each forbidden act, against targets.py, and grades what held
-    verdict.py      turns observed facts and the claim, in this order of trust, into a verdict
-    wire.py, values.py   the binary formats between them; profiles.py  the preloaded modules; kernel.py  raw calls
+    host/      outside, beside the caller                      inside/   in the locked-down processes
+      program      what is handed in: programs and limits        zygote       one interpreter; a forked child per program
+      dispatch     which lane and zygote each program takes,                  (or per screened batch)
+                   what is run again; schedule keeps books       preparation  what it loads and forgets before it forks
+      supervisor   starts a zygote, feeds it, watches it,        layers       what locks it down; seccomp and syscalls
+                   replaces it                                                are the policy, kernel the raw calls
+      verdict      turns observed facts and the claim, in        child        runs one program, reports what it claims
+                   this order of trust, into a verdict           screen       which programs may share a child
+      isolation    the grade of what held                        ending       how children ended
+      targets      what the probes aim at                        probes       tries each forbidden act
+
+    wire, values   the binary formats between the two sides; profiles   the modules that are loaded beforehand
 
 Standard library only; nothing here needs root, a compiler or a container runtime. `docs/sandbox.md` says what
 it withstands and what it does not cover.

@@ -1,0 +1,1 @@
+"""What travels through a run (questions, samples, examples), and what must not become an example."""

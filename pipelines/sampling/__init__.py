@@ -1,0 +1,1 @@
+"""Asking a model for many samples, judging and selecting them; streaming, stored, resumed."""

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: locks itself in, then runs programs in children of its own."""

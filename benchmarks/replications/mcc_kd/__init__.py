@@ -1,0 +1,1 @@
+"""MCC-KD's claims (arXiv 2310.14747)."""

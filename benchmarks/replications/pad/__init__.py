@@ -1,0 +1,1 @@
+"""PaD's claims (arXiv 2305.13888)."""

@@ -1,0 +1,1 @@
+"""ReBase's claims (arXiv 2407.05463)."""

@@ -1,0 +1,1 @@
+"""TriPosT's claims (arXiv 2310.13522)."""
