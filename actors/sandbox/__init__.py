@@ -1,7 +1,7 @@
 """The sandbox: programs written by a model go in, verdicts come out, and nothing else changes.
 
-    host/      outside, beside the caller                      inside/   in the locked-down processes
-      program      what is handed in: programs and limits        zygote       one interpreter; a forked child per program
+    host/      outside, beside the caller                     inside/   in the locked-down processes
+      program      what is handed in: programs and limits       zygote       one interpreter, a forked child per program
       dispatch     which lane and zygote each program takes,                  (or per screened batch)
                    what is run again; schedule keeps books       preparation  what it loads and forgets before it forks
       supervisor   starts a zygote, feeds it, watches it,        layers       what locks it down; seccomp and syscalls
