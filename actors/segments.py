@@ -8,62 +8,17 @@ append, which is why segments are rewritten and not appended to.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from raydistill.actors.storage import resolve, write_table
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
-
-
-def resolve(uri: str) -> tuple[FileSystem, str]:
-    """Filesystem and path of a local path or a URI (s3://, gs://, file://)."""
-    from pyarrow.fs import FileSystem, LocalFileSystem
-
-    if "://" in uri:
-        return FileSystem.from_uri(uri)
-    return LocalFileSystem(), str(uri)
-
-
-def write_atomic(uri: str, data: bytes) -> None:
-    """Write a whole file so that no reader ever sees a part of it. Creates the folder."""
-    from pyarrow.fs import LocalFileSystem
-
-    filesystem, path = resolve(uri)
-    filesystem.create_dir(path.rpartition("/")[0] or ".", recursive=True)
-    target = f"{path}.{uuid.uuid4().hex[:8]}.tmp" if isinstance(filesystem, LocalFileSystem) else path
-    with filesystem.open_output_stream(target) as stream:
-        stream.write(data)
-    if target != path:
-        filesystem.move(target, path)
-
-
-def write_json(uri: str, content: Mapping[str, Any]) -> None:
-    write_atomic(uri, json.dumps(content, indent=2, default=str).encode() + b"\n")
-
-
-def read_bytes(uri: str) -> bytes | None:
-    """The file's content, or None if there is no such file."""
-    filesystem, path = resolve(uri)
-    try:
-        with filesystem.open_input_stream(path) as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
-
-
-def write_table(uri: str, table: pa.Table) -> None:
-    """Write one Parquet file atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    write_atomic(uri, buffer.getvalue().to_pybytes())
 
 
 def list_segments(folder: str) -> list[str]:
@@ -88,15 +43,6 @@ def read_segments(folder: str, columns: Sequence[str] | None = None) -> Iterator
     filesystem, _ = resolve(folder)
     for path in list_segments(folder):
         yield read_segment(filesystem, path, columns)
-
-
-def remove(uri: str) -> None:
-    """Remove a folder and what is in it, if it is there."""
-    from pyarrow.fs import FileType
-
-    filesystem, path = resolve(uri)
-    if filesystem.get_file_info(path).type == FileType.Directory:
-        filesystem.delete_dir(path)
 
 
 class SegmentWriter:

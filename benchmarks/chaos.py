@@ -34,7 +34,7 @@ from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_sampl
 from benchmarks.replications.cells import RESULTS, ROOT, provenance
 from raydistill.actors.engine.ledger import read_spending
 from raydistill.actors.errors import RaydistillError, UsageError
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import content_hash
 
 STARTS = 5  # of the same command, before a round is given up

@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 from benchmarks.replications.cells import RESULTS, ROOT, provenance
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run

@@ -7,13 +7,13 @@ those and by limits and task. Pools start when a pass needs them, and give their
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from raydistill.actors.engine.requests import Sampling
 from raydistill.actors.pool import PoolClient
+from raydistill.actors.storage import absolute
 from raydistill.pipelines.config.sections import LIMITS, Engine, SamplingConfig, Train
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
@@ -34,7 +34,7 @@ class Workplace:
 
     def __init__(self, config: Run, recipe: Recipe, console: Console | None) -> None:
         self.config, self.console = config, console
-        self.root = config.run_dir.rstrip("/") if "://" in config.run_dir else str(Path(config.run_dir).resolve())
+        self.root = absolute(config.run_dir)
         self.ledger = f"{self.root}/ledger"
         self.recipe = recipe
         name = f"raydistill-{content_hash(self.root, length=8)}"

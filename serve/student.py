@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.storage import local_path
 from raydistill.pipelines.config.sections import Execution, Questions
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.run_config import Run
@@ -46,7 +47,7 @@ def find_student(path: str) -> Student:
         adapter = _read(folder / "adapter_config.json")
         model = str(adapter["base_model_name_or_path"])
         check_model(model, f"{folder}/adapter_config.json: base_model_name_or_path")
-        model = str(Path(model).resolve()) if Path(model).is_dir() else model
+        model = local_path(model)
         tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else model
         revision = adapter.get("revision")
         return Student(name, model, tokenizer, revision, str(folder), adapter["r"], **asked)

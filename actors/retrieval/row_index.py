@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.storage import is_uri
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,7 @@ class RowIndex:
     @staticmethod
     def exists(uri: str) -> bool:
         """Whether there is an index at a path or URI."""
-        if "://" not in uri and not Path(uri).is_dir():  # connecting would make the folder
+        if not is_uri(uri) and not Path(uri).is_dir():  # connecting would make the folder
             return False
         return RECORDS in _connect(uri).list_tables().tables
 

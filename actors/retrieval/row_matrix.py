@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.row_index import RowIndex, Source
 from raydistill.actors.retrieval.scoring import Sketch, Values, to_bytes
+from raydistill.actors.storage import is_uri
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ def open_matrix(index: RowIndex) -> RowMatrix:
 
 
 def _folder(index: RowIndex) -> Path:
-    if "://" not in index.uri:
+    if not is_uri(index.uri):
         return Path(index.uri, "matrix")
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(cache, "raydistill", hashlib.sha256(index.uri.encode()).hexdigest()[:16])

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from raydistill.actors.errors import UsageError
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.recipes.pad.repairing import Outcomes
 from raydistill.pipelines.report import environment

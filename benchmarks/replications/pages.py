@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.replications.cells import Cell
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 Measured = Mapping[str, Any]

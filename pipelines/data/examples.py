@@ -15,7 +15,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import UsageError
-from raydistill.actors.segments import list_segments, read_segments, resolve, write_atomic
+from raydistill.actors.segments import list_segments, read_segments
+from raydistill.actors.storage import is_uri, resolve, write_atomic
 from raydistill.pipelines.data.records import Consistency, Example, Segment, content_hash
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def examples_digest(path: str) -> tuple[int, str]:
 
 
 def export_chat(examples: Iterable[Example], folder: str) -> int:
-    """Write `examples.jsonl` (chat `messages`) and `dataset_info.json` (LLaMA-Factory) into a local folder."""
+    """Write `examples.jsonl` (chat `messages`) and `dataset_info.json` (LLaMA-Factory) into a folder, never a URI."""
+    if is_uri(folder):
+        return 0
     os.makedirs(folder, exist_ok=True)
     count, part = 0, os.path.join(folder, "examples.jsonl.tmp")
     with open(part, "w", encoding="utf-8") as file:

@@ -22,7 +22,8 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.retrieval.retriever import encoder_id
 from raydistill.actors.retrieval.row_index import EncoderId, RowIndex, Source
-from raydistill.actors.segments import read_segment, remove, resolve
+from raydistill.actors.segments import read_segment
+from raydistill.actors.storage import remove, resolve
 from raydistill.pipelines.datastore.settings import Datastore, Limits, SourceSettings, source_key
 from raydistill.pipelines.datastore.staging import Summary, chunk_path, is_staged, read_summary, stage
 from raydistill.pipelines.runtime.progress import bar
@@ -123,10 +124,9 @@ def _staged(
     summaries: Mapping[str, Summary], known: set[str], counts: Counter[tuple[str, str]], staging: str
 ) -> Iterator[pa.RecordBatch]:
     """The records of the staged rows whose content is not `known` yet; counts rows, records and duplicates."""
-    filesystem, _ = resolve(staging)
     for key, summary in summaries.items():
         for chunk in range(summary.chunks):
-            table = read_segment(filesystem, resolve(chunk_path(staging, key, chunk))[1])
+            table = read_segment(*resolve(chunk_path(staging, key, chunk)))
             keep, last, new = [], None, False
             for number, row_id in zip(table["row"].to_pylist(), table["row_id"].to_pylist(), strict=True):
                 if number != last:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from raydistill.actors.pool import Pool, PoolClient, PoolSettings
 from raydistill.actors.retrieval.retriever import Level, Lookup, RetrievedRow, Retriever
-from raydistill.actors.segments import read_bytes, write_atomic
+from raydistill.actors.storage import absolute, local_path, read_bytes, write_atomic
 from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.datastore.settings import TargetTask
@@ -43,12 +41,11 @@ def retriever_pool(name: str, index: str, config: RetrieverConfig, *, encoder: s
     """The pool of retrievers over an index, not yet started. Each member gets as many threads as it has CPUs."""
     threads = str(max(1, int(config.cpus)))
     environment = {variable: threads for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    location = index if "://" in index else str(Path(index).resolve())
     return Pool(
         PoolSettings(
             name,
             Retriever,
-            (location, encoder and (os.path.abspath(encoder) if os.path.isdir(encoder) else encoder)),
+            (absolute(index), encoder and local_path(encoder)),
             replicas=config.replicas,
             cpus=config.cpus,
             node_labels=config.node_labels,

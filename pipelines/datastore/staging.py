@@ -21,7 +21,8 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.retrieval.retriever import encoder_id
 from raydistill.actors.retrieval.row_index import EncoderId, record_schema
-from raydistill.actors.segments import list_segments, read_bytes, write_atomic, write_table
+from raydistill.actors.segments import list_segments
+from raydistill.actors.storage import read_bytes, write_atomic, write_table
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.datastore.flattening import cut, flatten
 from raydistill.pipelines.datastore.reading import read_rows

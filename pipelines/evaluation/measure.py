@@ -12,7 +12,7 @@ from typing import Any
 
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.retrieval.encoder import find_model
-from raydistill.actors.segments import read_bytes, write_json
+from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines.config.sections import Beam, Engine, Evaluation, SamplingConfig
 from raydistill.pipelines.context import Workplace
 from raydistill.pipelines.data.records import content_hash

@@ -15,13 +15,13 @@ length only for some.)
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from raydistill.actors.engine.requests import Completion, Request
+from raydistill.actors.storage import local_path
 from raydistill.pipelines.config.sections import Beam
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.inference.faithfulness import ProgramSoFar, steps
@@ -55,7 +55,7 @@ class TokenDecoder:
     """The text of token ids, by the tokenizer of a model; loaded at first use, so that it travels light."""
 
     def __init__(self, model: str, revision: str | None) -> None:
-        self._model, self._revision = os.path.abspath(model) if os.path.isdir(model) else model, revision
+        self._model, self._revision = local_path(model), revision
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.actors.pool import Pool, PoolClient
+from raydistill.actors.storage import local_path
 from raydistill.pipelines.config.sections import Engine
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.runtime.pools import engine_pool
@@ -65,7 +66,7 @@ class Engines:
         if self._pool is None or not self._exchangeable(config):
             self.release()
             self._pool, self._config = engine_pool(self._name, config, self._ledger), _settings(config)
-        self._pool.start(weights=str(Path(config.model).resolve()) if Path(config.model).is_dir() else config.model)
+        self._pool.start(weights=local_path(config.model))
         return self.client
 
     @property

@@ -14,6 +14,7 @@ from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.executor import Executor, Limits
 from raydistill.actors.pool import Pool, PoolSettings
+from raydistill.actors.storage import is_uri, local_path
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.tasks.rows import expand
 
@@ -92,7 +93,7 @@ def check_teacher(config: settings.Teacher) -> None:
     """Raise UsageError unless there is something to start the teacher's engines with."""
     if config.engine == "vllm":
         check_model(config.model, "teacher.model")
-    elif "://" not in config.model and not Path(expand(config.model)).is_file():
+    elif not is_uri(config.model) and not Path(expand(config.model)).is_file():
         raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
 
 
@@ -102,14 +103,14 @@ def check_model(path: str, setting: str) -> None:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
-    elif "://" not in path and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
+    elif not is_uri(path) and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
 def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
     """The pool of engines of `config`, not yet started."""
     if config.engine == "recorded":
-        arguments = (_absolute(expand(config.model)), config.question_column, config.completion_column)
+        arguments = (local_path(expand(config.model)), config.question_column, config.completion_column)
         return Pool(
             PoolSettings(
                 name,
@@ -123,7 +124,7 @@ def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
             )
         )
     engine = EngineSettings(
-        model=_absolute(config.model),
+        model=local_path(config.model),
         revision=config.revision,
         dtype=config.dtype,
         max_model_len=config.max_model_len,
@@ -192,11 +193,6 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
 
 def make_executor(limits: Limits, minimum_grade: str, zygotes: int) -> Executor:
     return Executor(limits, minimum_grade=minimum_grade, zygotes=zygotes)
-
-
-def _absolute(model: str) -> str:
-    """Actors run in folders of their own: a local model needs its full path."""
-    return str(Path(model).resolve()) if Path(model).exists() else model
 
 
 def free_resources() -> dict[str, float]:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from raydistill.actors.storage import is_uri
+
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -56,7 +58,7 @@ def bar(console: Console | None, title: str, total: int | None = None) -> Iterat
 @contextmanager
 def infrastructure_log(run_dir: str) -> Iterator[None]:
     """Send what this process writes to stderr to `run_dir`/logs/infrastructure.log (local runs only)."""
-    if "://" in run_dir:
+    if is_uri(run_dir):
         yield
         return
     folder = os.path.join(run_dir, "logs")

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.storage import is_uri
 
 ANSWER_S = 120.0  # a node that starts its first worker takes some seconds
 
@@ -25,7 +26,7 @@ def claim(folder: str) -> FileLock | None:
 
     Raises UsageError where another command has it: two of them would ask the teacher for the same samples.
     """
-    if "://" in folder:
+    if is_uri(folder):
         return None
     lock = FileLock(Path(folder, ".lock"), timeout=0)
     try:
@@ -42,7 +43,7 @@ def claim(folder: str) -> FileLock | None:
 
 def check_shared(folder: str) -> None:
     """Raise UsageError unless all nodes of the connected cluster see `folder` as this process does."""
-    if "://" in folder:
+    if is_uri(folder):
         return
     import ray
 

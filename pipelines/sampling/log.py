@@ -16,6 +16,8 @@ import socket
 import time
 from typing import Any
 
+from raydistill.actors.storage import is_uri
+
 PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what every record has
 
 
@@ -53,7 +55,7 @@ def run_log(stage: str, run: str) -> RunLog:
 
 def _handler(stage: str, run: str) -> logging.Handler:
     handler: logging.Handler = logging.StreamHandler()
-    if "://" not in run:
+    if not is_uri(run):
         os.makedirs(f"{run}/logs", exist_ok=True)
         handler = logging.FileHandler(f"{run}/logs/{stage}-{socket.gethostname()}-{os.getpid()}.jsonl", delay=True)
     handler.setFormatter(JsonLines())

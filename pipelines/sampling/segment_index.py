@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from raydistill.actors.segments import list_segments, read_segment, resolve
+from raydistill.actors.segments import list_segments, read_segment
+from raydistill.actors.storage import resolve, scheme
 from raydistill.pipelines.data.records import Question
 
 
@@ -36,9 +37,9 @@ class Stored:
 
     def __init__(self, folder: str) -> None:
         filesystem, _ = resolve(folder)
-        scheme = folder.partition("://")[0] + "://" if "://" in folder else ""
         columns = ["sample_id", "question_id"]
-        self._tables = [(scheme + path, read_segment(filesystem, path, columns)) for path in list_segments(folder)]
+        paths = list_segments(folder)
+        self._tables = [(scheme(folder) + path, read_segment(filesystem, path, columns)) for path in paths]
 
     def of(self, questions: Sequence[Question]) -> Found:
         """What is stored of `questions`."""

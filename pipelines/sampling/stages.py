@@ -21,7 +21,8 @@ from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Program
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
-from raydistill.actors.segments import SegmentWriter, read_segment, resolve
+from raydistill.actors.segments import SegmentWriter, read_segment
+from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.sampling.log import run_log
 from raydistill.pipelines.sampling.plan import Asking, Completer

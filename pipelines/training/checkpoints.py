@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydistill.actors.segments import read_bytes, resolve, write_atomic
+from raydistill.actors.storage import read_bytes, resolve, write_atomic
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.segments import resolve
+from raydistill.actors.storage import resolve
 
 if TYPE_CHECKING:
     from raydistill.pipelines.training.checkpoints import Progress

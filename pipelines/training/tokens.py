@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.actors.segments import resolve
+from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Example
 
 if TYPE_CHECKING:

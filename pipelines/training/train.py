@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.actors.segments import read_bytes, resolve, write_atomic
+from raydistill.actors.storage import absolute, copy_folder, local_path, read_bytes, write_atomic
 from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.data.examples import examples_digest, read_examples, write_examples
 from raydistill.pipelines.data.records import Example
@@ -80,9 +80,9 @@ def train(
     Raises TrainingError without examples, without room for the workers within `resource_timeout_s`, or when
     training fails; UsageError for a student that cannot be loaded or an `output_dir` of another run.
     """
-    started, output_dir = time.monotonic(), _absolute(output_dir)
+    started, output_dir = time.monotonic(), absolute(output_dir)
     if isinstance(examples, str | os.PathLike):
-        source = _absolute(os.fspath(examples))
+        source = absolute(os.fspath(examples))
     else:
         source = f"{output_dir}/examples"
         write_examples(examples, source)
@@ -93,16 +93,12 @@ def train(
     if finished := read_bytes(f"{output_dir}/result.json"):
         return TrainResult(**json.loads(finished))
 
-    job, counts, pairs = _prepare(source, config, output_dir, adapter and _absolute(adapter))
+    job, counts, pairs = _prepare(source, config, output_dir, adapter and absolute(adapter))
     recover(output_dir)
     outcome = fit(job, output_dir, on_progress)
     if "error" in outcome:
         raise TrainingError(outcome["error"])
     return _finish(output_dir, config, counts, pairs, Progress(**outcome), started)
-
-
-def _absolute(path: str) -> str:
-    return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 
 def _claim(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
@@ -123,8 +119,7 @@ def _prepare(source: str, config: Train, output_dir: str, adapter: str | None) -
     """Tokenise and check all examples, before any worker starts."""
     from raydistill.pipelines.training.student import vocabulary_size
 
-    if os.path.isdir(config.student):
-        config = config.model_copy(update={"student": os.path.abspath(config.student)})
+    config = config.model_copy(update={"student": local_path(config.student)})
     vocabulary = vocabulary_size(config.student, config.revision)
     tokenizer = load_tokenizer(config.student, config.revision)
     tokens = f"{output_dir}/tokens.parquet"
@@ -154,7 +149,6 @@ def _finish(
     output_dir: str, config: Train, counts: Counts, pairs: PairCounts | None, progress: Progress, started: float
 ) -> TrainResult:
     """Export the student and write `result.json`, which marks the run as finished."""
-    import pyarrow.fs
 
     def weights(step: int) -> str:
         return f"{output_dir}/{FOLDER}/{name_of(step)}/model"
@@ -175,11 +169,7 @@ def _finish(
         history=_history(progress),
         pairs=asdict(pairs) if pairs else None,
     )
-    filesystem, student = resolve(result.student)
-    filesystem.create_dir(student, recursive=True)
-    pyarrow.fs.copy_files(
-        resolve(result.best)[1], student, source_filesystem=filesystem, destination_filesystem=filesystem
-    )
+    copy_folder(result.best, result.student)
     write_atomic(f"{result.student}/README.md", model_card(config, counts, progress).encode())
     write_atomic(f"{output_dir}/result.json", json.dumps(asdict(result), indent=2).encode())
     return result

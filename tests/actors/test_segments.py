@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from raydistill.actors.engine.ledger import Ledger, read_spending
-from raydistill.actors.segments import SegmentWriter, list_segments, read_bytes, read_segments, write_atomic
+from raydistill.actors.segments import SegmentWriter, list_segments, read_segments
+from raydistill.actors.storage import absolute, is_uri, local_path, read_bytes, scheme, write_atomic
 from tests.waiting import wait_until
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
@@ -96,3 +97,11 @@ def test_a_ledger_survives_kill_9(tmp_path: Path) -> None:
 def test_paths_and_uris_are_the_same_place(tmp_path: Path, scheme: str) -> None:
     write_atomic(f"{scheme}{tmp_path}/x", b"here")
     assert (tmp_path / "x").read_bytes() == b"here"
+
+
+def test_a_uri_stays_and_a_path_becomes_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (absolute("s3://bucket/run/"), scheme("s3://bucket/run")) == ("s3://bucket/run", "s3://")
+    assert (absolute("run/"), scheme("run"), is_uri("run")) == (str(tmp_path / "run"), "", False)
+    (tmp_path / "model").mkdir()
+    assert [local_path(name) for name in ("model", "owner/model")] == [str(tmp_path / "model"), "owner/model"]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from raydistill.actors.segments import SegmentWriter, list_segments, read_bytes, read_segments, remove, write_atomic
+from raydistill.actors.segments import SegmentWriter, list_segments, read_segments
+from raydistill.actors.storage import read_bytes, remove, write_atomic
 
 pytestmark = pytest.mark.cluster
 

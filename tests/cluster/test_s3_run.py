@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from raydistill.actors.segments import list_segments, read_bytes, read_segments
+from raydistill.actors.segments import list_segments, read_segments
+from raydistill.actors.storage import read_bytes
 from tests import ROOT
 from tests.cluster.test_s3 import bucket
 from tests.rows import recorded_run, write_rows

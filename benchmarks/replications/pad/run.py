@@ -41,7 +41,7 @@ from benchmarks.replications.pad.arms import (
 )
 from benchmarks.replications.pad.page import write_report
 from raydistill.actors.errors import RaydistillError, UsageError
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import Engine, SamplingConfig
 from raydistill.pipelines.data.examples import read_examples, write_examples
 from raydistill.pipelines.data.records import Question, content_hash

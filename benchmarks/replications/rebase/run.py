@@ -37,7 +37,7 @@ from benchmarks.replications.rebase.text_diversity import distinct, self_bleu, s
 from demo import rebase_data
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
-from raydistill.actors.segments import write_atomic
+from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import Engine, SamplingConfig
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.recipes.rebase.config import ReBase

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.actors.engine.requests import Sampling
-from raydistill.actors.segments import read_bytes, remove, write_json
+from raydistill.actors.storage import read_bytes, remove, write_json
 from raydistill.pipelines.config.sections import Engine, SamplingConfig
 from raydistill.pipelines.context import Workplace
 from raydistill.pipelines.data.examples import read_examples, write_examples

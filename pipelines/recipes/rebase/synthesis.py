@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raydistill.actors.engine.ledger import read_spending
-from raydistill.actors.segments import read_bytes, read_segments, write_json
+from raydistill.actors.segments import read_segments
+from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.context import Workplace
@@ -57,8 +58,7 @@ def synthesise(
         summary = making.examples(rows, folder) | {"rows": told}
         if not summary["unknown"]:  # otherwise the next run tries those again
             write_json(f"{folder}/summary.json", summary)
-    if "://" not in work.root:
-        export_chat(read_examples(folder), work.root)
+    export_chat(read_examples(folder), work.root)
     work.say(rows_line(summary))
     left_over = _listed({reason: count for reason, count in summary["dropped"].items() if reason in LEFT_OVER})
     work.say(f"{summary['examples']:,} examples; right, but not learned: {left_over}")

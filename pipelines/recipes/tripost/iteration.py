@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.actors.errors import RaydistillError
-from raydistill.actors.segments import SegmentWriter, read_bytes, read_segments, write_json
+from raydistill.actors.segments import SegmentWriter, read_segments
+from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines.config.sections import Engine, SamplingConfig
 from raydistill.pipelines.context import Workplace
 from raydistill.pipelines.data.examples import write_examples

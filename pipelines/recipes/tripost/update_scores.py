@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from raydistill.actors.segments import read_bytes, write_json
+from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines.config.sections import Engine, Evaluation, SamplingConfig
 from raydistill.pipelines.context import Workplace
 from raydistill.pipelines.data.records import content_hash
