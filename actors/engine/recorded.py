@@ -1,6 +1,6 @@
 """An engine that answers from a file: completions of a batch API, of an earlier run, of another tool.
 
-It stands where an `Engine` stands. The file (JSONL or Parquet) has one completion per row; the rows of one
+It stands where an `Engine` stands. The file (JSONL, Parquet or CSV) has one completion per row; the rows of one
 question are its samples, in the order of the file. What the file does not hold fails alone, with a reason.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import is_unicode, read_file
 
 
 class RecordedEngine:
@@ -45,20 +46,15 @@ class RecordedEngine:
         return {"name": "recorded", "model": self.path, "weights": self.path, "pid": os.getpid()}
 
 
-def read_columns(path: str, *columns: str) -> list[tuple[str, ...]]:
-    """The named columns of a JSONL or Parquet file as text, row by row."""
-    import pyarrow as pa
-    import pyarrow.json
-    import pyarrow.parquet
-
-    try:
-        read = pyarrow.parquet.read_table if path.endswith(".parquet") else pyarrow.json.read_json
-        table = read(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file of recorded completions") from None
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{path}: neither JSONL nor Parquet: {error}") from None
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise UsageError(f"{path}: no column {missing[0]!r}; it has {', '.join(table.column_names)}")
-    return list(zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True))
+def read_columns(path: str, *columns: str) -> Iterator[tuple[str, ...]]:
+    """The named columns of a file as text, row by row. Raises UsageError where no row has one of them."""
+    there: dict[str, None] = {}
+    for row in read_file(path):
+        there |= dict.fromkeys(row.data)
+        texts = tuple(str(row.data.get(name)) for name in columns)
+        if not is_unicode(texts):
+            raise UsageError(f"{row.where}: text with half of a surrogate pair, which is no Unicode")
+        yield texts
+    for name in columns:
+        if name not in there:
+            raise UsageError(f"{path}: no column {name!r}; it has {', '.join(there) or 'no rows'}")

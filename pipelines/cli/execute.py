@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from raydistill.actors.executor import Executor, Limits, Program, self_test
+from raydistill.actors.rows import read_file
 from raydistill.pipelines.runtime.progress import bar
-from raydistill.pipelines.tasks.rows import read_file
 
 PROGRAMS_PER_CALL = 512
 MODES = ("solution", "expression", "stdout")
@@ -26,7 +26,7 @@ def execute_file(
     Raises UsageError for a missing file, a malformed line (named by number) or a missing field, before anything is
     written; SandboxError where programs cannot be confined.
     """
-    rows = list(read_file(path))
+    rows = list(read_file(str(path)))
     programs = [Program(str(number), str(row.field(field)), mode=mode) for number, row in enumerate(rows, start=1)]
     executor = Executor(limits)
     counts: Counter[str] = Counter()

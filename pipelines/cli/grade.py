@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row, read_file
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.answers import KINDS, Kind, infer_kind
 from raydistill.pipelines.tasks.base import Grade, Task, as_text, check_gold, grade_answer
 from raydistill.pipelines.tasks.families import bbh, extractive_qa, nli, reasoning_gym
 from raydistill.pipelines.tasks.families.gsm8k import gold_label
-from raydistill.pipelines.tasks.rows import Row, read_file
 
 Judge = Callable[[Row, Any, str], Grade]  # of a row, the value of its answer field, and its gold answer
 
@@ -41,7 +41,7 @@ def grade_file(
     answers), nli or ``reasoning_gym:<name>``; fields are names with dots. Raises UsageError for bad input, before
     anything is written.
     """
-    rows = list(read_file(Path(path_in)))
+    rows = list(read_file(str(path_in)))
     if not rows:
         raise UsageError(f"{path_in}: no lines in it")
     golds = [_gold(row, gold_field, task) for row in rows]

@@ -11,12 +11,11 @@ from pydantic import Field, model_validator
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import DEFAULT_MODEL
 from raydistill.actors.retrieval.row_index import EncoderId
+from raydistill.actors.rows import SUFFIXES
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import Settings, read_settings, validated
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.tasks.rows import expand
-
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 
 
 class TargetTask(Strict):

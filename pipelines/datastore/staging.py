@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from random import Random
@@ -133,7 +133,9 @@ def text_rows(source: SourceSettings, limits: Limits) -> tuple[list[TextRow], Su
     return rows, Summary(len(rows), -(-len(rows) // CHUNK_ROWS), dict(dropped), shortened)
 
 
-def _sample(rows: Iterator[tuple[int, dict[str, Any]]], count: int, seed: int) -> list[tuple[int, dict[str, Any]]]:
+def _sample(
+    rows: Iterator[tuple[int, Mapping[str, Any]]], count: int, seed: int
+) -> list[tuple[int, Mapping[str, Any]]]:
     """At most `count` rows, all equally likely, in their order; holds only these in memory (reservoir sampling)."""
     rng, taken = Random(seed), []
     for seen, row in enumerate(rows):

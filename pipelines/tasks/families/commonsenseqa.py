@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, check_gold, without_duplicates
 from raydistill.pipelines.tasks.families.table import read_choices, with_options
-from raydistill.pipelines.tasks.rows import Row, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "tau/commonsense_qa"
 

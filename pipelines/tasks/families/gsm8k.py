@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, choose_kind, without_duplicates
-from raydistill.pipelines.tasks.rows import Row, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 FINAL_LINE = re.compile(r"^(?:####|A:)[ \t]*(\S.*)\s*\Z", re.MULTILINE)
 HUB_DATASET = "openai/gsm8k"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.answers import Value, parse_answer
 from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, without_duplicates
-from raydistill.pipelines.tasks.rows import Row, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "nyu-mll/multi_nli"
 LABELS = ("entailment", "neutral", "contradiction")  # in the order of MNLI's and SNLI's ids

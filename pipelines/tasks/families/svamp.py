@@ -6,10 +6,11 @@ Rows are the published ones (Body, Question, Answer), as on the hub, or already 
 from __future__ import annotations
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, choose_kind, without_duplicates
-from raydistill.pipelines.tasks.rows import Row, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "ChilleD/SVAMP"
 

@@ -13,10 +13,11 @@ from string import ascii_uppercase
 from typing import Any
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, choose_kind, without_duplicates
-from raydistill.pipelines.tasks.rows import Row, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 LISTED_OPTION = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
 

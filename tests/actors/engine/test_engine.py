@@ -227,9 +227,24 @@ def test_recorded_answers_and_what_is_missing(tmp_path: Path) -> None:
     assert answers[2].finish_reason == "error" and "no completion 2" in answers[2].error
 
 
+def test_recorded_values_become_text_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "recorded.jsonl"
+    values = ["1", "1.0", '"2024-05-01"', "true", "100000000000000000001", '"text"', "null"]
+    path.write_text("".join(f'{{"question": "a", "completion": {value}}}\n' for value in values), encoding="utf-8")
+    answers = asyncio.run(RecordedEngine(str(path)).generate([Request("r", "", indices=tuple(range(7)), key="a")]))
+    texts = ["1", "1.0", "2024-05-01", "True", "100000000000000000001", "text", "None"]
+    assert [answer.text for answer in answers] == texts
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such file"), ('{"question": "a"}\n', "no column 'completion'"), ("{broken\n", "neither JSONL")],
+    [
+        (None, "no such file"),
+        ("", "no column 'question'; it has no rows"),
+        ('{"question": "a"}\n', "no column 'completion'"),
+        ("{broken\n", "recorded.jsonl:1: not valid JSON"),
+        ('{"question": "a", "completion": "\\ud800"}\n', "recorded.jsonl:1: text with half of a surrogate pair"),
+    ],
 )
 def test_bad_recordings_are_one_clear_line(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "recorded.jsonl"
