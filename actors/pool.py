@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import EngineError, RaydistillError
-from raydistill.actors.metrics import MemberMetrics, caller_metrics
+from raydistill.actors.metrics import count_repeated_call, count_results
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -54,16 +54,15 @@ class Member:
         from ray import serve
 
         self._member = make(*arguments)
-        self._metrics = MemberMetrics(serve.get_replica_context().app_name)
+        self._pool = serve.get_replica_context().app_name
 
     async def call(self, method: str, *arguments: Any) -> Any:
         function = getattr(self._member, method)
-        with self._metrics.in_flight.one():
-            if inspect.iscoroutinefunction(function):
-                result = await function(*arguments)
-            else:
-                result = await asyncio.to_thread(function, *arguments)
-        self._metrics.count(result)
+        if inspect.iscoroutinefunction(function):
+            result = await function(*arguments)
+        else:
+            result = await asyncio.to_thread(function, *arguments)
+        count_results(self._pool, result)
         return result
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
@@ -185,21 +184,17 @@ class PoolClient:
             wait_random_exponential,
         )
 
-        handle, metrics = serve.get_deployment_handle(MEMBER, self.name), caller_metrics(self.name)
+        handle = serve.get_deployment_handle(MEMBER, self.name)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((RayActorError, ReplicaUnavailableError)),
             stop=stop_after_attempt(CALL_ATTEMPTS),
             wait=wait_random_exponential(multiplier=1, max=30),
-            before_sleep=lambda _: metrics.ended("member_died"),
+            before_sleep=lambda _: count_repeated_call(self.name),
         )
-        outcome = "error"
         try:
-            with metrics.pending.one():
-                async for attempt in retrying:
-                    with attempt:
-                        result = await handle.call.remote(method, *arguments)
-                        outcome = "ok"
-                        return result
+            async for attempt in retrying:
+                with attempt:
+                    return await handle.call.remote(method, *arguments)
         except RetryError as error:
             reason = error.last_attempt.exception()
             raise EngineError(
@@ -209,5 +204,3 @@ class PoolClient:
             if isinstance(error.cause, RaydistillError):
                 raise error.cause from None
             raise
-        finally:
-            metrics.ended(outcome)

@@ -13,7 +13,7 @@ import pytest
 
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Program
-from raydistill.actors.metrics import POOL_METRICS, WORK_METRICS, MemberMetrics, count_verdicts, reason_label
+from raydistill.actors.metrics import count_repeated_call, count_results, count_verdicts, reason_label
 from raydistill.actors.pool import Pool
 from raydistill.pipelines.config.sections import Engine, Execution
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
@@ -22,7 +22,7 @@ from tests import ROOT
 from tests.waiting import wait_until
 
 REPORTED_S = 90.0  # Ray's processes report every 10 s
-SAMPLE = re.compile(r"^(ray_raydistill_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(ray_(?:raydistill|serve)_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def pools(cluster: None, questions_file: Path) -> Iterator[tuple[Pool, Pool]]:
 
 
 def scrape() -> dict[tuple[str, str], float]:
-    """What this Ray shows: values by metric and by its label `pool`, `outcome`, `kind` or `status`+`reason`."""
+    """What this Ray shows: values by metric and by its label `application`, `pool`, `kind` or `status`+`reason`."""
     import ray
 
     [node] = ray.nodes()
@@ -45,12 +45,20 @@ def scrape() -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for name, labels, value in SAMPLE.findall(urllib.request.urlopen(url, timeout=30).read().decode()):
         told = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        key = " ".join(told[tag] for tag in ("pool", "outcome", "kind", "status", "reason") if tag in told)
+        key = " ".join(told[tag] for tag in ("application", "pool", "kind", "status", "reason") if tag in told)
         found[name, key] = found.get((name, key), 0) + float(value)
     return found
 
 
-def test_figures_move_with_the_work(pools: tuple[Pool, Pool]) -> None:
+def drawn() -> set[str]:
+    """The metrics of pools and work that the dashboard draws; the rest are Ray's own, of nodes."""
+    dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    expressions = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    return set(re.findall(r"\bray_(?:raydistill|serve)_\w+", expressions))
+
+
+def test_figures_move_with_the_work_and_the_dashboard_draws_them(pools: tuple[Pool, Pool]) -> None:
     engines, executors = pools
     programs = [
         Program("right", "def solution():\n    return 42\n"),
@@ -61,35 +69,34 @@ def test_figures_move_with_the_work(pools: tuple[Pool, Pool]) -> None:
         await engines.client.call("generate", [Request("q", "", key="What is 1 plus 1?")])
         for _ in range(3):
             await executors.client.call("run", programs)
+        with pytest.raises(AttributeError):
+            await executors.client.call("no_such_method")
 
     asyncio.run(work())
-    # Recorded completions cost no tokens, and Verify's processes end with their pass: count those two here.
-    MemberMetrics("here").count([Completion("q", 0, "text", "", "stop", 30, 7, 0, "engine")] * 2)
+    # Recorded completions cost no tokens, Verify's processes end with their pass, nobody dies: count those three here.
+    count_repeated_call("here")
+    count_results("here", [Completion("q", 0, "text", "", "stop", 30, 7, 0, "engine")] * 2)
     count_verdicts([{"status": "failed", "reason": "recursion"}] * 5)  # a reason that no other test's run has
     expected = {
-        ("ray_raydistill_pool_pending", "metered"): 0,
-        ("ray_raydistill_pool_in_flight", "metered"): 0,
-        ("ray_raydistill_pool_calls_total", "metered ok"): 3,
-        ("ray_raydistill_pool_calls_total", "metered-engines ok"): 1,
+        ("ray_serve_deployment_queued_queries", "metered"): 0,
+        ("ray_serve_replica_processing_queries", "metered"): 0,
+        ("ray_serve_deployment_replica_healthy", "metered"): 1,
+        ("ray_serve_deployment_request_counter_total", "metered"): 3,
+        ("ray_serve_deployment_error_counter_total", "metered"): 1,
+        ("ray_serve_deployment_request_counter_total", "metered-engines"): 1,
+        ("ray_raydistill_repeated_calls_total", "here"): 1,
         ("ray_raydistill_tokens_total", "here prompt"): 60,
         ("ray_raydistill_tokens_total", "here completion"): 14,
         ("ray_raydistill_programs_total", "metered passed ok"): 3,
         ("ray_raydistill_programs_total", "metered failed exception:NameError"): 3,
         ("ray_raydistill_verdicts_total", "failed recursion"): 5,
     }
+    assert {name for name, _ in expected} == drawn()
     wait_until(lambda: expected.items() <= scrape().items(), REPORTED_S, f"{expected}")
     before = scrape()
     asyncio.run(executors.client.call("run", programs))
-    calls = ("ray_raydistill_pool_calls_total", "metered ok")
+    calls = ("ray_serve_deployment_request_counter_total", "metered")
     wait_until(lambda: scrape()[calls] == before[calls] + 1, REPORTED_S, "the next call to be counted")
-
-
-def test_the_dashboard_draws_metrics_that_exist() -> None:
-    dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
-    drawn = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
-    named = set(re.findall(r"ray_(raydistill_[a-z_]+?)(?:_total)?\b", drawn))
-    assert named == {*POOL_METRICS, *WORK_METRICS}
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
 def test_programs_cannot_invent_labels() -> None:
