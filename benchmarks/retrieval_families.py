@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from raydistill.actors.retrieval.retriever import Retriever
+from raydistill.actors.retrieval.retriever import Level, Retriever
 from raydistill.actors.retrieval.row_index import RowIndex
 from raydistill.pipelines.datastore.retrieval import lookup_of
 from raydistill.pipelines.datastore.settings import TargetTask, load_settings
@@ -34,6 +34,7 @@ FAMILIES = {  # of configs/datastores/public-reasoning.yaml
     "extractive-qa": {"xquad_en"},
     "nli": {"mnli"},
 }
+LEVELS: tuple[Level, ...] = ("row", "dataset")
 REACH = 0.9
 
 
@@ -52,11 +53,8 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     for name, family in FAMILIES.items():
         target = load_settings(ROOT / "configs" / "targets" / f"{name}.yaml", TargetTask)
-        by_row, by_dataset = retriever.retrieve(
-            [lookup_of(target, options.top, level="row"), lookup_of(target, options.top, level="dataset")]
-        )
-        levels = (("row", by_row), ("dataset", by_dataset))
-        found[name] = {level: shares([row.source for row in rows], family) for level, rows in levels}
+        rows = {level: retriever.retrieve(lookup_of(target, options.top, level=level)) for level in LEVELS}
+        found[name] = {level: shares([row.source for row in rows[level]], family) for level in LEVELS}
     known, sources = environment(), RowIndex.open(options.index).sources()
     about = {
         "rows": sum(source.rows for source in sources),

@@ -2,30 +2,22 @@
 
     Lookup(instruction, examples, count) --encode--> Query --best_rows--> Hits --read the records--> [RetrievedRow, ...]
 
-It lives in a pool like the engines (`pipelines.datastore.retrieval`). A member looks for a newer version of the index
-every few seconds. Three levels: `row` is the method; `dataset` scores descriptions instead of values, as the published
-code does by mistake, and `random` draws rows: its two controls.
+It lives in a pool like the engines (`pipelines.datastore.retrieval`). Three levels: `row` is the method; `dataset`
+scores descriptions instead of values, as the published code does by mistake, and `random` draws rows: its two controls.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.retrieval.row_index import EncoderId, RowIndex
 from raydistill.actors.retrieval.row_matrix import RowMatrix, open_matrix
-from raydistill.actors.retrieval.scoring import Hits, Query, Values, best_rows, likely_best_rows, rescored
+from raydistill.actors.retrieval.scoring import Hits, Query, Values, best_rows, cosines, rescored
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SECONDS_BETWEEN_CHECKS = 5.0
-SPARE = 3  # candidates of approximate mode, per row asked for
 RECORDS_AT_ONCE = 20_000  # read from the index in one go
 
 Level = Literal["row", "dataset", "random"]
@@ -42,7 +34,6 @@ class Lookup:
     examples: tuple[Mapping[str, str], ...]
     count: int = 3000
     level: Level = "row"
-    approximate: bool = False  # candidates from a sketch of the vectors, then exact scores
     banned: tuple[str, ...] = ()  # names of sources whose rows must not be returned
     seed: int = 0  # of level random
 
@@ -79,75 +70,38 @@ class Retriever:
     """Answers lookups over one index. Raises UsageError for an index that is missing, empty or of another encoder."""
 
     def __init__(self, index: str, encoder: str | None = None) -> None:
-        self._index = RowIndex.open(index)
-        self._encoder = SentenceEncoder(encoder or self._index.encoder.name)
-        self._index.check_encoder(encoder_id(self._encoder))
-        self._lock = threading.Lock()
-        self._checked = time.monotonic()
-        self._matrix = open_matrix(self._index)
+        opened = RowIndex.open(index)
+        self._encoder = SentenceEncoder(encoder or opened.encoder.name)
+        opened.check_encoder(encoder_id(self._encoder))
+        self._matrix = open_matrix(opened)
 
     def version(self) -> str:
-        """The version of the index that lookups see."""
-        return self._latest().version
+        """The version of the index that lookups see: the latest one when this was made."""
+        return self._matrix.version
 
-    def retrieve(self, lookups: Sequence[Lookup]) -> list[list[RetrievedRow]]:
-        """The rows of each lookup, best first."""
-        matrix = self._latest()
-        queries = self._queries(lookups, matrix)
-        hits: dict[int, Hits] = {}
-        for approximate in (False, True):
-            places = [i for i, x in enumerate(lookups) if x.level == "row" and x.approximate == approximate]
-            for count in sorted({lookups[i].count for i in places}):
-                batch = [i for i in places if lookups[i].count == count]
-                wanted = [queries[i] for i in batch]
-                found = (
-                    likely_best_rows(matrix.values, matrix.sketch, wanted, count, SPARE)
-                    if approximate
-                    else best_rows(matrix.values, wanted, count)
-                )
-                hits.update(zip(batch, found, strict=True))
-        for i, lookup in enumerate(lookups):
-            if lookup.level != "row":
-                hits[i] = _control(matrix.values, queries[i], lookup)
-        return [_read(matrix, hits[i]) for i in range(len(lookups))]
+    def retrieve(self, lookup: Lookup) -> list[RetrievedRow]:
+        """The rows of a lookup, best first."""
+        values, query = self._matrix.values, self._query(lookup)
+        hits = best_rows(values, query, lookup.count) if lookup.level == "row" else _control(values, query, lookup)
+        return _read(self._matrix, hits)
 
-    def _latest(self) -> RowMatrix:
-        """The matrix, of a newer version if the index has one."""
-        with self._lock:
-            if time.monotonic() - self._checked > SECONDS_BETWEEN_CHECKS:
-                if self._index.version != self._matrix.version:
-                    self._index = RowIndex.open(self._index.uri)
-                    self._index.check_encoder(encoder_id(self._encoder))
-                    self._matrix = open_matrix(self._index)
-                self._checked = time.monotonic()
-            return self._matrix
+    def _query(self, lookup: Lookup) -> Query:
+        import numpy as np
 
-    def _queries(self, lookups: Sequence[Lookup], matrix: RowMatrix) -> list[Query]:
-        texts = [text for x in lookups for text in (x.instruction, *_column(x, "input"), *_column(x, "output"))]
-        distinct = list(dict.fromkeys(texts))
+        inputs, outputs = ([str(example[name]) for example in lookup.examples] for name in ("input", "output"))
+        distinct = list(dict.fromkeys([lookup.instruction, *inputs, *outputs]))
         vector_of = dict(zip(distinct, self._encoder.encode(distinct), strict=True))
-        return [_query(lookup, vector_of, matrix) for lookup in lookups]
+        return Query(
+            np.stack([vector_of[text] for text in inputs]),
+            np.stack([vector_of[text] for text in outputs]),
+            vector_of[lookup.instruction],
+            np.array([source.name not in lookup.banned for source in self._matrix.sources]),
+        )
 
 
 def encoder_id(encoder: SentenceEncoder) -> EncoderId:
     """What an index records of its encoder."""
     return EncoderId(encoder.name, encoder.version, encoder.dimension)
-
-
-def _column(lookup: Lookup, name: str) -> list[str]:
-    return [str(example[name]) for example in lookup.examples]
-
-
-def _query(lookup: Lookup, vector_of: Mapping[str, np.ndarray], matrix: RowMatrix) -> Query:
-    import numpy as np
-
-    known = [source.name for source in matrix.sources]
-    return Query(
-        np.stack([vector_of[text] for text in _column(lookup, "input")]),
-        np.stack([vector_of[text] for text in _column(lookup, "output")]),
-        vector_of[lookup.instruction],
-        np.array([name not in lookup.banned for name in known]),
-    )
 
 
 def _control(values: Values, query: Query, lookup: Lookup) -> Hits:
@@ -160,7 +114,7 @@ def _control(values: Values, query: Query, lookup: Lookup) -> Hits:
     rows = np.random.default_rng(lookup.seed).permutation(np.flatnonzero(query.allowed[values.dataset]))
     if lookup.level == "dataset":
         like_values = np.vstack([query.means(), query.instruction])
-        scores = (values.descriptions @ like_values.T).mean(axis=1)
+        scores = cosines(values.descriptions, like_values).mean(axis=1)
         rows = rows[np.argsort(-scores[values.dataset[rows]], kind="stable")]
     return rescored(values, query, rows[: lookup.count], lookup.count)
 

@@ -2,8 +2,7 @@
 
 Derived from the index and written once per version, next to a local index, or for an index in an object store
 into the node's cache folder (``$XDG_CACHE_HOME/raydistill``, by default ``~/.cache/raydistill``). All retrievers of a
-node map the same files, so they share the pages. Beside the vectors stands a sketch of them: their projections to
-the directions in which they differ most, for approximate lookups.
+node map the same files, so they share the pages.
 """
 
 from __future__ import annotations
@@ -21,17 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.row_index import RowIndex, Source
-from raydistill.actors.retrieval.scoring import Sketch, Values, to_bytes
+from raydistill.actors.retrieval.scoring import Values
 from raydistill.actors.storage import is_uri
 
 if TYPE_CHECKING:
     import numpy as np
 
-SKETCH_DIMENSIONS = 160
-SKETCH_SAMPLE = 20_000  # vectors from which its directions are found
 READ_AT_ONCE = 8192
 KEPT_VERSIONS = 2
-FORMAT = 1
+FORMAT = 2
 """Of the matrix folder's files; raised when they change, so that folders of another raydistill are derived anew."""
 
 
@@ -41,7 +38,6 @@ class RowMatrix:
 
     version: str
     values: Values
-    sketch: Sketch
     sources: list[Source]  # by number
     row_number: np.ndarray  # int64 [rows], in the source
     record: np.ndarray  # int64 [values]: LanceDB's id of the record, valid for `records`
@@ -107,7 +103,6 @@ def _derive(index: RowIndex, records: Any, target: Path) -> None:
     np.save(temporary / "row.npy", columns["row"][starts[:-1]])
     np.save(temporary / "record.npy", columns["record"])
     np.save(temporary / "descriptions.npy", np.array([descriptions[source.key] for source in sources], np.float32))
-    write_sketch(temporary, len(columns["row"]), index.encoder.dimension)
     about = {"format": FORMAT, "sources": [source.key for source in sources]}
     (temporary / "matrix.json").write_text(json.dumps(about), encoding="utf-8")
     temporary.rename(target)
@@ -117,33 +112,6 @@ def _format(folder: Path) -> int | None:
     """The format of a matrix folder; None if it says none, as the first ones do."""
     about = folder / "matrix.json"
     return json.loads(about.read_text(encoding="utf-8"))["format"] if about.is_file() else None
-
-
-def write_sketch(folder: Path, values: int, dimension: int) -> None:
-    """Write ``sketch.i8``: ``vectors.f32`` projected to the leading directions of a sample, its basis."""
-    import numpy as np
-
-    vectors = np.memmap(folder / "vectors.f32", np.float32, "r", shape=(values, dimension))
-    drawn = np.random.default_rng(0).choice(values, min(values, SKETCH_SAMPLE), replace=False)
-    sample = vectors[np.sort(drawn)]  # every nth value might be one column only
-    _, directions = np.linalg.eigh(sample.T.astype(np.float64) @ sample)  # ascending
-    basis = np.ascontiguousarray(directions[:, : -SKETCH_DIMENSIONS - 1 : -1], np.float32)
-    unit = float(np.abs(sample @ basis).max()) / 127
-    np.save(folder / "basis.npy", basis)
-    np.save(folder / "unit.npy", unit)
-    with (folder / "sketch.i8").open("wb") as file:
-        for start in range(0, values, READ_AT_ONCE):
-            file.write(to_bytes(vectors[start : start + READ_AT_ONCE] @ basis, unit).tobytes())
-
-
-def map_sketch(folder: Path, values: Values) -> Sketch:
-    """What `write_sketch` wrote, beside the values that it is of."""
-    import numpy as np
-
-    basis, unit = np.load(folder / "basis.npy"), float(np.load(folder / "unit.npy"))
-    shape = (len(values.vectors), basis.shape[1])
-    vectors = np.memmap(folder / "sketch.i8", np.int8, "c", shape=shape)  # torch takes no read-only memory
-    return Sketch(vectors, values.starts, values.dataset, values.descriptions, basis, unit)
 
 
 def _map(folder: Path, index: RowIndex, version: str, records: Any) -> RowMatrix:
@@ -159,7 +127,6 @@ def _map(folder: Path, index: RowIndex, version: str, records: Any) -> RowMatrix
     return RowMatrix(
         version,
         values,
-        map_sketch(folder, values),
         [by_key[key] for key in json.loads((folder / "matrix.json").read_text(encoding="utf-8"))["sources"]],
         row,
         record,

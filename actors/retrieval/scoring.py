@@ -6,23 +6,24 @@
     S     = (S_in + S_out + S_ds) / 3
 
 Vectors have length 1, so a cosine is a dot product, and the mean of dot products with several vectors is the dot
-product with their mean: two products per value and lookup, whatever the number of examples. A block of values is
-read once for all lookups of a batch, which matters because reading, not multiplying, takes the time.
+product with their mean: two products per value, whatever the number of examples. All rows are scanned in single
+precision; those that may be among the best are scored in double precision, rounded to `DECIMALS`. Processors differ
+in the last bits of a sum of products; the rounding leaves none of them, so equal rows are in the order of the index on
+every processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
-BLOCK = 2048  # values per product: 3 MB at 384 dimensions, read from memory once for all vectors of a batch
-SKETCH_BLOCK = 16_384  # the same of a sketch, whose products have a higher cost per call
-FEW = 4  # up to so many vectors a product of matrix and vector each is faster than one of two matrices (OpenBLAS)
-LOOKUPS_AT_ONCE = 32  # bounds the memory for the scores: lookups x rows x 8 bytes
+BLOCK = 2048  # values per product: 3 MB at 384 dimensions
+DECIMALS = 5  # of a cosine: more than processors, and an encoder's batches, agree on
+MARGIN = 1e-4  # more than single precision moves the sum of three cosines
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ class Query:
     allowed: np.ndarray  # bool [datasets]
 
     def means(self) -> np.ndarray:
-        """float32 [2, dimension]: the mean input and the mean output."""
+        """float64 [2, dimension]: the mean input and the mean output."""
         import numpy as np
 
-        return np.stack([self.inputs.mean(axis=0), self.outputs.mean(axis=0)]).astype(np.float32)
+        return np.stack([side.mean(axis=0, dtype=np.float64) for side in (self.inputs, self.outputs)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Hits:
     """The best rows of one lookup, best first; all arrays are [hits]."""
 
     rows: np.ndarray  # int64
-    s: np.ndarray  # float32, as the three parts of which it is the mean
+    s: np.ndarray  # float64, as the three parts of which it is the mean
     s_in: np.ndarray
     s_out: np.ndarray
     s_ds: np.ndarray
@@ -68,97 +69,34 @@ class Hits:
     value_out: np.ndarray
 
 
-def best_rows(values: Values, queries: Sequence[Query], count: int) -> list[Hits]:
-    """The `count` best rows of each query by S, equal ones in the order of the index. Exact."""
-    return [rescored(values, query, rows, count) for query, rows in _candidates(values, values, queries, count)]
+def best_rows(values: Values, query: Query, count: int) -> Hits:
+    """The `count` best rows by S, equal ones in the order of the index."""
+    return rescored(values, query, _candidates(_scan(values, query), count), count)
 
 
-def likely_best_rows(values: Values, sketch: Values, queries: Sequence[Query], count: int, spare: int) -> list[Hits]:
-    """As `best_rows`, but only `count` x `spare` candidates are scored exactly: the best by the shorter `sketch`.
-
-    The descriptions of `sketch` are the whole ones. `projected` makes the queries fit its vectors.
-    """
-    return [rescored(values, query, rows, count) for query, rows in _candidates(values, sketch, queries, count * spare)]
-
-
-def _candidates(
-    values: Values, scanned: Values, queries: Sequence[Query], count: int
-) -> Iterator[tuple[Query, np.ndarray]]:
+def _scan(values: Values, query: Query) -> np.ndarray:
+    """The sum of the three scores of each row, in single precision: float32 [rows]; -inf for those not allowed."""
     import numpy as np
 
-    for start in range(0, len(queries), LOOKUPS_AT_ONCE):
-        group = queries[start : start + LOOKUPS_AT_ONCE]
-        means = np.stack([query.means() for query in group])
-        shorter = means @ scanned.basis if isinstance(scanned, Sketch) else means
-        similar = row_maxima(scanned, shorter.reshape(-1, shorter.shape[-1]))
-        for index, query in enumerate(group):
-            total = similar[2 * index]
-            total += similar[2 * index + 1]
-            total += _dataset_scores(values, query)[scanned.dataset]
-            yield query, _top(total, count)
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch(Values):
-    """The values projected to fewer dimensions, in bytes; dot products are nearly those of the whole vectors."""
-
-    basis: np.ndarray  # float32 [dimension, fewer]: orthonormal columns
-    unit: float  # `vectors` are int8 [values, fewer], in multiples of this
-
-
-def to_bytes(vectors: np.ndarray, unit: float | np.ndarray) -> np.ndarray:
-    """The vectors in multiples of `unit`, rounded: int8."""
-    import numpy as np
-
-    return np.clip(np.rint(vectors / unit), -127, 127).astype(np.int8)
-
-
-def row_maxima(values: Values, means: np.ndarray) -> np.ndarray:
-    """The highest dot product of each of `means` with the values of each row: float32 [means, rows]."""
-    import numpy as np
-
-    if isinstance(values, Sketch):
-        return _row_maxima_of_bytes(values, means)
-    result = np.empty((len(means), values.rows), np.float32)
-    products = np.empty((len(means), 2 * BLOCK), np.float32)
+    means = query.means().astype(np.float32)
+    total = _dataset_scores(values, query).astype(np.float32)[values.dataset]
     for first, last in blocks(values.starts, BLOCK):
-        begin, end = values.starts[first], values.starts[last]
-        if end - begin > products.shape[1]:  # a single row with that many values
-            products = np.empty((len(means), end - begin), np.float32)
-        block = products[:, : end - begin]
-        multiply(means, values.vectors[begin:end], block)
-        np.maximum.reduceat(block, values.starts[first:last] - begin, axis=1, out=result[:, first:last])
-    return result
+        vectors = values.vectors[values.starts[first] : values.starts[last]]
+        begins = values.starts[first:last] - values.starts[first]
+        for mean in means:  # faster than one product of two matrices (OpenBLAS)
+            total[first:last] += np.maximum.reduceat(vectors @ mean, begins)
+    return total
 
 
-def _row_maxima_of_bytes(sketch: Sketch, means: np.ndarray) -> np.ndarray:
-    """The same of a sketch: maxima of whole numbers, brought to scale at the end, when there are fewer of them.
-
-    The means are rounded to bytes too, each in its own unit. They are the left factor: with few of them that takes
-    half the time of the other order (oneDNN).
-    """
-    import numpy as np
-    import torch
-
-    units = np.maximum(np.abs(means).max(axis=1, keepdims=True), 1e-12) / 127
-    left = torch.from_numpy(to_bytes(means, units))
-    maxima = np.empty((len(means), sketch.rows), np.int32)
-    for first, last in blocks(sketch.starts, SKETCH_BLOCK):
-        begin, end = sketch.starts[first], sketch.starts[last]
-        products = torch._int_mm(left, torch.from_numpy(sketch.vectors[begin:end]).T).numpy()
-        np.maximum.reduceat(products, sketch.starts[first:last] - begin, axis=1, out=maxima[:, first:last])
-    return np.multiply(maxima, units * sketch.unit, dtype=np.float32)
-
-
-def multiply(means: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
-    """``out = means @ vectors.T``, the faster of two ways."""
+def _candidates(scores: np.ndarray, count: int) -> np.ndarray:
+    """The rows of the `count` highest finite scores and of those that are lower by less than the margin."""
     import numpy as np
 
-    if len(means) > FEW:
-        np.matmul(means, vectors.T, out=out)
-        return
-    for row, mean in zip(out, means, strict=True):
-        np.matmul(vectors, mean, out=row)
+    finite = int(np.isfinite(scores).sum())
+    if finite <= count:
+        return np.flatnonzero(np.isfinite(scores))
+    border = np.partition(scores, len(scores) - count)[len(scores) - count]
+    return np.flatnonzero(scores >= border - MARGIN)
 
 
 def blocks(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
@@ -174,7 +112,7 @@ def blocks(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
 
 
 def rescored(values: Values, query: Query, rows: np.ndarray, count: int) -> Hits:
-    """The `count` best of the given rows by their exact scores, with the values that won."""
+    """The `count` best of the given rows by their exact scores, with the values that won; of equal values the first."""
     import numpy as np
 
     rows = np.sort(rows)
@@ -182,11 +120,12 @@ def rescored(values: Values, query: Query, rows: np.ndarray, count: int) -> Hits
     starts = np.cumsum(lengths) - lengths
     within = np.arange(lengths.sum()) - np.repeat(starts, lengths)
     places = np.repeat(values.starts[rows], lengths) + within
-    products = values.vectors[places] @ query.means().T  # [values of these rows, 2]
+    parts = np.split(places, range(BLOCK, len(places), BLOCK))
+    products = np.concatenate([cosines(values.vectors[part], query.means()) for part in parts])  # [values, 2]
     s_ds = _dataset_scores(values, query)[values.dataset[rows]]
     best, won = [], []
     for column in (0, 1):
-        maxima = np.maximum.reduceat(products[:, column], starts) if len(rows) else np.empty(0, np.float32)
+        maxima = np.maximum.reduceat(products[:, column], starts) if len(rows) else np.empty(0)
         is_best = products[:, column] == np.repeat(maxima, lengths)
         first_best = np.minimum.reduceat(np.where(is_best, places, places[-1]), starts) if len(rows) else rows
         best.append(maxima)
@@ -196,20 +135,15 @@ def rescored(values: Values, query: Query, rows: np.ndarray, count: int) -> Hits
     return Hits(*(array[order] for array in (rows, s, best[0], best[1], s_ds, won[0], won[1])))
 
 
+def cosines(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Each vector's dot product with each of `others`, the same on every processor: float64 [vectors, others]."""
+    import numpy as np
+
+    return np.round(vectors.astype(np.float64) @ others.astype(np.float64).T, DECIMALS)
+
+
 def _dataset_scores(values: Values, query: Query) -> np.ndarray:
     """S_ds of each dataset; -inf for those that are not allowed."""
     import numpy as np
 
-    return np.where(query.allowed, values.descriptions @ query.instruction, -np.inf).astype(np.float32)
-
-
-def _top(scores: np.ndarray, count: int) -> np.ndarray:
-    """The places of the `count` highest finite scores, unordered; of equal ones at the border the first."""
-    import numpy as np
-
-    finite = int(np.isfinite(scores).sum())
-    if finite <= count:
-        return np.flatnonzero(np.isfinite(scores))
-    border = np.partition(scores, len(scores) - count)[len(scores) - count]
-    above, equal = np.flatnonzero(scores > border), np.flatnonzero(scores == border)
-    return np.concatenate([above, equal[: count - len(above)]])
+    return np.where(query.allowed, cosines(values.descriptions, query.instruction[None])[:, 0], -np.inf)

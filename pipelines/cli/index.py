@@ -85,9 +85,6 @@ def search(
     task: Annotated[Path, typer.Argument(help="YAML file: instruction and examples (input, output)", metavar="TASK")],
     count: Annotated[int, typer.Option("--count", "-n", help="how many rows")] = 10,
     level: Annotated[str, typer.Option(help="row; or the controls dataset, random")] = "row",
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="candidates from a sketch, then exact scores")
-    ] = False,
     encoder: Annotated[str | None, typer.Option(help="ask with this encoder; default: the index's own")] = None,
     ban: Annotated[list[str] | None, typer.Option(help="name of a source to leave out; may be repeated")] = None,
     out: Annotated[Path | None, typer.Option(help="JSONL file for the rows with all values and scores")] = None,
@@ -101,8 +98,8 @@ def search(
     if level not in ("row", "dataset", "random"):
         raise UsageError(f"--level {level}: expected row, dataset or random")
     wanted = load_settings(task, TargetTask)
-    lookup = lookup_of(wanted, count, level=level, approximate=approximate, banned=ban or ())  # type: ignore[arg-type]
-    [rows] = Retriever(index, encoder).retrieve([lookup])
+    lookup = lookup_of(wanted, count, level=level, banned=ban or ())  # type: ignore[arg-type]
+    rows = Retriever(index, encoder).retrieve(lookup)
     if out:
         out.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
     if not quiet:

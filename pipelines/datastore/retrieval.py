@@ -18,15 +18,12 @@ from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.datastore.settings import TargetTask
 
-LOOKUPS_PER_CALL = 8  # of one member; the matrix is read once for all of them
-
 
 def lookup_of(
     task: TargetTask,
     count: int = 3000,
     *,
     level: Level = "row",
-    approximate: bool = False,
     seed: int = 0,
     banned: Sequence[str] = (),
 ) -> Lookup:
@@ -34,7 +31,7 @@ def lookup_of(
     examples = tuple(
         {"input": example.get("input", ""), "output": example.get("output", "")} for example in task.examples
     )
-    return Lookup(task.instruction, examples, count, level, approximate, (*task.banned, *banned), seed)
+    return Lookup(task.instruction, examples, count, level, (*task.banned, *banned), seed)
 
 
 def retriever_pool(name: str, index: str, config: RetrieverConfig, *, encoder: str | None = None) -> Pool:
@@ -58,31 +55,17 @@ def retriever_pool(name: str, index: str, config: RetrieverConfig, *, encoder: s
 def stored_rows(folder: str, version: str, lookup: Lookup) -> list[RetrievedRow] | None:
     """What an earlier run has found in this version of the index; None if it has not looked."""
     data = read_bytes(_path(folder, version, lookup))
-    return _rows(data) if data else None
+    return [RetrievedRow(**row) for row in json.loads(data)] if data else None
 
 
-async def retrieve(client: PoolClient, lookups: Sequence[Lookup], folder: str) -> list[list[RetrievedRow]]:
-    """The rows of each lookup, best first; those in `folder` from an earlier run are read."""
-    version = await client.call("version")
-    paths = [_path(folder, version, lookup) for lookup in lookups]
-    stored = {path: read_bytes(path) for path in dict.fromkeys(paths)}
-    missing = {path: lookup for path, lookup in zip(paths, lookups, strict=True) if stored[path] is None}
-    calls = [list(missing)[start : start + LOOKUPS_PER_CALL] for start in range(0, len(missing), LOOKUPS_PER_CALL)]
-
-    async def answer(group: list[str]) -> None:
-        found = await client.call("retrieve", [missing[path] for path in group])
-        for path, rows in zip(group, found, strict=True):
-            data = json.dumps([asdict(row) for row in rows]).encode()
-            await asyncio.to_thread(write_atomic, path, data)
-            stored[path] = data
-
-    await asyncio.gather(*map(answer, calls))
-    return [_rows(stored[path] or b"[]") for path in paths]
+async def retrieve(client: PoolClient, lookup: Lookup, folder: str) -> list[RetrievedRow]:
+    """The rows of a lookup, best first; kept in `folder`."""
+    path = _path(folder, await client.call("version"), lookup)
+    rows = await client.call("retrieve", lookup)
+    await asyncio.to_thread(write_atomic, path, json.dumps([asdict(row) for row in rows]).encode())
+    return rows
 
 
 def _path(folder: str, version: str, lookup: Lookup) -> str:
-    return f"{folder}/{content_hash(version, asdict(lookup))}.json"
-
-
-def _rows(data: bytes) -> list[RetrievedRow]:
-    return [RetrievedRow(**row) for row in json.loads(data)]
+    asked = asdict(lookup) | {"approximate": False}  # once a setting; lookups stored then are still found
+    return f"{folder}/{content_hash(version, asked)}.json"

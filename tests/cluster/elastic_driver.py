@@ -132,7 +132,7 @@ def main() -> None:
 
     async def retrieve(n: int) -> Any:
         examples = tuple({"input": f"how many apples {n} {i}", "output": f"{n} {i}"} for i in range(EXAMPLES))
-        [rows] = await retrievers.client.call("retrieve", [Lookup("how many sums", examples, count=1)])
+        rows = await retrievers.client.call("retrieve", Lookup("how many sums", examples, count=1))
         return [row.source for row in rows]
 
     found = {

@@ -28,7 +28,6 @@ class ReBase(Strict):
     datastore: str | None = Field(None, description="folder or URI of an index, or the YAML file to build it from")
     retrieval: Literal["row", "dataset", "random", "none"] = "row"
     rows: int = Field(3000, ge=1, description="retrieved; without retrieval: questions asked for")
-    approximate: bool = Field(False, description="candidates from a sketch of the vectors, then exact scores")
     rewrite: bool = Field(True, description="false: the values nearest to inputs and outputs are the example")
     value_characters: int = Field(250, ge=16, description="of each value that the teacher is shown")
     row_characters: int = Field(4000, ge=64, description="a longer row is cut to the values nearest to the examples")
@@ -47,6 +46,14 @@ class ReBase(Strict):
     shots: int | None = Field(None, ge=0, description="examples that the student is shown; default: the target's all")
     loss: Literal["completion", "all"] = Field("completion", description="all: of the prompt too, as in the paper")
     seed: int = Field(0, description="of the random rows, and of the balance")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_run(cls, settings: Any) -> Any:
+        """Without a setting that is no more, which runs and students of before have noted as false."""
+        if isinstance(settings, dict) and settings.get("approximate") is False:
+            return {name: value for name, value in settings.items() if name != "approximate"}
+        return settings
 
     @field_validator("target", mode="before")
     @classmethod

@@ -71,7 +71,6 @@ def _lookup(config: ReBase) -> Lookup:
         config.target,
         config.rows,
         level=config.retrieval,
-        approximate=config.approximate,
         seed=config.seed,
         banned=config.banned,
     )
@@ -85,10 +84,9 @@ def _retrieved(work: Workplace, index: str, lookup: Lookup) -> list[RetrievedRow
     pool = retriever_pool(f"raydistill-{content_hash(work.root, length=8)}-retrievers", index, work.config.retriever)
     pool.start()
     try:
-        [rows] = asyncio.run(retrieve(pool.client, [lookup], folder))
+        return asyncio.run(retrieve(pool.client, lookup, folder))
     finally:
         pool.release()
-    return rows
 
 
 def _question(row: RetrievedRow, config: ReBase) -> Question:

@@ -39,7 +39,7 @@ SOURCES_TOLD = 6
 LEFT_OVER = ("surplus", "unbalanced", "over_limit")
 """Reasons for which candidates are dropped although they are right."""
 
-NO_EXAMPLE_DEPENDS_ON = {"datastore", "retrieval", "rows", "approximate"}
+NO_EXAMPLE_DEPENDS_ON = {"datastore", "retrieval", "rows"}
 """Settings that say which rows there are; the rows themselves are in the key."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,18 +12,21 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.retrieval.retriever import RetrievedRow
 from raydistill.actors.retrieval.row_index import RowIndex
 from raydistill.pipelines.cli.app import app
 from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
 from raydistill.pipelines.datastore.build import build
-from raydistill.pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool
+from raydistill.pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool, stored_rows
 from raydistill.pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings
 from raydistill.pipelines.datastore.staging import CHUNK_ROWS
 from tests import ROOT
+from tests.actors.retrieval.test_retriever import same
 from tests.rows import write_rows
 from tests.tiny import write_tiny_encoder
 from tests.waiting import wait_until
@@ -177,29 +181,28 @@ TASK = TargetTask(
 )
 
 
-def test_lookups_through_a_pool_are_kept(built: Built, tmp_path: Path) -> None:
-    import asyncio
-
+def test_a_lookup_through_a_pool_is_kept(built: Built, tmp_path: Path) -> None:
     pool = retriever_pool("retrievers", built.config.index, RetrieverConfig(cpus=0.5))
+    lookup, version, folder = lookup_of(TASK, 3), RowIndex.open(built.config.index).version, str(tmp_path / "lookups")
+    assert stored_rows(folder, version, lookup) is None
     pool.start()
-    lookups = [lookup_of(TASK, count) for count in (3, 5, 3)]
     try:
-        first = asyncio.run(retrieve(pool.client, lookups, str(tmp_path / "lookups")))
-        files = {path: path.stat().st_mtime_ns for path in (tmp_path / "lookups").iterdir()}
-        again = asyncio.run(retrieve(pool.client, lookups, str(tmp_path / "lookups")))
+        rows = asyncio.run(retrieve(pool.client, lookup, folder))
     finally:
         pool.release()
-    assert first == again and [len(rows) for rows in first] == [3, 5, 3] and first[0] == first[2] == first[1][:3]
-    assert len(files) == 2 and {path: path.stat().st_mtime_ns for path in files} == files
-    assert first[0][0].source == "sums"
+    assert len(rows) == 3 and rows[0].source == "sums"
+    assert stored_rows(folder, version, lookup) == rows
+    assert stored_rows(folder, version, lookup_of(TASK, 4)) is None
+
+
+def test_lookups_of_older_runs_are_found(tmp_path: Path) -> None:
+    """By the name that their files had while lookups could be approximate."""
+    (tmp_path / "e0f293860bdae547.json").write_text("[]")
+    assert stored_rows(str(tmp_path), "7-2-abc", lookup_of(TASK, 3)) == []
 
 
 @pytest.mark.cluster
 def test_a_killed_retriever_costs_no_lookup(built: Built, tmp_path: Path) -> None:
-    import asyncio
-
-    import psutil
-
     pool = retriever_pool("doomed-retrievers", built.config.index, RetrieverConfig(cpus=0.5))
     pool.start()
     lookups = [lookup_of(TASK, count) for count in range(1, 201)]
@@ -209,8 +212,8 @@ def test_a_killed_retriever_costs_no_lookup(built: Built, tmp_path: Path) -> Non
         below = psutil.Process().children(recursive=True)
         return [process for process in below if "doomed-retrievers" in " ".join(process.cmdline())]
 
-    async def scenario() -> list[list[Any]]:
-        pending = asyncio.create_task(retrieve(pool.client, lookups, str(folder)))
+    async def scenario() -> list[list[RetrievedRow]]:
+        pending = asyncio.gather(*(retrieve(pool.client, lookup, str(folder)) for lookup in lookups))
         await asyncio.to_thread(wait_until, lambda: folder.is_dir() and any(folder.iterdir()), 60, "the first lookup")
         assert not pending.done()
         [replica] = replicas()
@@ -219,7 +222,7 @@ def test_a_killed_retriever_costs_no_lookup(built: Built, tmp_path: Path) -> Non
 
     try:
         found = asyncio.run(scenario())
-        assert [len(rows) for rows in found] == [*range(1, 201)] and found[0] == found[-1][:1]
+        assert [len(rows) for rows in found] == [*range(1, 201)] and same(found[0], found[-1][:1])
         assert len(list(folder.iterdir())) == 200
     finally:
         pool.release()
