@@ -28,6 +28,7 @@ from raydistill.pipelines.inference.faithfulness import ProgramSoFar, steps
 from raydistill.pipelines.sampling.plan import Completer
 
 Decode = Callable[[Sequence[int]], str]
+SCORE_DECIMALS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,11 @@ class Verifier(Protocol):
 
 
 def best(candidates: Sequence[Hypothesis], width: int) -> list[Hypothesis]:
-    """The `width` best candidates, the best first; of those with the same text and status the better one."""
-    ranked = sorted(candidates, key=lambda hypothesis: -hypothesis.score)
+    """The `width` best candidates, the best first; of those with the same text and status the better one.
+
+    Scores that differ by no more than the processors that compute them do are ties, which the tokens decide.
+    """
+    ranked = sorted(candidates, key=lambda hypothesis: (-round(hypothesis.score, SCORE_DECIMALS), hypothesis.ids))
     distinct: dict[tuple[str, bool], Hypothesis] = {}
     for hypothesis in ranked:
         distinct.setdefault((hypothesis.text, hypothesis.finished), hypothesis)

@@ -99,7 +99,7 @@ def test_hypotheses_of_equal_status_are_ranked_by_one_rule() -> None:
     short = Hypothesis((1, 2), "short", logprob=-1.0, faithfulness=-0.4, finished=True)
     long = Hypothesis((1, 2, 3, 4), "long", logprob=-1.6, faithfulness=-0.4, finished=True)
     unverified = Hypothesis((1, 2, 3), "unverified", logprob=-1.6, finished=True)
-    assert [h.score for h in (short, long)] == [-0.7, -0.5]
+    assert [h.score for h in (short, long)] == pytest.approx([-0.7, -0.5])
     assert best([short, unverified, long], 3) == [long, unverified, short]
     unfinished = Hypothesis((1, 2, 3, 4), "unfinished", logprob=-1.6, faithfulness=-0.4)
     assert unfinished.score == long.score  # its steps count alike, whatever its status
