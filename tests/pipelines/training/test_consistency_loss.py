@@ -109,7 +109,7 @@ def test_one_changed_logit_counts_at_the_positions_that_predict_the_answer_and_n
 
     def answer_kl(row: int, place: int) -> float:
         changed = logits.clone()
-        changed[row, place, 5] += 3
+        changed[row, place, 5] += 8
         model = Fixed(changed)
         return batch_losses(model, model.head, batch).answer_kl.item()
 
