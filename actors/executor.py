@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from raydistill.actors.errors import SandboxError
-from raydistill.actors.sandbox.host.dispatch import Dispatcher, Seat
+from raydistill.actors.sandbox.host.dispatch import Dispatcher, ZygoteSlot
 from raydistill.actors.sandbox.host.isolation import GRADES, grade_of, is_below, open_acts, refusal
 from raydistill.actors.sandbox.host.program import Limits, Program
 from raydistill.actors.sandbox.host.supervisor import JailOptions
@@ -54,7 +54,7 @@ class Executor:
         diagnosis.
         """
         options = options or JailOptions(python=python or sys.executable)
-        self._seats = [Seat(options) for _ in range(zygotes)]
+        self._seats = [ZygoteSlot(options) for _ in range(zygotes)]
         self._helpers = ThreadPoolExecutor(max_workers=zygotes, thread_name_prefix="executor")
         with probe_targets() as targets:
             self.report = self._seats[0].start_probed(targets)

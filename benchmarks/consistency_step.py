@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.pipelines.config.sections import Questions, Train
-from raydistill.pipelines.data.records import Consistency, Example, Question, Segment
+from raydistill.pipelines.data.records import Consistency, Example, Question, WeightedText
 from raydistill.pipelines.recipes.mcc_kd.recipe import ENDING, without_ending
 from raydistill.pipelines.report import environment
 from raydistill.pipelines.tasks import load_questions
@@ -44,7 +44,7 @@ def rationales(question: Question) -> list[Example]:
     shared: dict[str, Any] = {"group": question.id, "answer": question.answer, "consistency": Consistency(0.1)}
     texts = (reasoning, reasoning.partition("\n")[2] or reasoning)
     return [
-        Example(f"{question.id}/{i}", question.id, messages, (Segment(f"{text}\n{end}"),), **shared)
+        Example(f"{question.id}/{i}", question.id, messages, (WeightedText(f"{text}\n{end}"),), **shared)
         for i, text in enumerate(texts)
     ]
 
@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], list[float]]:
         write_tokens(rows, path, max_length=config.max_length, vocabulary=10**6)
         table = TokenTable(path)
     paired, plain = (make_trainer(config, table, options.vocabulary) for _ in range(2))
-    plain.plan = [rows_of(units)[:, None] for units in paired.plan]
+    plain.plan = [rows_of(examples_or_pairs)[:, None] for examples_or_pairs in paired.plan]
     times: tuple[list[float], list[float]] = ([], [])
     progress = Progress(), Progress()
     for step in range(options.warm_up + options.steps):

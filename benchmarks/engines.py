@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.replications.cells import ROOT, provenance
 from raydistill.actors.engine.requests import Completion, Request, Sampling
-from raydistill.pipelines.config.sections import Engine, Questions
+from raydistill.pipelines.config.sections import EngineConfig, Questions
 from raydistill.pipelines.runtime.pools import connect, engine_pool
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
@@ -51,7 +51,7 @@ def busy(processes: Sequence[psutil.Process]) -> float:
 
 def measure(executor: str, engines: int, requests: list[Request]) -> tuple[dict[str, float], list[str]]:
     """What a pool with this executor makes of the requests, started and asked once before; and its texts."""
-    config = Engine(
+    config = EngineConfig(
         model=str(ROOT / "demo" / "models" / "critic"),
         dtype="float32",
         max_model_len=1024,

@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks.faults import below
 from benchmarks.replications.cells import ROOT, provenance
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.recipes.registry import make_recipe
@@ -57,7 +57,7 @@ class Passes:
         changes = {"questions.size": questions, "teacher.n": 5, "teacher.cpus": 1, "execution.cpus": 1}
         config = load_config(ROOT / "configs" / "demo.yaml", [f"{name}={value}" for name, value in changes.items()])
         self._config = config.model_copy(update={"run_dir": run_dir})
-        self._work = Workplace(self._config, make_recipe(self._config.recipe), None)
+        self._ctx = RunContext(self._config, make_recipe(self._config.recipe), None)
         assert config.questions
         self._loaded = load_questions(config.questions)
 
@@ -74,15 +74,15 @@ class Passes:
                 os.sched_setaffinity(thread.id, {core})
 
     def __exit__(self, *_: object) -> None:
-        self._work.close()
+        self._ctx.close()
 
     def run(self, name: str, rounds: int | None, loaded: LoadedQuestions | None = None) -> float:
         """Seconds of a pass over completions that are stored under `name`, or else made; `rounds` as in WithLoop."""
         assert isinstance(self._config.recipe, PaD)
         teacher, recipe, loaded = self._config.teacher, WithLoop(self._config.recipe, rounds), loaded or self._loaded
-        plan, _ = self._work.plan(teacher, loaded, teacher, recipe=recipe, also=name)
-        shutil.rmtree(plan.verdicts, ignore_errors=True)
-        result = self._work.run(name, plan, loaded.questions, teacher)
+        job, _ = self._ctx.job(teacher, loaded, teacher, prompter=recipe, extra_key=name)
+        shutil.rmtree(job.verdicts, ignore_errors=True)
+        result = self._ctx.run(name, job, loaded.questions, teacher)
         assert result.verified == len(loaded.questions) * teacher.n and not result.statuses["unknown"]
         return result.wall_s
 

@@ -63,7 +63,7 @@ def draw(config: Run, limit: int) -> list[list[Drawn]]:
     try:
         loaded = runner.start()
         runner.synthesise(loaded)
-        order = [prompt.context for prompt in runner.work.recipe.prompts(loaded.questions[0])]
+        order = [prompt.context for prompt in runner.ctx.prompter.prompts(loaded.questions[0])]
     finally:
         runner.close()
     verified = {row["sample_id"]: row for row in rows(config, "verdicts", ["sample_id", "status", "output"])}

@@ -144,8 +144,8 @@ def warm_up(runner: Runner) -> None:
     assert runner.config.questions
     loaded = load_questions(runner.config.questions.model_copy(update={"size": 1}))
     loaded = replace(loaded, questions=[Question.make("warm-up", loaded.questions[0].text, "0")])
-    plan, _ = runner.work.plan(runner.config.teacher, loaded, runner.config.teacher)
-    runner.work.run("warm-up", plan, loaded.questions, runner.config.teacher)
+    job, _ = runner.ctx.job(runner.config.teacher, loaded, runner.config.teacher)
+    runner.ctx.run("warm-up", job, loaded.questions, runner.config.teacher)
 
 
 def cell(folder: Path, size: int) -> Path:

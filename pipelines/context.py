@@ -14,29 +14,29 @@ from rich.console import Console
 from raydistill.actors.engine.requests import Sampling
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.storage import absolute
-from raydistill.pipelines.config.sections import LIMITS, Engine, SamplingConfig, Train
+from raydistill.pipelines.config.sections import LIMITS, EngineConfig, SamplingConfig, Train
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
 from raydistill.pipelines.runtime.engines import Engines, model_identity
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
-from raydistill.pipelines.sampling.job import Pass, PassResult, run_pass
-from raydistill.pipelines.sampling.plan import Asking, Completer
-from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
+from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
+from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 
 if TYPE_CHECKING:
     from raydistill.pipelines.run_config import Run  # which knows the recipes, as this does not
 
 
-class Workplace:
+class RunContext:
     """The folders and pools of one run; `console` None keeps quiet."""
 
-    def __init__(self, config: Run, recipe: Recipe, console: Console | None) -> None:
+    def __init__(self, config: Run, prompter: Prompter, console: Console | None) -> None:
         self.config, self.console = config, console
         self.root = absolute(config.run_dir)
         self.ledger = f"{self.root}/ledger"
-        self.recipe = recipe
+        self.prompter = prompter
         name = f"raydistill-{content_hash(self.root, length=8)}"
         self.engines = Engines(f"{name}-engines", self.ledger)
         self.executors = cluster.executor_pool(f"{name}-executors", config.execution)
@@ -49,29 +49,29 @@ class Workplace:
         cluster.connect(self.config.cpus)
         check_shared(self.root)
 
-    def plan(
+    def job(
         self,
-        model: Engine,
+        model: EngineConfig,
         loaded: LoadedQuestions,
         sampling: SamplingConfig,
         *,
         student: bool = False,
-        recipe: Recipe | None = None,
-        also: object = None,
-    ) -> tuple[Pass, str]:
-        """The pass that asks `model` as `recipe` does (default: the run's), and the key of its verdicts.
+        prompter: Prompter | None = None,
+        extra_key: object = None,
+    ) -> tuple[SamplingJob, str]:
+        """The pass that asks `model` as `prompter` does (default: the run's), and the key of its verdicts.
 
-        `also` is what else the completions depend on.
+        `extra_key` is what else the completions depend on.
         """
-        recipe, probe = recipe or self.recipe, Question("", "{question}", "")
-        prompts = [recipe.student_prompt(probe)] if student else recipe.prompts(probe)
+        prompter, probe = prompter or self.prompter, Question("", "{question}", "")
+        prompts = [prompter.student_prompt(probe)] if student else prompter.prompts(probe)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
         keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
-        key = content_hash(identity, model.dtype, keyed, drawn, *([also] if also else []))
-        verdicts = self.verdicts_key(key, loaded.task, recipe)
-        asking = Asking(
-            recipe=recipe,
+        key = content_hash(identity, model.dtype, keyed, drawn, *([extra_key] if extra_key else []))
+        verdicts = self.verdicts_key(key, loaded.task, prompter)
+        plan = SamplingPlan(
+            prompter=prompter,
             sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
             n=sampling.n,
             prompts_per_round=sampling.contexts_per_round,
@@ -82,8 +82,8 @@ class Workplace:
         )
         in_flight = 2 * model.max_num_seqs * model.replicas[1]
         folders = (f"{self.root}/completions/{key}", f"{self.root}/verdicts/{verdicts}")
-        made = Pass(
-            asking,
+        made = SamplingJob(
+            plan,
             loaded.task,
             *folders,
             samples_in_flight=in_flight,
@@ -92,42 +92,42 @@ class Workplace:
         )
         return made, verdicts
 
-    def verdicts_key(self, completions: str, task: Task, recipe: Recipe) -> str:
+    def verdicts_key(self, completions: str, task: Task, prompter: Prompter) -> str:
         """The key of the verdicts on the completions of a key."""
         limits = self.config.execution.model_dump(include=set(LIMITS))
-        return content_hash(completions, recipe.executes and limits, task.name, task.grader)
+        return content_hash(completions, prompter.executes and limits, task.name, task.grader)
 
     def run(
         self,
         title: str,
-        plan: Pass,
+        job: SamplingJob,
         questions: Sequence[Question],
-        model: Engine | Completer,
+        model: EngineConfig | Completer,
         *,
         keep_outcomes: bool = False,
-        through: Callable[[PoolClient], Completer] | None = None,
-    ) -> PassResult:
+        wrap_engines: Callable[[PoolClient], Completer] | None = None,
+    ) -> SamplingStats:
         """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them.
 
-        `through` makes what asks the engines, where requests do not go to them as they are.
+        `wrap_engines` makes what asks the engines, where requests do not go to them as they are.
         """
 
         def start_engines() -> None:
-            if not isinstance(model, Engine):
+            if not isinstance(model, EngineConfig):
                 return
             if not self.engines.runs(model):
                 self.say(f"{title}: starting engine for {model.model} ...")
             self.engines.use(model)
 
         self._connect()
-        completer: Completer = self.engines.client if isinstance(model, Engine) else model
-        if through:
-            completer = through(self.engines.client)
-        if plan.asking.recipe.executes:
+        completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
+        if wrap_engines:
+            completer = wrap_engines(self.engines.client)
+        if job.plan.prompter.executes:
             self.executors.start()
         with bar(self.console, title, len(questions)) as shown:
-            return run_pass(
-                plan,
+            return run_sampling(
+                job,
                 questions,
                 completer,
                 self.executors.client,
@@ -151,7 +151,7 @@ class Workplace:
         self.executors.release()
 
 
-def _tally(result: PassResult) -> str:
+def _tally(result: SamplingStats) -> str:
     counts = result.statuses
     round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
     return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"

@@ -7,17 +7,17 @@ from typing import Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import copy_folder, is_uri, remove, write_json
-from raydistill.pipelines.config.sections import LIMITS, Engine
+from raydistill.pipelines.config.sections import LIMITS, EngineConfig
 from raydistill.pipelines.recipes.registry import questions_of
 from raydistill.pipelines.run_config import Run
 
 
-def teacher_model(config: Run) -> Engine:
+def teacher_model(config: Run) -> EngineConfig:
     """The teacher's engine settings without how it is sampled."""
-    return Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    return EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
 
 
-def base_model(config: Run) -> Engine:
+def base_model(config: Run) -> EngineConfig:
     """The teacher's engine settings with the student's base; with LoRA such that its engine takes adapters as well."""
     train = config.train
     if train is None:
@@ -28,7 +28,7 @@ def base_model(config: Run) -> Engine:
     return teacher_model(config).model_copy(update=changes)
 
 
-def trained_model(config: Run, folder: str) -> Engine:
+def trained_model(config: Run, folder: str) -> EngineConfig:
     """The base with what training has left in `folder`: its weights, or an adapter."""
     base = base_model(config)
     if config.train and config.train.lora:
@@ -36,7 +36,7 @@ def trained_model(config: Run, folder: str) -> Engine:
     return base.model_copy(update={"model": folder, "revision": None})
 
 
-def named_model(config: Run, name: str, root: str) -> Engine:
+def named_model(config: Run, name: str, root: str) -> EngineConfig:
     """The teacher, the base or the student of the run in `root`. Raises UsageError where there is no such model."""
     if name == "teacher":
         return teacher_model(config)

@@ -26,12 +26,12 @@ from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.segments import read_segments
 from raydistill.actors.storage import read_bytes, remove, write_json
 from raydistill.pipelines import report
-from raydistill.pipelines.config.sections import Engine, Train
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, Train
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import export_chat, read_examples, sort_examples, write_examples
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import content_hash
-from raydistill.pipelines.evaluation.measure import measure, measure_beam
+from raydistill.pipelines.evaluation.measure import evaluate_beam, evaluate_model
 from raydistill.pipelines.models import named_model, publish_student, teacher_model, trained_model
 from raydistill.pipelines.recipes.mcc_kd.consistency import count
 from raydistill.pipelines.recipes.pad.config import Refine
@@ -42,15 +42,15 @@ from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.synthesis import synthesise as make_of_rows
 from raydistill.pipelines.recipes.registry import load_training_questions, make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
-from raydistill.pipelines.recipes.tripost.iteration import attempted, collect
+from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
 from raydistill.pipelines.recipes.tripost.recipe import gold_rationale
 from raydistill.pipelines.recipes.tripost.update_scores import measure_updates
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.engines import model_identity
-from raydistill.pipelines.runtime.pools import beside, check_model, check_teacher
+from raydistill.pipelines.runtime.pools import check_model, check_teacher, run_on_driver_node
 from raydistill.pipelines.runtime.progress import bar
-from raydistill.pipelines.runtime.run_dir import claim
-from raydistill.pipelines.sampling.job import Pass, PassResult
+from raydistill.pipelines.runtime.run_dir import lock_run_dir
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
@@ -63,7 +63,7 @@ class Runner:
         if config.train:
             check_model(config.train.student, "train.student")
         self.config = config
-        self.work = Workplace(config, make_recipe(config.recipe), console)
+        self.ctx = RunContext(config, make_recipe(config.recipe), console)
         self.started = time.monotonic()
         self.loaded: LoadedQuestions | None = None
         self.held_out: LoadedQuestions | None = None
@@ -75,7 +75,7 @@ class Runner:
 
         Raises UsageError where another command uses the run's folder.
         """
-        self._lock = claim(self.work.root)
+        self._lock = lock_run_dir(self.ctx.root)
         loaded, overlap = load_training_questions(self.config.recipe, self.config.questions), 0
         if self.config.evaluation:
             self.held_out = load_questions(self.config.evaluation.questions)
@@ -91,12 +91,12 @@ class Runner:
             "duplicates": len(loaded.duplicates),
             "held_out": overlap,
         }
-        self.work.say(
+        self.ctx.say(
             f"{len(loaded.questions):,} questions of {loaded.task.name} "
             f"({len(loaded.duplicates):,} duplicates merged, {overlap:,} left out because they are held out)"
         )
-        write_json(f"{self.work.root}/environment.json", report.environment())
-        report.write_config(f"{self.work.root}/config.yaml", self.config)
+        write_json(f"{self.ctx.root}/environment.json", report.environment())
+        report.write_config(f"{self.ctx.root}/config.yaml", self.config)
         return loaded
 
     # Synthesis ------------------------------------------------------------------------------------------------
@@ -104,20 +104,20 @@ class Runner:
     def synthesise(self, loaded: LoadedQuestions) -> str:
         """Sample the teacher, verify, select. Returns the folder of the examples."""
         if isinstance(self.config.recipe, ReBase):
-            folder, sections = make_of_rows(self.work, self.config.recipe, loaded, self.held_out)
+            folder, sections = make_of_rows(self.ctx, self.config.recipe, loaded, self.held_out)
             self.report |= sections
             return folder
         teacher = self.config.teacher
-        plan, verdicts = self.work.plan(teacher, loaded, teacher)
-        folder = f"{self.work.root}/examples/{self._examples_key(loaded, verdicts)}"
+        job, verdicts = self.ctx.job(teacher, loaded, teacher)
+        folder = f"{self.ctx.root}/examples/{self._examples_key(loaded, verdicts)}"
         if done := read_bytes(f"{folder}/summary.json"):
             summary = json.loads(done) | {"generated": 0, "verified": 0}
-            self.work.say(f"synthesis: done before, {summary['samples']:,} samples in {plan.completions}")
+            self.ctx.say(f"synthesis: done before, {summary['samples']:,} samples in {job.completions}")
         else:
-            summary = self._synthesise(replace(plan, examples=f"{folder}/parts"), loaded, folder)
-        export_chat(read_examples(folder), self.work.root)
-        spent = read_spending(self.work.ledger, plan.asking.purpose).tokens
-        tokens = (table["completion_tokens"] for table in read_segments(plan.completions, ["completion_tokens"]))
+            summary = self._synthesise(replace(job, examples=f"{folder}/parts"), loaded, folder)
+        export_chat(read_examples(folder), self.ctx.root)
+        spent = read_spending(self.ctx.ledger, job.plan.purpose).tokens
+        tokens = (table["completion_tokens"] for table in read_segments(job.completions, ["completion_tokens"]))
         stored = sum(sum(column.to_pylist()) for column in tokens)
         self.report |= report.synthesis(teacher.model, summary, wasted_tokens=max(0, spent - stored))
         self._count_pairs(folder)
@@ -141,17 +141,17 @@ class Runner:
             counts = count(examples, student.student, student.revision, max_length=student.max_length)
             kept = {"correct": self.report["verification"]["passed"], "selected": self.report["examples"]}
             self.report[self.config.recipe.recipe] = kept | asdict(counts)
-            self.work.say(f"{counts.pairs:,} pairs of rationales, {counts.with_span:,} with a common answer span")
+            self.ctx.say(f"{counts.pairs:,} pairs of rationales, {counts.with_span:,} with a common answer span")
 
-    def _synthesise(self, plan: Pass, loaded: LoadedQuestions, folder: str) -> dict[str, Any]:
+    def _synthesise(self, job: SamplingJob, loaded: LoadedQuestions, folder: str) -> dict[str, Any]:
         remove(folder)
-        started, parts, recipe = time.monotonic(), f"{folder}/parts", self.work.recipe
-        if any(plan.asking.prompts(question) for question in loaded.questions[:1]):
-            result = self.work.run("synthesis", plan, loaded.questions, self.config.teacher)
-            beside(sort_examples, parts, folder)
+        started, parts, recipe = time.monotonic(), f"{folder}/parts", self.ctx.prompter
+        if any(job.plan.prompts(question) for question in loaded.questions[:1]):
+            result = self.ctx.run("synthesis", job, loaded.questions, self.config.teacher)
+            run_on_driver_node(sort_examples, parts, folder)
         else:  # the recipe learns what the questions come with
             examples = (e for question in loaded.questions for e in recipe.select(question, []).examples)
-            result = PassResult(questions=len(loaded.questions), examples=write_examples(examples, parts))
+            result = SamplingStats(questions=len(loaded.questions), examples=write_examples(examples, parts))
             sort_examples(parts, folder)
         remove(parts)
         summary = result.to_json() | {"wall_s": round(time.monotonic() - started, 2)}
@@ -174,7 +174,7 @@ class Runner:
         result = self._fit(self._refine(refine, examples) if refine else examples, self.config.train)
         if isinstance(self.config.recipe, TriPosT):
             result = self._improve(self.config.recipe, result)
-        publish_student(self.config, result.student, self.work.root)
+        publish_student(self.config, result.student, self.ctx.root)
         names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
         self.report["training"] = {name: getattr(result, name) for name in names}
         if measured := result.history.get("validation_consistency"):
@@ -189,10 +189,10 @@ class Runner:
         if config.own_samples:
             first = self._fit(examples, self.config.train)
             student = trained_model(self.config, first.student)
-        folder, summary = add_repairs(self.work, config, examples, self.loaded, student)
-        export_chat(read_examples(folder), self.work.root)
+        folder, summary = add_repairs(self.ctx, config, examples, self.loaded, student)
+        export_chat(read_examples(folder), self.ctx.root)
         self.report |= {"refinement": summary, "examples": summary["examples"]}
-        self.work.say(f"refinement: {summary['examples']:,} examples, repairs among them: {summary['repairs']}")
+        self.ctx.say(f"refinement: {summary['examples']:,} examples, repairs among them: {summary['repairs']}")
         return folder
 
     def _improve(self, config: TriPosT, result: TrainResult) -> TrainResult:
@@ -207,10 +207,10 @@ class Runner:
                 self._measure("rationales" if iteration == 1 else f"iteration {iteration - 1}", student)
             asked = student if config.attempts == "student" else teacher_model(self.config)
             questions = attempted(self.loaded, config, iteration)
-            examples, account = collect(self.work, config, questions, asked, iteration)
+            examples, account = collect_trajectories(self.ctx, config, questions, asked, iteration)
             accounts.append(account)
             self.report["examples"] = account["examples"]
-            self.work.say(f"iteration {iteration}: {report.conversations(account)}")
+            self.ctx.say(f"iteration {iteration}: {report.conversations(account)}")
             if not account["examples"]:
                 break
             result = self._go_on(examples, self.config.train.model_copy(update=changed), result.student)
@@ -228,11 +228,11 @@ class Runner:
         learnt = config.model_dump(exclude=set(RESOURCES))
         begun = [model_identity(adapter)] if adapter else []
         key = content_hash(Path(examples).name, model_identity(config.student, config.revision), learnt, *begun)
-        folder = f"{self.work.root}/training/{key}"
+        folder = f"{self.ctx.root}/training/{key}"
         if read_bytes(f"{folder}/result.json") is None:
-            self.work.make_room(config)
-            self.work.say(f"training: {self.report['examples']:,} examples, {config.workers} worker(s)")
-        with bar(self.work.console, "training") as shown:
+            self.ctx.make_room(config)
+            self.ctx.say(f"training: {self.report['examples']:,} examples, {config.workers} worker(s)")
+        with bar(self.ctx.console, "training") as shown:
             return train(
                 examples,
                 config,
@@ -251,21 +251,21 @@ class Runner:
         for name in models:
             if name not in config.models:
                 continue
-            model = named_model(self.config, name, self.work.root)
+            model = named_model(self.config, name, self.ctx.root)
             self._measure(name, model)
             for beam in config.beams if name == "student" else ():
-                measured = measure_beam(self.work, config, beam, name, model, self.held_out)
+                measured = evaluate_beam(self.ctx, config, beam, name, model, self.held_out)
                 scores[f"{name}, {beam.name}"] = measured.to_json()
 
-    def _measure(self, name: str, model: Engine) -> None:
+    def _measure(self, name: str, model: EngineConfig) -> None:
         """Measure a model as the recipe asks it: a trained student repairs or updates its own answers."""
         assert self.config.evaluation is not None and self.held_out is not None
         config, recipe, loaded = self.config.evaluation, self.config.recipe, self.held_out
         if isinstance(recipe, TriPosT) and name not in ("teacher", "base"):
-            measured = measure_updates(self.work, config, recipe, name, model, loaded)
+            measured = measure_updates(self.ctx, config, recipe, name, model, loaded)
         else:
             repairs = repairs_of(recipe) if name == "student" else 0
-            measured = measure(self.work, config, name, model, loaded, repairs=repairs, repair=repair_outcomes)
+            measured = evaluate_model(self.ctx, config, name, model, loaded, repairs=repairs, repair=repair_outcomes)
         self.report["evaluation"][name] = measured.to_json()
 
     # ----------------------------------------------------------------------------------------------------------
@@ -273,15 +273,15 @@ class Runner:
     def finish(self) -> dict[str, Any]:
         """Write report.json and print the summary."""
         self.report["wall_s"] = round(time.monotonic() - self.started, 2)
-        write_json(f"{self.work.root}/report.json", self.report)
-        if self.work.console:
-            report.print_summary(self.work.console, self.report)
-            self.work.say(f"report: {self.work.root}/report.json")
+        write_json(f"{self.ctx.root}/report.json", self.report)
+        if self.ctx.console:
+            report.print_summary(self.ctx.console, self.report)
+            self.ctx.say(f"report: {self.ctx.root}/report.json")
         return self.report
 
     def close(self) -> None:
         """Stop all pools and leave the folder to others."""
-        self.work.close()
+        self.ctx.close()
         if self._lock:
             self._lock.release()
 

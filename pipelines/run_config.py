@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import read_settings, validated
-from raydistill.pipelines.config.sections import Evaluation, Execution, Questions, Retriever, Teacher, Train
+from raydistill.pipelines.config.sections import Evaluation, Execution, Questions, RetrieverConfig, Teacher, Train
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.registry import AnyRecipe
@@ -23,7 +23,7 @@ class Run(Strict):
     questions: Questions | None = Field(None, description="those to learn from; recipe rebase makes its own")
     teacher: Teacher
     execution: Execution = Execution()
-    retriever: Retriever = Retriever()
+    retriever: RetrieverConfig = RetrieverConfig()
     recipe: AnyRecipe = PaD()
     train: Train | None = None
     evaluation: Evaluation | None = None

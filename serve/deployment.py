@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.engine import CPU_ARGUMENTS, adapter_room
 from raydistill.actors.errors import EngineError
-from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
 from raydistill.serve.ingress import make_ingress
@@ -92,7 +92,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
     """The student's engines for Ray Serve LLM, with the reservation and environment of a run's engines."""
     from ray.serve.llm import LLMConfig
 
-    engine = Engine(
+    engine = EngineConfig(
         model=student.model, replicas=(1, replicas), max_num_seqs=SEQUENCES_PER_ENGINE, kv_cache_gb=KV_CACHE_GB
     )
     reserved = engine_pool("", engine, ledger="").settings

@@ -22,7 +22,7 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.conversation import Turn
-from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks.answers import canonical, parse_answer
 from raydistill.pipelines.tasks.base import as_text
 from raydistill.serve.improver import Conversation, Improver
@@ -64,7 +64,7 @@ class Solver:
 
     def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
         self._student, self._ask, self._execute = student, ask, execute
-        self._recipe: Recipe = make_recipe(student.recipe)
+        self._recipe: Prompter = make_recipe(student.recipe)
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""

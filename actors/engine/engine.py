@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
-from raydistill.actors.engine.ledger import Attempt, Ledger
-from raydistill.actors.engine.outputs import Output, Prompt, plain
+from raydistill.actors.engine.ledger import Ledger, LedgerEntry
+from raydistill.actors.engine.outputs import EnginePrompt, Output, plain
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 
@@ -174,7 +174,7 @@ class Engine:
                 if attempt:
                     attempt.finish()
         assert result is not None
-        prompt = Prompt(len(result.prompt_token_ids), prompt_logprobs)
+        prompt = EnginePrompt(len(result.prompt_token_ids), prompt_logprobs)
         return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
 
     def _render(self, request: Request) -> str | dict[str, Any]:
@@ -217,7 +217,7 @@ class Engine:
             raise UsageError(f"adapter {path}: the engine was started without max_lora_rank")
         return LoRARequest(path, self._adapters.setdefault(path, len(self._adapters) + 1), path)
 
-    def _completion(self, request: Request, index: int, output: Output, prompt: Prompt) -> Completion:
+    def _completion(self, request: Request, index: int, output: Output, prompt: EnginePrompt) -> Completion:
         reasoning, text = self._split_reasoning("".join(output.texts))
         return Completion(
             request_id=request.id,
@@ -245,7 +245,7 @@ class Engine:
     def _failure(self, request: Request, index: int, error: str) -> Completion:
         return Completion(request.id, index, "", "", "error", 0, 0, request.seed + index, self.name, error=error)
 
-    def _note_start(self, request: Request, index: int) -> Attempt | None:
+    def _note_start(self, request: Request, index: int) -> LedgerEntry | None:
         return self._ledger.start(f"{request.id}/{index}", request.purpose) if self._ledger else None
 
     async def check_health(self) -> None:

@@ -29,7 +29,7 @@ def _schema() -> pa.Schema:
 
 
 @dataclass(slots=True)
-class Attempt:
+class LedgerEntry:
     """One attempt at one sample. The engine sets `tokens` as they come and calls `finish` at the end."""
 
     ledger: Ledger
@@ -57,21 +57,21 @@ class Ledger:
 
     def __init__(self, folder: str, *, interval: float = 0.25) -> None:
         self._writer = SegmentWriter(folder, _schema(), interval=interval)
-        self._running: dict[str, Attempt] = {}
+        self._running: dict[str, LedgerEntry] = {}
         self._lock = threading.Lock()
         self._interval = interval
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._write_regularly, name="ledger", daemon=True)
         self._thread.start()
 
-    def start(self, sample_id: str, purpose: str = "") -> Attempt:
+    def start(self, sample_id: str, purpose: str = "") -> LedgerEntry:
         """Note the start of an attempt at `sample_id`, whose tokens are booked on `purpose`."""
-        attempt = Attempt(self, sample_id, purpose)
+        attempt = LedgerEntry(self, sample_id, purpose)
         with self._lock:
             self._running[attempt.id] = attempt
         return attempt
 
-    def finish(self, attempt: Attempt) -> None:
+    def finish(self, attempt: LedgerEntry) -> None:
         with self._lock:
             del self._running[attempt.id]
         self._writer.append([attempt.row(done=True)])

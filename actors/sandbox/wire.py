@@ -39,7 +39,7 @@ STDOUT_TAIL = 2048
 EXIT_AREA_FULL = 113  # the child's own word for "continue with a fresh child"; counts only with frames present
 
 
-class Task(NamedTuple):
+class ProgramMessage(NamedTuple):
     """One program on its way in: everything the child needs, and no gold answer."""
 
     source: str
@@ -82,7 +82,7 @@ def pack_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def pack_task(task: Task) -> bytes:
+def pack_task(task: ProgramMessage) -> bytes:
     source, entry = pack_text(task.source), pack_text(task.entry)
     stdin = pack_text(task.stdin) if task.stdin else b""
     calls = values.encode(task.calls) if task.calls else b""
@@ -95,7 +95,7 @@ def pack_job(tasks: Sequence[bytes], lane: int, limits: tuple[int, int, int, int
     return JOB.pack(len(body), lane, len(tasks), *limits) + body
 
 
-def unpack_tasks(body: bytes, count: int) -> list[Task]:
+def unpack_tasks(body: bytes, count: int) -> list[ProgramMessage]:
     tasks = []
     at = 0
     for _ in range(count):
@@ -104,7 +104,7 @@ def unpack_tasks(body: bytes, count: int) -> list[Task]:
         ends = (at + source, at + source + stdin, at + source + stdin + entry)
         arguments = values.decode(body[ends[2] : ends[2] + calls]) if calls else ()
         given = _text(body[ends[0] : ends[1]]) if stdin else ""
-        tasks.append(Task(_text(body[at : ends[0]]), mode, given, _text(body[ends[1] : ends[2]]), arguments))
+        tasks.append(ProgramMessage(_text(body[at : ends[0]]), mode, given, _text(body[ends[1] : ends[2]]), arguments))
         at = ends[2] + calls
     return tasks
 

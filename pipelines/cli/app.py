@@ -161,9 +161,9 @@ def consistency(
     import json
 
     from raydistill.pipelines.data.examples import read_examples
-    from raydistill.pipelines.recipes.mcc_kd.consistency import measure
+    from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
 
-    found = measure(read_examples(examples), student, temperature=temperature)
+    found = answer_consistency(read_examples(examples), student, temperature=temperature)
     if out:
         out.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
     if not quiet:

@@ -39,9 +39,9 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Read, encode and store the sources of a file; what is there already stays. Killed? The same command goes on."""
+    from raydistill.pipelines.config.files import expand
     from raydistill.pipelines.datastore.build import build as build_index
     from raydistill.pipelines.datastore.settings import Datastore, load_settings
-    from raydistill.pipelines.tasks.rows import expand
 
     settings = load_settings(config, Datastore, overrides or ())
     settings = settings.model_copy(update={"index": expand(settings.index)})

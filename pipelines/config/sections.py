@@ -28,7 +28,7 @@ class Questions(Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")
 
 
-class Engine(Strict):
+class EngineConfig(Strict):
     """A pool of vLLM engines, or answers recorded earlier (`engine: recorded`)."""
 
     engine: Literal["vllm", "recorded"] = "vllm"
@@ -56,7 +56,7 @@ class Engine(Strict):
     completion_column: str = Field("completion", description="of a recorded file: the answer")
 
     @model_validator(mode="after")
-    def _range(self) -> Engine:
+    def _range(self) -> EngineConfig:
         if not 1 <= self.replicas[0] <= self.replicas[1]:
             raise ValueError(f"replicas must be [min, max] with 1 <= min <= max, got {list(self.replicas)}")
         return self
@@ -76,7 +76,7 @@ class SamplingConfig(Strict):
     seed: int = 0
 
 
-class Teacher(Engine, SamplingConfig):
+class Teacher(EngineConfig, SamplingConfig):
     """PaD 1.2: the teacher is sampled at temperature 1, top-p 1, one completion per question and context."""
 
 
@@ -95,7 +95,7 @@ class Execution(Strict):
 LIMITS = ("cpu_s", "wall_s", "memory_mb", "minimum_grade")  # what of `Execution` decides about verdicts
 
 
-class Retriever(Strict):
+class RetrieverConfig(Strict):
     """The pool of retrievers, which recipe rebase finds its rows with."""
 
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) retrievers")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import UsageError
 from raydistill.actors.segments import list_segments, read_segments
 from raydistill.actors.storage import is_uri, resolve, write_atomic
-from raydistill.pipelines.data.records import Consistency, Example, Segment, content_hash
+from raydistill.pipelines.data.records import Consistency, Example, WeightedText, content_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,7 +178,7 @@ def to_row(example: Example) -> dict[str, Any]:
 
 
 def _from_row(row: dict[str, Any]) -> Example:
-    completion = tuple(Segment(segment["text"], segment["weight"]) for segment in row["completion"])
+    completion = tuple(WeightedText(segment["text"], segment["weight"]) for segment in row["completion"])
     values = {**row, "messages": tuple(row["messages"]), "completion": completion, "meta": json.loads(row["meta"])}
     if consistency := row.get("consistency"):  # files of earlier versions have no such column, nor prompt weights
         values["consistency"] = Consistency(**consistency)

@@ -70,7 +70,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class WeightedText:
     """A piece of a training example; ``Segment("def solution(): ...", weight=1.0)``.
 
     `weight` multiplies the cross-entropy of each of its tokens: 0 for prompt text, 1 for a target,
@@ -101,7 +101,7 @@ class Example:
     id: str
     question_id: str
     messages: tuple[Mapping[str, str], ...]  # the prompt as chat messages, without the completion
-    completion: tuple[Segment, ...]  # the assistant's turn; the end-of-turn token is trained with the last weight
+    completion: tuple[WeightedText, ...]  # the assistant's turn; the end-of-turn token is trained with the last weight
     group: str = ""
     answer: str = ""
     source: str = ""  # where it came from: sample id, "gold", ...

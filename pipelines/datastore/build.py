@@ -24,7 +24,7 @@ from raydistill.actors.retrieval.retriever import encoder_id
 from raydistill.actors.retrieval.row_index import EncoderId, RowIndex, Source
 from raydistill.actors.segments import read_segment
 from raydistill.actors.storage import remove, resolve
-from raydistill.pipelines.datastore.settings import Datastore, Limits, SourceSettings, source_key
+from raydistill.pipelines.datastore.settings import Datastore, RowLimits, SourceSettings, source_key
 from raydistill.pipelines.datastore.staging import Summary, chunk_path, is_staged, read_summary, stage
 from raydistill.pipelines.runtime.progress import bar
 
@@ -78,7 +78,7 @@ def build(
     return added
 
 
-def _plan(sources: list[SourceSettings], limits: Limits, encoder: EncoderId, index: RowIndex | None) -> Plan:
+def _plan(sources: list[SourceSettings], limits: RowLimits, encoder: EncoderId, index: RowIndex | None) -> Plan:
     wanted = {source_key(source, limits, encoder): source for source in sources}
     there = {source.key: source.name for source in index.sources()} if index else {}
     names = {source.name for source in sources}

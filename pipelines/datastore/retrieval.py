@@ -14,7 +14,7 @@ from dataclasses import asdict
 from raydistill.actors.pool import Pool, PoolClient, PoolSettings
 from raydistill.actors.retrieval.retriever import Level, Lookup, RetrievedRow, Retriever
 from raydistill.actors.storage import absolute, local_path, read_bytes, write_atomic
-from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
+from raydistill.pipelines.config.sections import RetrieverConfig
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.datastore.settings import TargetTask
 

@@ -13,9 +13,8 @@ from raydistill.actors.retrieval.encoder import DEFAULT_MODEL
 from raydistill.actors.retrieval.row_index import EncoderId
 from raydistill.actors.rows import SUFFIXES
 from raydistill.pipelines.config.base import Strict
-from raydistill.pipelines.config.files import Settings, read_settings, validated
+from raydistill.pipelines.config.files import Settings, expand, read_settings, validated
 from raydistill.pipelines.data.records import content_hash
-from raydistill.pipelines.tasks.rows import expand
 
 
 class TargetTask(Strict):
@@ -56,7 +55,7 @@ class SourceSettings(Strict):
         return path
 
 
-class Limits(Strict):
+class RowLimits(Strict):
     """How much of each source is taken. ReBase takes at most 1,000 rows per configuration."""
 
     rows_per_source: int = Field(1000, ge=1, description="drawn with `seed` where a source has more")
@@ -71,7 +70,7 @@ class Datastore(Strict):
     index: str = Field(description="folder, or URI of an object store")
     encoder: str = Field(DEFAULT_MODEL, description="sentence-transformers model: name, folder or hub id")
     encoders: tuple[int, int] = Field((1, 1), description="(min, max) encoder actors")
-    limits: Limits = Limits()
+    limits: RowLimits = RowLimits()
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -82,7 +81,7 @@ class Datastore(Strict):
         return self
 
 
-def source_key(source: SourceSettings, limits: Limits, encoder: EncoderId) -> str:
+def source_key(source: SourceSettings, limits: RowLimits, encoder: EncoderId) -> str:
     """A hash of everything that the records of `source` depend on; a file counts by its size and date."""
     file = source.file()
     stat = file.stat() if file else None

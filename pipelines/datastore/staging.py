@@ -26,7 +26,7 @@ from raydistill.actors.storage import read_bytes, write_atomic, write_table
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.datastore.flattening import cut, flatten
 from raydistill.pipelines.datastore.reading import read_rows
-from raydistill.pipelines.datastore.settings import Limits, SourceSettings
+from raydistill.pipelines.datastore.settings import RowLimits, SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def is_staged(staging: str, key: str) -> bool:
 
 
 def stage(
-    sources: dict[str, SourceSettings], limits: Limits, encoder: EncoderId, staging: str, encoders: tuple[int, int]
+    sources: dict[str, SourceSettings], limits: RowLimits, encoder: EncoderId, staging: str, encoders: tuple[int, int]
 ) -> Iterator[int]:
     """Read and encode sources (by key) into `staging`; yields the number of rows of each chunk as it is done.
 
@@ -96,7 +96,7 @@ def stage(
 class ReadSource:
     """Reads a source and passes its chunks on; a source that cannot be read becomes a row that says so."""
 
-    limits: Limits
+    limits: RowLimits
     staging: str
 
     def __call__(self, item: dict[str, str]) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ class ReadSource:
         return chunks
 
 
-def text_rows(source: SourceSettings, limits: Limits) -> tuple[list[TextRow], Summary]:
+def text_rows(source: SourceSettings, limits: RowLimits) -> tuple[list[TextRow], Summary]:
     """A seeded sample of the source's rows, flattened, each content once, and what was dropped or cut."""
     dropped: Counter[str] = Counter()
     kept: dict[str, TextRow] = {}

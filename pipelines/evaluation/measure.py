@@ -13,23 +13,23 @@ from typing import Any
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.retrieval.encoder import find_model
 from raydistill.actors.storage import read_bytes, write_json
-from raydistill.pipelines.config.sections import Beam, Engine, Evaluation, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import Beam, EngineConfig, Evaluation, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.evaluation.scores import Score, score
 from raydistill.pipelines.inference.beam import BeamSearch, TokenDecoder
 from raydistill.pipelines.inference.faithfulness import Faithfulness
-from raydistill.pipelines.sampling.job import Outcomes, Pass, PassResult
+from raydistill.pipelines.sampling.job import Outcomes, SamplingJob, SamplingStats
 from raydistill.pipelines.tasks import LoadedQuestions
 
-Repair = Callable[[Workplace, Pass, LoadedQuestions, Outcomes, Engine, int], Outcomes]
+Repair = Callable[[RunContext, SamplingJob, LoadedQuestions, Outcomes, EngineConfig, int], Outcomes]
 
 
-def measure(
-    work: Workplace,
+def evaluate_model(
+    ctx: RunContext,
     config: Evaluation,
     name: str,
-    model: Engine,
+    model: EngineConfig,
     loaded: LoadedQuestions,
     *,
     repairs: int = 0,
@@ -42,11 +42,11 @@ def measure(
     draws = [SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)]
     if config.n > 1:
         draws.append(SamplingConfig(n=config.n, temperature=config.temperature, max_tokens=config.max_tokens))
-    plans = [work.plan(model, loaded, sampling, student=True) for sampling in draws]
-    uri = _uri(work, loaded, [key for _, key in plans], config.n, repairs)
+    jobs = [ctx.job(model, loaded, sampling, student=True) for sampling in draws]
+    uri = _uri(ctx, loaded, [key for _, key in jobs], config.n, repairs)
     if done := read_bytes(uri):
         return Score(**json.loads(done))
-    results = [_run(work, name, plan, loaded, model) for plan, _ in plans]
+    results = [_run(ctx, name, job, loaded, model) for job, _ in jobs]
     described: dict[str, Any] = {
         "samples": config.n,
         "temperature": config.temperature if config.n > 1 else 0.0,
@@ -56,24 +56,24 @@ def measure(
     if repairs and repair:
         before = {"accuracy": measured.accuracy, "executable": measured.executable or 0.0}
         repaired = [
-            repair(work, plan, loaded, result.outcomes, model, repairs).values()
-            for (plan, _), result in zip(plans, results, strict=True)
+            repair(ctx, job, loaded, result.outcomes, model, repairs).values()
+            for (job, _), result in zip(jobs, results, strict=True)
         ]
         again = _with_cost(score(*repaired, **described), results[0])
         measured = replace(again, before_repairs=before)
     return _kept(uri, measured)
 
 
-def measure_beam(
-    work: Workplace, config: Evaluation, beam: Beam, name: str, model: Engine, loaded: LoadedQuestions
+def evaluate_beam(
+    ctx: RunContext, config: Evaluation, beam: Beam, name: str, model: EngineConfig, loaded: LoadedQuestions
 ) -> Score:
     """The score of the best hypotheses of a beam search, with what all hypotheses together have cost."""
     sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
-    plan, key = work.plan(model, loaded, sampling, student=True, also=beam.model_dump())
-    uri = _uri(work, loaded, [key], 1, 0)
+    job, key = ctx.job(model, loaded, sampling, student=True, extra_key=beam.model_dump())
+    uri = _uri(ctx, loaded, [key], 1, 0)
     if done := read_bytes(uri):
         return Score(**json.loads(done))
-    result = search_beams(work, plan, beam, name, model, loaded)
+    result = search_beams(ctx, job, beam, name, model, loaded)
     measured = score(
         result.outcomes.values(), samples=1, temperature=0.0, grader=f"{loaded.task.name} ({loaded.task.grader})"
     )
@@ -81,9 +81,9 @@ def measure_beam(
 
 
 def search_beams(
-    work: Workplace, plan: Pass, beam: Beam, name: str, model: Engine, loaded: LoadedQuestions
-) -> PassResult:
-    """The outcomes of the best hypotheses; `plan` is `model`'s, keyed also by the settings of `beam`.
+    ctx: RunContext, job: SamplingJob, beam: Beam, name: str, model: EngineConfig, loaded: LoadedQuestions
+) -> SamplingStats:
+    """The outcomes of the best hypotheses; `job` is `model`'s, keyed also by the settings of `beam`.
 
     Raises UsageError where step verification has no sentence encoder.
     """
@@ -96,24 +96,24 @@ def search_beams(
             engines,
             TokenDecoder(model.model, model.revision),
             Faithfulness(beam.encoder) if beam.faithfulness else None,
-            work.executors.client if beam.execution else None,
+            ctx.executors.client if beam.execution else None,
         )
 
     title = f"evaluating {name} ({beam.name})"
-    return work.run(title, plan, loaded.questions, model, keep_outcomes=True, through=search)
+    return ctx.run(title, job, loaded.questions, model, keep_outcomes=True, wrap_engines=search)
 
 
-def _uri(work: Workplace, loaded: LoadedQuestions, keys: list[str], samples: int, repairs: int) -> str:
+def _uri(ctx: RunContext, loaded: LoadedQuestions, keys: list[str], samples: int, repairs: int) -> str:
     ids = content_hash(*sorted(question.id for question in loaded.questions))
-    return f"{work.root}/evaluation/{content_hash(keys, samples, ids, repairs)}.json"
+    return f"{ctx.root}/evaluation/{content_hash(keys, samples, ids, repairs)}.json"
 
 
-def _run(work: Workplace, name: str, plan: Pass, loaded: LoadedQuestions, model: Engine) -> PassResult:
-    drawn = "greedy" if plan.asking.n == 1 else f"n={plan.asking.n}, T={plan.asking.sampling.temperature:g}"
-    return work.run(f"evaluating {name} ({drawn})", plan, loaded.questions, model, keep_outcomes=True)
+def _run(ctx: RunContext, name: str, job: SamplingJob, loaded: LoadedQuestions, model: EngineConfig) -> SamplingStats:
+    drawn = "greedy" if job.plan.n == 1 else f"n={job.plan.n}, T={job.plan.sampling.temperature:g}"
+    return ctx.run(f"evaluating {name} ({drawn})", job, loaded.questions, model, keep_outcomes=True)
 
 
-def _with_cost(measured: Score, result: PassResult) -> Score:
+def _with_cost(measured: Score, result: SamplingStats) -> Score:
     return replace(measured, completion_tokens=result.completion_tokens, wall_s=round(result.wall_s, 1))
 
 

@@ -17,10 +17,10 @@ from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.recipe import SelfImprovement
-from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 
-RECIPES: dict[str, Callable[[Any], Recipe]] = {
+RECIPES: dict[str, Callable[[Any], Prompter]] = {
     "mcc_kd": MultiCotConsistentDistillation,
     "pad": ProgramAidedDistillation,
     "rebase": RetrievalBasedDistillation,
@@ -28,7 +28,7 @@ RECIPES: dict[str, Callable[[Any], Recipe]] = {
 }
 
 
-def make_recipe(config: Any) -> Recipe:
+def make_recipe(config: Any) -> Prompter:
     """The recipe that `config.recipe` names."""
     return RECIPES[config.recipe](config)
 

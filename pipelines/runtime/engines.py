@@ -8,7 +8,7 @@ from typing import Any
 
 from raydistill.actors.pool import Pool, PoolClient
 from raydistill.actors.storage import local_path
-from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.runtime.pools import engine_pool
 
@@ -45,9 +45,9 @@ def architecture(model: str) -> str | None:
     return content_hash(kept, tokenizer.read_text(encoding="utf-8"))
 
 
-def _settings(config: Engine) -> dict[str, Any]:
+def _settings(config: EngineConfig) -> dict[str, Any]:
     """What an engine is started with, without what a subclass adds about sampling."""
-    return config.model_dump(include=set(Engine.model_fields))
+    return config.model_dump(include=set(EngineConfig.model_fields))
 
 
 class Engines:
@@ -58,7 +58,7 @@ class Engines:
         self._pool: Pool | None = None
         self._config: dict[str, Any] | None = None
 
-    def use(self, config: Engine) -> PoolClient:
+    def use(self, config: EngineConfig) -> PoolClient:
         """A client of running engines with the model of `config`.
 
         Engines that run a model of the same architecture take the new weights; others are replaced.
@@ -74,11 +74,11 @@ class Engines:
         """A client of the engines, whether they run or not."""
         return PoolClient(self._name)
 
-    def runs(self, config: Engine) -> bool:
+    def runs(self, config: EngineConfig) -> bool:
         """Whether engines are up that can answer for `config` without a cold start."""
         return self._pool is not None and self._pool.running and self._exchangeable(config)
 
-    def _exchangeable(self, config: Engine) -> bool:
+    def _exchangeable(self, config: EngineConfig) -> bool:
         assert self._config is not None
         changing = {"model": "", "adapter": None}  # an adapter comes with each request
         if _settings(config) | changing != self._config | changing:

@@ -16,7 +16,7 @@ from raydistill.actors.executor import Executor, Limits
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.actors.storage import is_uri, local_path
 from raydistill.pipelines.config import sections as settings
-from raydistill.pipelines.tasks.rows import expand
+from raydistill.pipelines.config.files import expand
 
 EXECUTOR_CALLS_IN_FLIGHT = 4
 CONNECT_TIMEOUT_S = 10.0
@@ -68,7 +68,7 @@ def this_node() -> dict[str, str]:
     return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
 
-def beside(function: Callable[..., Any], *arguments: Any) -> Any:
+def run_on_driver_node(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a call in another process of this node, so that its memory is not the driver's."""
     import ray
 
@@ -107,7 +107,7 @@ def check_model(path: str, setting: str) -> None:
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
-def engine_pool(name: str, config: settings.Engine, ledger: str) -> Pool:
+def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
     """The pool of engines of `config`, not yet started."""
     if config.engine == "recorded":
         arguments = (local_path(expand(config.model)), config.question_column, config.completion_column)
@@ -161,7 +161,7 @@ def has_gpus() -> bool:
     return ray.cluster_resources().get("GPU", 0) > 0 or could_have.get("GPU", 0) > 0
 
 
-def _engine_environment(config: settings.Engine) -> dict[str, str]:
+def _engine_environment(config: settings.EngineConfig) -> dict[str, str]:
     """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
     environment = {
         "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb}",

@@ -21,7 +21,7 @@ ANSWER_S = 120.0  # a node that starts its first worker takes some seconds
 _asked: set[tuple[str, str]] = set()  # (folder, node id) that were found to agree
 
 
-def claim(folder: str) -> FileLock | None:
+def lock_run_dir(folder: str) -> FileLock | None:
     """A lock on `folder`, to be released; None for a URI, and where the file system has no locks.
 
     Raises UsageError where another command has it: two of them would ask the teacher for the same samples.

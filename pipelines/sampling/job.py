@@ -26,8 +26,8 @@ from raydistill.actors.errors import RaydistillError
 from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.sampling.plan import Asking, Completer
-from raydistill.pipelines.sampling.segment_index import Found, Stored
+from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
+from raydistill.pipelines.sampling.segment_index import SegmentIndex, StoredSamples
 from raydistill.pipelines.sampling.stages import Budget, Generate, Select, Verify
 from raydistill.pipelines.tasks.base import Task
 
@@ -38,10 +38,10 @@ Outcomes = dict[str, tuple[list[str], list[str]]]  # by question id: statuses an
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class SamplingJob:
     """What to do with some questions, and where the results are kept (`examples` None: select nothing)."""
 
-    asking: Asking
+    plan: SamplingPlan
     task: Task
     completions: str
     verdicts: str
@@ -52,7 +52,7 @@ class Pass:
 
 
 @dataclass(slots=True)
-class PassResult:
+class SamplingStats:
     """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for.
 
     Work (`generated`, `verified`) is counted when it is done, everything else when a question is finished.
@@ -102,33 +102,33 @@ class PassResult:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "outcomes"}
 
 
-def run_pass(
-    plan: Pass,
+def run_sampling(
+    job: SamplingJob,
     questions: Sequence[Question],
     engines: Completer,
     executors: PoolClient,
     *,
     start_engines: Callable[[], None],
     keep_outcomes: bool = False,
-    on_progress: Callable[[PassResult], None] | None = None,
-) -> PassResult:
+    on_progress: Callable[[SamplingStats], None] | None = None,
+) -> SamplingStats:
     """Run a pass to its end; `start_engines` is called in front of each flow that some completion is missing for.
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
-    result, remaining = PassResult(), questions
+    result, remaining = SamplingStats(), questions
     while remaining:
         result.rounds += 1
-        asking = replace(plan.asking, rounds=result.rounds)
-        completions, verdicts = Stored(plan.completions), Stored(plan.verdicts)
+        plan = replace(job.plan, rounds=result.rounds)
+        completions, verdicts = SegmentIndex(job.completions), SegmentIndex(job.verdicts)
         unfinished = set[str]()
         for start in range(0, len(remaining), QUESTIONS_PER_FLOW):
             portion = remaining[start : start + QUESTIONS_PER_FLOW]
             known, judged = completions.of(portion), verdicts.of(portion)
-            if any(i not in known.sample_ids for question in portion for i in asking.sample_ids(question)):
+            if any(i not in known.sample_ids for question in portion for i in plan.sample_ids(question)):
                 start_engines()
             started, came, finished = time.monotonic(), Counter[str](), set[str]()
-            for outcome in _flow(plan, asking, _source(plan, portion, known, judged), engines, executors):
+            for outcome in _flow(job, plan, _source(job, portion, known, judged), engines, executors):
                 came[outcome["question_id"]] += 1
                 result.add(outcome, keep_outcomes)
                 if outcome["finished"]:
@@ -143,43 +143,45 @@ def run_pass(
 
 
 def _flow(
-    plan: Pass, asking: Asking, questions: Any, engines: Completer, executors: PoolClient
+    job: SamplingJob, plan: SamplingPlan, questions: Any, engines: Completer, executors: PoolClient
 ) -> Iterator[dict[str, Any]]:
     """Stream some questions through one round of a pass: the outcome of each."""
     from ray.data import ActorPoolStrategy
 
-    recipe, actor = asking.recipe, {"num_cpus": 0, "batch_format": "pyarrow"}
+    prompter, actor = plan.prompter, {"num_cpus": 0, "batch_format": "pyarrow"}
     one = ActorPoolStrategy(size=1)
     ahead = ActorPoolStrategy(  # the next block starts before one is done
         size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
     )
-    budget = Budget(asking.rounds == plan.rounds, plan.question_tokens)
-    generate, verify = (asking, engines, plan.completions), (recipe, plan.task, executors, plan.verdicts)
-    batch = _batch(plan)
+    budget = Budget(plan.rounds == job.rounds, job.question_tokens)
+    generate, verify = (plan, engines, job.completions), (prompter, job.task, executors, job.verdicts)
+    batch = _batch(job)
     flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
     flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
-    flow = flow.map_batches(Select, fn_constructor_args=(recipe, plan.examples, budget), compute=one, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=(prompter, job.examples, budget), compute=one, **actor)
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         yield from table.to_pylist()
 
 
-def _batch(plan: Pass) -> int:
+def _batch(job: SamplingJob) -> int:
     """Questions of one call of a stage, of which four are under way at a time."""
     probe = Question("", "", "")
-    per_round = plan.asking.n * (plan.asking.prompts_per_round or len(plan.asking.prompts(probe)))
-    return max(1, math.ceil(plan.samples_in_flight / per_round / 4))
+    per_round = job.plan.n * (job.plan.prompts_per_round or len(job.plan.prompts(probe)))
+    return max(1, math.ceil(job.samples_in_flight / per_round / 4))
 
 
-def _source(plan: Pass, questions: Sequence[Question], completions: Found, verdicts: Found) -> Any:
+def _source(
+    job: SamplingJob, questions: Sequence[Question], completions: StoredSamples, verdicts: StoredSamples
+) -> Any:
     """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
     import ray
 
     rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
-    blocks = math.ceil(len(rows) / max(_batch(plan), QUESTIONS_PER_BLOCK))
+    blocks = math.ceil(len(rows) / max(_batch(job), QUESTIONS_PER_BLOCK))
     return ray.data.from_items(rows, override_num_blocks=blocks)
 
 
-def _to_row(question: Question, completions: Found, verdicts: Found) -> dict[str, Any]:
+def _to_row(question: Question, completions: StoredSamples, verdicts: StoredSamples) -> dict[str, Any]:
     return {
         "question_id": question.id,
         "text": question.text,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from raydistill.actors.engine.requests import Request, Sampling
 from raydistill.pipelines.data.records import Question, content_hash
-from raydistill.pipelines.sampling.prompter import Prompt, Recipe
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 
 
 class Completer(Protocol):
@@ -18,14 +18,14 @@ class Completer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class SamplingPlan:
     """What a pass asks: whose prompt, how many samples, drawn how.
 
     A round draws n samples of each of `prompts_per_round` prompts, which take turns; so later rounds bring other
     contexts, and after as many turns the next n samples of the same. The samples of all rounds so far are wanted.
     """
 
-    recipe: Recipe
+    prompter: Prompter
     sampling: Sampling
     n: int
     seed: int
@@ -36,7 +36,7 @@ class Asking:
     student: bool = False  # ask as the student is asked, not as the teacher
 
     def prompts(self, question: Question) -> list[Prompt]:
-        return [self.recipe.student_prompt(question)] if self.student else list(self.recipe.prompts(question))
+        return [self.prompter.student_prompt(question)] if self.student else list(self.prompter.prompts(question))
 
     def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
         """Each prompt with the indices of the samples that are wanted of it."""

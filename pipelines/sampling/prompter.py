@@ -35,7 +35,7 @@ class Selection:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class Recipe(Protocol):
+class Prompter(Protocol):
     @property
     def name(self) -> str:
         """As in the configuration, e.g. ``pad``."""

@@ -16,7 +16,7 @@ from raydistill.pipelines.data.records import Question
 
 
 @dataclass(slots=True)
-class Found:
+class StoredSamples:
     """The stored samples of some questions."""
 
     sample_ids: set[str] = field(default_factory=set)
@@ -32,7 +32,7 @@ class Found:
         return sorted(self._segments.get(question_id, ()))
 
 
-class Stored:
+class SegmentIndex:
     """Which samples a folder of segments (any pyarrow filesystem) held when this was made."""
 
     def __init__(self, folder: str) -> None:
@@ -41,12 +41,12 @@ class Stored:
         paths = list_segments(folder)
         self._tables = [(scheme(folder) + path, read_segment(filesystem, path, columns)) for path in paths]
 
-    def of(self, questions: Sequence[Question]) -> Found:
+    def of(self, questions: Sequence[Question]) -> StoredSamples:
         """What is stored of `questions`."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found, wanted = Found(), pa.array([question.id for question in questions], pa.string())
+        found, wanted = StoredSamples(), pa.array([question.id for question in questions], pa.string())
         for segment, table in self._tables:
             rows = table.filter(pc.is_in(table["question_id"], value_set=wanted))
             if rows.num_rows:

@@ -25,8 +25,8 @@ from raydistill.actors.segments import SegmentWriter, read_segment
 from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.sampling.log import run_log
-from raydistill.pipelines.sampling.plan import Asking, Completer
-from raydistill.pipelines.sampling.prompter import Recipe
+from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
+from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.sampling.schemas import (
     completion_schema,
     generated_schema,
@@ -34,7 +34,7 @@ from raydistill.pipelines.sampling.schemas import (
     verdict_schema,
     verified_schema,
 )
-from raydistill.pipelines.sampling.segment_index import Found, Stored
+from raydistill.pipelines.sampling.segment_index import SegmentIndex, StoredSamples
 from raydistill.pipelines.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class StoredRows:
 
     def __init__(self, folder: str, column: str) -> None:
         self._column = column
-        self._left = Stored(folder) if started_again() else None
+        self._left = SegmentIndex(folder) if started_again() else None
         self._segments: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
 
     def of(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
         """All rows of the segments that hold samples of a question, for each question's row."""
-        left = self._left.of([to_question(row) for row in rows]) if self._left else Found()
+        left = self._left.of([to_question(row) for row in rows]) if self._left else StoredSamples()
         return [self._find({*row[self._column], *left.segments(row["question_id"])}) for row in rows]
 
     def _find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -90,8 +90,8 @@ def to_question(row: dict[str, Any]) -> Question:
 class Generate:
     """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
 
-    def __init__(self, asking: Asking, engines: Completer, folder: str) -> None:
-        self._asking, self._engines = asking, engines
+    def __init__(self, plan: SamplingPlan, engines: Completer, folder: str) -> None:
+        self._asking, self._engines = plan, engines
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows(folder, "stored_completions")
         self._log = run_log("generate", folder.rsplit("/", 2)[0])
@@ -145,8 +145,8 @@ class Verify:
     The gold answer stays here; an executor sees programs only. `unknown` is never stored, so the next run tries again.
     """
 
-    def __init__(self, recipe: Recipe, task: Task, executors: PoolClient, folder: str) -> None:
-        self._recipe, self._task, self._executors = recipe, task, executors
+    def __init__(self, prompter: Prompter, task: Task, executors: PoolClient, folder: str) -> None:
+        self._prompter, self._task, self._executors = prompter, task, executors
         self._writer = SegmentWriter(folder, verdict_schema())
         self._stored = StoredRows(folder, "stored_verdicts")
         self._log = run_log("verify", folder.rsplit("/", 2)[0])
@@ -183,9 +183,9 @@ class Verify:
 
     async def _judge(self, pending: list[tuple[Question, dict[str, Any]]]) -> list[dict[str, Any]]:
         """A verdict for every (question, completion)."""
-        outputs = [None if c["error"] else self._recipe.extract(c["text"]) for _, c in pending]
+        outputs = [None if c["error"] else self._prompter.extract(c["text"]) for _, c in pending]
         runs: dict[str, Any] = {}
-        if self._recipe.executes:
+        if self._prompter.executes:
             programs = [
                 Program(completion["sample_id"], output)
                 for (_, completion), output in zip(pending, outputs, strict=True)
@@ -209,7 +209,7 @@ class Verify:
             return row | {"status": "unknown", "reason": "engine_error", "message": completion["error"]}
         if output is None:
             reason = "length" if completion["finish_reason"] == "length" else "no_program"
-            return row | {"status": "failed", "reason": reason if self._recipe.executes else "no_answer"}
+            return row | {"status": "failed", "reason": reason if self._prompter.executes else "no_answer"}
         if run is not None:
             names = ("status", "reason", "kind", "message", "stdout", "cpu_s", "wall_s", "grade", "lane")
             row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}
@@ -238,10 +238,10 @@ class Select:
     A question that needs another round, and has budget left for it, is only reported.
     """
 
-    def __init__(self, recipe: Recipe, folder: str | None, budget: Budget) -> None:
+    def __init__(self, prompter: Prompter, folder: str | None, budget: Budget) -> None:
         from raydistill.pipelines.data.examples import example_schema
 
-        self._recipe, self._budget = recipe, budget
+        self._prompter, self._budget = prompter, budget
         self._writer = SegmentWriter(folder, example_schema()) if folder else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -273,7 +273,7 @@ class Select:
             "dropped": [],
         }
         if self._writer and outcome["finished"]:
-            selection = self._recipe.select(question, samples)
+            selection = self._prompter.select(question, samples)
             self._writer.append([to_row(example) for example in selection.examples])
             outcome["kept"] = [example.source for example in selection.examples]
             outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
@@ -284,7 +284,7 @@ class Select:
         return (
             self._budget.last_round
             or (self._budget.tokens is not None and spent >= self._budget.tokens)
-            or self._recipe.enough(question, samples)
+            or self._prompter.enough(question, samples)
         )
 
 

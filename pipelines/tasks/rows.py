@@ -5,7 +5,6 @@ path --expand--> file or hub id --read_rows--> Row --field("question.stem")--> v
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -14,17 +13,7 @@ from typing import Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import SUFFIXES, Row, hub_rows, read_file
-
-
-def expand(path: str) -> str:
-    """`path` with each ``${VAR}`` replaced by that environment variable; UsageError if it is not set."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise UsageError(f"{path}: the environment variable {match[1]} is not set; export {match[1]}=...")
-        return os.environ[match[1]]
-
-    return os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, path))
+from raydistill.pipelines.config.files import expand
 
 
 def read_rows(path: str, *, split: str, size: int | None, options: Mapping[str, Any]) -> Iterator[Row]:

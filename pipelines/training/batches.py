@@ -74,7 +74,7 @@ def split_by_question(question_ids: Sequence[str], fraction: float, seed: int) -
     return rows
 
 
-def in_units(
+def pair_up(
     rows: Sequence[int] | np.ndarray, groups: np.ndarray, generator: np.random.Generator | None = None
 ) -> np.ndarray:
     """`rows` as units: those without a group alone, those of a group in pairs.
@@ -100,9 +100,9 @@ def in_units(
     return np.concatenate([np.stack([alone, np.full_like(alone, -1)], 1), np.stack([grouped[leads], partners], 1)])
 
 
-def rows_of(units: np.ndarray) -> np.ndarray:
-    """All rows of `units`, partners side by side."""
-    return units[units >= 0]
+def rows_of(examples_or_pairs: np.ndarray) -> np.ndarray:
+    """All rows of `examples_or_pairs`, partners side by side."""
+    return examples_or_pairs[examples_or_pairs >= 0]
 
 
 def plan(
@@ -118,13 +118,13 @@ def plan(
 
     steps: list[np.ndarray] = []
     for epoch in range(epochs):
-        units = in_units(rows, groups, np.random.default_rng([seed, epoch, 1]))
-        sizes = np.where(units >= 0, lengths[units], 0).sum(axis=1)
+        examples_or_pairs = pair_up(rows, groups, np.random.default_rng([seed, epoch, 1]))
+        sizes = np.where(examples_or_pairs >= 0, lengths[examples_or_pairs], 0).sum(axis=1)
         target = sizes.sum() / -(-sizes.sum() // batch_tokens)
         generator = np.random.default_rng([seed, epoch])
-        for window in _cut(generator.permutation(len(units)), sizes, WINDOW * target):
+        for window in _cut(generator.permutation(len(examples_or_pairs)), sizes, WINDOW * target):
             pieces = _cut(window[np.argsort(sizes[window], kind="stable")], sizes, target)
-            steps.extend(units[pieces[place]] for place in generator.permutation(len(pieces)))
+            steps.extend(examples_or_pairs[pieces[place]] for place in generator.permutation(len(pieces)))
     return steps
 
 
@@ -137,11 +137,14 @@ def _cut(order: np.ndarray, sizes: np.ndarray, size: float) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(places)) + 1)
 
 
-def micro_batches(units: np.ndarray, lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """`units` sorted by length in pieces of at most `budget` tokens, padding included; a longer one goes alone."""
+def micro_batches(examples_or_pairs: np.ndarray, lengths: np.ndarray, budget: int) -> list[np.ndarray]:
+    """Sorted by length, in pieces of at most `budget` tokens, padding included; a longer one goes alone."""
     import numpy as np
 
-    longest, counts = np.where(units >= 0, lengths[units], 0).max(axis=1), (units >= 0).sum(axis=1)
+    longest, counts = (
+        np.where(examples_or_pairs >= 0, lengths[examples_or_pairs], 0).max(axis=1),
+        (examples_or_pairs >= 0).sum(axis=1),
+    )
     pieces: list[list[int]] = []
     held = 0  # rows in the last piece
     for unit in np.argsort(-longest, kind="stable"):
@@ -151,10 +154,10 @@ def micro_batches(units: np.ndarray, lengths: np.ndarray, budget: int) -> list[n
         else:
             pieces.append([unit])
             held = counts[unit]
-    return [units[piece] for piece in pieces]
+    return [examples_or_pairs[piece] for piece in pieces]
 
 
-def share(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[tuple[int, np.ndarray]]:
+def shard_for_rank(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[tuple[int, np.ndarray]]:
     """This worker's numbered pieces; every worker gets equally many, so that all take part in each collective.
 
     Where there are too few, the rest are empty pieces, which `collate` turns into one token of weight 0.
@@ -166,34 +169,36 @@ def share(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[tuple[int
     return [*enumerate(padded)][rank::world]
 
 
-def collate(table: TokenTable, units: np.ndarray) -> Batch:
+def collate(table: TokenTable, examples_or_pairs: np.ndarray) -> Batch:
     """The units of one micro-batch as padded tensors; padding is token 0 at weight 0."""
     import numpy as np
     import torch
 
-    pieces = [table[row] for row in rows_of(units)]
+    pieces = [table[row] for row in rows_of(examples_or_pairs)]
     shape = max(len(pieces), 1), max((len(ids) for ids, _ in pieces), default=2)
     padded_ids, padded_weights = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     for place, (ids, weights) in enumerate(pieces):
         padded_ids[place, : len(ids)] = ids
         padded_weights[place, : len(ids)] = weights
-    return Batch(torch.from_numpy(padded_ids), torch.from_numpy(padded_weights), _pairs(table, units))
+    return Batch(torch.from_numpy(padded_ids), torch.from_numpy(padded_weights), _pairs(table, examples_or_pairs))
 
 
-def count_shared(table: TokenTable, units: np.ndarray) -> int:
-    """How many of `units` are pairs whose answers share tokens."""
-    return sum(shared_answer(table, *unit) is not None for unit in units if unit[-1] >= 0 and len(unit) == 2)
+def count_shared(table: TokenTable, examples_or_pairs: np.ndarray) -> int:
+    """How many of `examples_or_pairs` are pairs whose answers share tokens."""
+    return sum(
+        shared_answer(table, *unit) is not None for unit in examples_or_pairs if unit[-1] >= 0 and len(unit) == 2
+    )
 
 
-def _pairs(table: TokenTable, units: np.ndarray) -> Pairs | None:
-    """Where the pairs among `units` share their answers' tokens, in the batch that `units` make."""
+def _pairs(table: TokenTable, examples_or_pairs: np.ndarray) -> Pairs | None:
+    """Where the pairs among `examples_or_pairs` share their answers' tokens, in the batch that they make."""
     import numpy as np
 
-    if units.shape[1] < 2:
+    if examples_or_pairs.shape[1] < 2:
         return None
-    sizes = (units >= 0).sum(axis=1)
+    sizes = (examples_or_pairs >= 0).sum(axis=1)
     spans, leads = [], []
-    for place, (left, right) in zip(np.cumsum(sizes) - sizes, units, strict=True):
+    for place, (left, right) in zip(np.cumsum(sizes) - sizes, examples_or_pairs, strict=True):
         if right >= 0 and (shared := shared_answer(table, left, right)):
             spans.append((int(place), int(place) + 1, shared))
             leads.append(left)

@@ -13,7 +13,7 @@ from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.runtime.pools import connect, this_node
 from raydistill.pipelines.training.checkpoints import FOLDER, keep_list
 from raydistill.pipelines.training.log import MESSAGE_S, ProgressBoard
-from raydistill.pipelines.training.loop import Job, train_loop
+from raydistill.pipelines.training.loop import TrainingJob, train_loop
 
 if TYPE_CHECKING:
     from ray.train import UserCallback
@@ -26,7 +26,7 @@ WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 RESIZE_CHECK_S = 60.0  # seconds between two looks for room for more elastic workers
 
 
-def fit(job: Job, output_dir: str, on_progress: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
+def fit(job: TrainingJob, output_dir: str, on_progress: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
     """Run `train_loop` on Ray Train's workers, resuming from `output_dir`; returns what worker 0 returns.
 
     Raises TrainingError in one line if there is no room for the workers in time, or if they fail for good.
@@ -69,7 +69,7 @@ def _board() -> Any:
     return ray.remote(ProgressBoard).options(num_cpus=0, label_selector=this_node()).remote()
 
 
-def make_trainer(job: Job, output_dir: str, workers: int | tuple[int, int]) -> TorchTrainer:
+def make_trainer(job: TrainingJob, output_dir: str, workers: int | tuple[int, int]) -> TorchTrainer:
     """The trainer of Ray Train; its checkpoints go to `output_dir`/checkpoints, from where it resumes."""
     from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 

@@ -20,11 +20,11 @@ from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.training.batches import (
     collate,
     count_shared,
-    in_units,
     micro_batches,
+    pair_up,
     plan,
     rows_of,
-    share,
+    shard_for_rank,
     split_by_question,
 )
 from raydistill.pipelines.training.checkpoints import Progress, name_of, restore_state, save_state
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """All a worker is told; paths are absolute or URIs, since workers start in a folder of their own."""
 
     config: Train
@@ -60,7 +60,7 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     import ray.train
     import torch
 
-    job: Job = settings["job"]
+    job: TrainingJob = settings["job"]
     torch.set_num_threads(threads(job.config))
 
     # [1] Ray: which worker am I, and what did this run, an earlier life of it or another size of it, leave?
@@ -154,7 +154,7 @@ class Trainer:
         rows, held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
         size = {"epochs": config.epochs, "batch_tokens": config.batch_tokens}
         self.plan = plan(self.lengths, rows, table.groups, **size, seed=config.seed)
-        self.held_out = in_units(held_out, table.groups)
+        self.held_out = pair_up(held_out, table.groups)
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
         self.budget = min(config.micro_batch_tokens, -(-config.batch_tokens // workers))
 
@@ -191,9 +191,9 @@ class Trainer:
         """
         import torch
 
-        start, units = time.perf_counter(), self.plan[progress.step]
-        trained, pairs = self.count(units)
-        pieces = share(micro_batches(units, self.lengths, self.budget), self.rank, self.world)
+        start, examples_or_pairs = time.perf_counter(), self.plan[progress.step]
+        trained, pairs = self.count(examples_or_pairs)
+        pieces = shard_for_rank(micro_batches(examples_or_pairs, self.lengths, self.budget), self.rank, self.world)
         total = torch.zeros(4, device=self.device)
         for place, (number, piece) in enumerate(pieces):
             torch.manual_seed(hash((self.config.seed, progress.step, number)) & (2**63 - 1))
@@ -206,15 +206,15 @@ class Trainer:
         progress.losses.append(means.loss)
         progress.step += 1
         note(progress.consistency, progress.step, means)
-        progress.tokens += int(self.lengths[rows_of(units)].sum())
+        progress.tokens += int(self.lengths[rows_of(examples_or_pairs)].sum())
         progress.train_s += time.perf_counter() - start
         if not math.isfinite(means.loss):
             raise TrainingError(f"the loss is {means.loss} at step {progress.step}: lower learning_rate")
         return norm, means
 
-    def count(self, units: np.ndarray) -> tuple[int, int]:
-        """Trained tokens of `units`, and pairs among them whose answers share tokens."""
-        return int(self.trained[rows_of(units)].sum()), count_shared(self.table, units)
+    def count(self, examples_or_pairs: np.ndarray) -> tuple[int, int]:
+        """Trained tokens of `examples_or_pairs`, and pairs among them whose answers share tokens."""
+        return int(self.trained[rows_of(examples_or_pairs)].sum()), count_shared(self.table, examples_or_pairs)
 
     def losses(self, piece: np.ndarray) -> Losses:
         """Sums over one micro-batch, in the configured precision."""
@@ -244,7 +244,7 @@ class Trainer:
         pieces = micro_batches(self.held_out, self.lengths, self.config.micro_batch_tokens)
         self.model.eval()
         with torch.no_grad():
-            sums = [self.losses(piece).over(1, 1) for _, piece in share(pieces, self.rank, self.world)]
+            sums = [self.losses(piece).over(1, 1) for _, piece in shard_for_rank(pieces, self.rank, self.world)]
         self.model.train()
         trained, pairs = self.count(self.held_out)
         total = torch.stack([column.sum() for column in torch.stack(sums, dim=1)])

@@ -25,7 +25,7 @@ class Losses:
     """The sums of a batch, scalars; `over` makes them parts of the means of a whole optimiser step."""
 
     cross_entropy: torch.Tensor  # over trained tokens, weighted
-    pull: torch.Tensor  # over pairs: KL divergence of the answer distributions, times the pair's weight alpha
+    consistency: torch.Tensor  # over pairs: KL divergence of the answer distributions, times the pair's weight alpha
     answer_kl: torch.Tensor  # the same without alpha; no gradient
     agreement: torch.Tensor  # pairs whose most likely token is the same at every token of the shared answer
 
@@ -33,7 +33,7 @@ class Losses:
         """The four sums over the trained tokens, or the pairs, of the step, [4]; see `Means`."""
         import torch
 
-        shared = (self.pull, self.answer_kl, self.agreement)
+        shared = (self.consistency, self.answer_kl, self.agreement)
         return torch.stack([self.cross_entropy / trained, *(total / max(1, pairs) for total in shared)])
 
 
@@ -46,14 +46,14 @@ class Means:
 
     pairs: int  # how many there were; without any, all but the cross-entropy is 0 and says nothing
     cross_entropy: float
-    pull: float
+    consistency: float
     answer_kl: float  # per pair, unscaled
     agreement: float  # fraction of pairs
 
     @property
     def loss(self) -> float:
         """What is minimised."""
-        return self.cross_entropy + self.pull
+        return self.cross_entropy + self.consistency
 
 
 def weighted_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -137,8 +137,8 @@ def _consistency(
     lengths = torch.bincount(pairs.pair)
     divergence = symmetric_kl(left, right, pairs.temperature[pairs.pair]) / lengths[pairs.pair]
     differing = torch.bincount(pairs.pair, (left.argmax(-1) != right.argmax(-1)).float())
-    pull = (divergence * pairs.weight[pairs.pair]).sum()
-    return pull, divergence.detach().sum(), (differing == 0).float().sum()
+    consistency = (divergence * pairs.weight[pairs.pair]).sum()
+    return consistency, divergence.detach().sum(), (differing == 0).float().sum()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.answer_spans import PairCounts, count_pairs
 from raydistill.pipelines.training.checkpoints import FOLDER, Progress, name_of, recover
 from raydistill.pipelines.training.cluster import fit
-from raydistill.pipelines.training.loop import Job
+from raydistill.pipelines.training.loop import TrainingJob
 from raydistill.pipelines.training.model_card import model_card
 from raydistill.pipelines.training.tokens import (
     Counts,
@@ -89,7 +89,7 @@ def train(
     count, digest = examples_digest(source)
     if not count:
         raise TrainingError(f"no examples to train on in {source}")
-    _claim(output_dir, config, {"examples": digest} | ({"adapter": adapter} if adapter else {}))
+    _check_same_run(output_dir, config, {"examples": digest} | ({"adapter": adapter} if adapter else {}))
     if finished := read_bytes(f"{output_dir}/result.json"):
         return TrainResult(**json.loads(finished))
 
@@ -101,7 +101,7 @@ def train(
     return _finish(output_dir, config, counts, pairs, Progress(**outcome), started)
 
 
-def _claim(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
+def _check_same_run(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
     """Write down what `output_dir` is for, or check that it is for this."""
     settings = json.loads(config.model_dump_json(exclude=set(RESOURCES))) | data
     known = read_bytes(f"{output_dir}/run.json")
@@ -115,7 +115,9 @@ def _claim(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
         raise UsageError(f"{output_dir} holds another training run ({told}): train into another folder")
 
 
-def _prepare(source: str, config: Train, output_dir: str, adapter: str | None) -> tuple[Job, Counts, PairCounts | None]:
+def _prepare(
+    source: str, config: Train, output_dir: str, adapter: str | None
+) -> tuple[TrainingJob, Counts, PairCounts | None]:
     """Tokenise and check all examples, before any worker starts."""
     from raydistill.pipelines.training.student import vocabulary_size
 
@@ -125,7 +127,7 @@ def _prepare(source: str, config: Train, output_dir: str, adapter: str | None) -
     tokens = f"{output_dir}/tokens.parquet"
     rows = tokenise(tokenizer, read_examples(source))
     counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
-    job = Job(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), adapter)
+    job = TrainingJob(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), adapter)
     return job, counts, _check_pairs(tokens) if counts.grouped else None
 
 

@@ -15,7 +15,7 @@ from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Program
 from raydistill.actors.metrics import count_repeated_call, count_results, count_verdicts, reason_label
 from raydistill.actors.pool import Pool
-from raydistill.pipelines.config.sections import Engine, Execution
+from raydistill.pipelines.config.sections import EngineConfig, Execution
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
 from raydistill.pipelines.sampling.log import run_log
 from tests import ROOT
@@ -27,7 +27,7 @@ SAMPLE = re.compile(r"^(ray_(?:raydistill|serve)_\w+)\{(.*)\} (\S+)$", re.MULTIL
 
 @pytest.fixture
 def pools(cluster: None, questions_file: Path) -> Iterator[tuple[Pool, Pool]]:
-    recorded = Engine(engine="recorded", model=str(questions_file), completion_column="answer")
+    recorded = EngineConfig(engine="recorded", model=str(questions_file), completion_column="answer")
     running = engine_pool("metered-engines", recorded, ledger=""), executor_pool("metered", Execution(cpus=0.5))
     for pool in running:
         pool.start()

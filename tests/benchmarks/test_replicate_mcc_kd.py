@@ -26,8 +26,8 @@ from benchmarks.replications.mcc_kd.arms import (
 from benchmarks.replications.mcc_kd.page import CLAIMS, write_report
 from benchmarks.replications.mcc_kd.run import cells_of, consistency, in_blocks, in_groups, parse, similarity, unit
 from raydistill.actors.errors import UsageError
-from raydistill.pipelines.data.records import Example, Segment
-from raydistill.pipelines.recipes.mcc_kd.consistency import measure
+from raydistill.pipelines.data.records import Example, WeightedText
+from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
 from tests.pipelines.training.training_examples import rationales
 
 SEEDS = (0, 1, 2)
@@ -117,7 +117,9 @@ def test_rationales_are_written_for_the_test_questions_in_the_same_way_for_all_c
 
 def example(question: int, number: int, text: str = "", answer: str = "7") -> Example:
     completion = f"{text}\nTherefore, the answer is {answer}."
-    return Example(f"{question}/{number}", f"{question}", (), (Segment(completion),), group=f"{question:03d}/{answer}")
+    return Example(
+        f"{question}/{number}", f"{question}", (), (WeightedText(completion),), group=f"{question:03d}/{answer}"
+    )
 
 
 def test_every_question_with_several_rationales_is_in_one_block() -> None:
@@ -132,7 +134,7 @@ def test_every_question_with_several_rationales_is_in_one_block() -> None:
 
 def test_consistency_over_blocks_is_that_over_all_questions(tiny_model: str) -> None:
     examples = rationales(2 * BLOCKS, each=2)
-    found, whole = consistency(examples, tiny_model), measure(examples, tiny_model)
+    found, whole = consistency(examples, tiny_model), answer_consistency(examples, tiny_model)
     assert found["pairs"] == whole.pairs == 2 * BLOCKS
     assert [len(found[part]) for part in ("answer_kl", "agreement", "other_kl")] == [BLOCKS] * 3
     assert np.mean(found["answer_kl"]) == pytest.approx(whole.answer_kl, rel=1e-4)

@@ -40,10 +40,10 @@ def test_a_cell_alone_is_planned_with_the_work_that_it_needs() -> None:
     options, pad = parse([]), Cell(0, 100, "pad")
     for arm in ("gold_cot", "unfiltered", "refine", "beam_steps"):
         cell = replace(pad, arm=arm)
-        alone, beside = planned_minutes(options, cell), planned_minutes(options, cell, [pad])
-        assert alone > beside
+        alone, run_on_driver_node = planned_minutes(options, cell), planned_minutes(options, cell, [pad])
+        assert alone > run_on_driver_node
         trains_pad = arm in ("refine", "beam_steps")
-        assert (alone - beside == pytest.approx(planned_minutes(options, pad))) == trains_pad
+        assert (alone - run_on_driver_node == pytest.approx(planned_minutes(options, pad))) == trains_pad
 
 
 def test_parts_share_all_cells_out_and_keep_a_student_on_one_machine() -> None:

@@ -25,7 +25,7 @@ from benchmarks.replications.tripost.page import ALL, CLAIMS, write_report
 from benchmarks.replications.tripost.run import by_question, cells_of, parse, unit
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
@@ -122,12 +122,12 @@ def test_students_are_told_what_is_wrong_once(cluster: None, tmp_path: Path) -> 
     asked = to_update(open_draft(bad.id, bad, [Turn(attempt)]), Judgement(found, feedback_reply(attempt, found)))
     reply = json.dumps({"question": asked.text, "completion": f"\n{bad.meta['rationale']}\nFeedback: Hm."})
     (tmp_path / "recorded.jsonl").write_text(reply + "\n", encoding="utf-8")
-    work, sampling = Workplace(config, make_recipe(config.recipe), None), SamplingConfig(n=1, temperature=0)
+    ctx, sampling = RunContext(config, make_recipe(config.recipe), None), SamplingConfig(n=1, temperature=0)
     assert isinstance(config.recipe, TriPosT)
     try:
-        told = updated_as_told(work, "test", config.teacher, loaded, rollouts, sampling, config.recipe)
+        told = updated_as_told(ctx, "test", config.teacher, loaded, rollouts, sampling, config.recipe)
     finally:
-        work.close()
+        ctx.close()
     assert [[turn.attempt for turn in rollout.turns] for rollout in told] == [
         [said[0]],
         [attempt, bad.meta["rationale"]],

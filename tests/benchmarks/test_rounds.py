@@ -15,7 +15,7 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
-from raydistill.pipelines.sampling.plan import Asking
+from raydistill.pipelines.sampling.plan import SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompt
 
 FIRST = "def solution():\n    return {i} + {i}"
@@ -120,5 +120,5 @@ class TwoContexts(ProgramAidedDistillation):
     ],
 )
 def test_contexts_take_turns(rounds: int, per_round: int | None, ids: list[str]) -> None:
-    asking = Asking(TwoContexts(PaD()), Sampling(), n=2, seed=0, rounds=rounds, prompts_per_round=per_round)
-    assert asking.sample_ids(Question("q", "", "")) == [f"q/{i}" for i in ids]
+    plan = SamplingPlan(TwoContexts(PaD()), Sampling(), n=2, seed=0, rounds=rounds, prompts_per_round=per_round)
+    assert plan.sample_ids(Question("q", "", "")) == [f"q/{i}" for i in ids]

@@ -22,7 +22,7 @@ from raydistill.actors.pool import Pool
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.retrieval.retriever import Lookup, encoder_id
 from raydistill.actors.retrieval.row_index import RowIndex
-from raydistill.pipelines.config.sections import Engine, Execution, Retriever
+from raydistill.pipelines.config.sections import EngineConfig, Execution, RetrieverConfig
 from raydistill.pipelines.datastore.retrieval import retriever_pool
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
 from tests.actors.retrieval.test_retriever import ROWS, fill
@@ -61,7 +61,7 @@ def retriever_over_a_few_rows(folder: Path) -> Pool:
     encoder = SentenceEncoder(write_tiny_encoder(folder / "encoder"))
     index = RowIndex.create(str(folder / "rows"), encoder_id(encoder))
     fill(index, "sums", ROWS["sums"], encoder)
-    settings = Retriever(replicas=(1, 2), node_labels={"raydistill": "cpu"})
+    settings = RetrieverConfig(replicas=(1, 2), node_labels={"raydistill": "cpu"})
     return Pool(replace(retriever_pool("retrievers", index.uri, settings).settings, **QUICK))
 
 
@@ -118,7 +118,9 @@ def main() -> None:
     ray.init("auto", log_to_driver=False)
     executors = executor_pool("executors", Execution(replicas=(1, 2), node_labels={"raydistill": "cpu"}))
     executors = Pool(replace(executors.settings, **QUICK))
-    engines = engine_pool("engines", Engine(engine="recorded", model="none", node_labels={"raydistill": "gpu"}), "")
+    engines = engine_pool(
+        "engines", EngineConfig(engine="recorded", model="none", node_labels={"raydistill": "gpu"}), ""
+    )
     engines = Pool(replace(engines.settings, make=SlowRecordings, arguments=(), replicas=(1, 2), cpus=1, **QUICK))
 
     retrievers = retriever_over_a_few_rows(folder)

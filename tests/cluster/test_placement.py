@@ -12,7 +12,7 @@ import pytest
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.executor import Program
 from raydistill.actors.pool import Pool, PoolClient
-from raydistill.pipelines.config.sections import Engine, Execution, Train
+from raydistill.pipelines.config.sections import EngineConfig, Execution, Train
 from raydistill.pipelines.runtime import run_dir as shared
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool, has_gpus
 from raydistill.pipelines.runtime.run_dir import check_shared
@@ -62,7 +62,7 @@ def test_labels_place_the_members(nodes: dict[str, str], questions_file: Path) -
         "cpu": executor_pool("placed-executors", Execution(cpus=0.5, node_labels={"raydistill": "cpu"})),
         "gpu": engine_pool(
             "placed-engines",
-            Engine(
+            EngineConfig(
                 engine="recorded",
                 model=str(questions_file),
                 completion_column="answer",

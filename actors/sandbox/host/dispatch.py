@@ -19,7 +19,7 @@ from ...errors import SandboxError
 from .. import wire
 from ..profiles import LEAN, STANDARD, profile_for
 from .program import Limits, Program, pack
-from .schedule import Job, Round
+from .schedule import ProgramJob, Round
 from .supervisor import Jail, JailOptions, ZygoteLost
 from .verdict import FAILED, UNKNOWN, Verdict, agree, is_provisional, judge, lost
 
@@ -32,7 +32,7 @@ START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zy
 
 
 @dataclass(slots=True)
-class Seat:
+class ZygoteSlot:
     """The zygotes of one processor core: a lean one, and the others from the first program that needs them."""
 
     options: JailOptions
@@ -75,7 +75,7 @@ class Seat:
 class Dispatcher:
     """Plans rounds and works on them; shared by all threads of an executor."""
 
-    def __init__(self, limits: Limits, seats: Sequence[Seat], grade: str, batch_lane: bool) -> None:
+    def __init__(self, limits: Limits, seats: Sequence[ZygoteSlot], grade: str, batch_lane: bool) -> None:
         self.limits = limits
         self.grade = grade
         self.batch_lane = batch_lane
@@ -83,7 +83,7 @@ class Dispatcher:
         self.counts = dict.fromkeys(("programs", "isolated", "batched", "audited", "retried", "zygotes_lost"), 0)
         self._lock = threading.Lock()
         self._random = random.Random()
-        self._free: queue.Queue[Seat] = queue.Queue()
+        self._free: queue.Queue[ZygoteSlot] = queue.Queue()
         for seat in seats:
             self._free.put(seat)
         self._size = len(seats)
@@ -121,12 +121,12 @@ class Dispatcher:
         for index in indices:
             size += len(round_.tasks[index])
             if batch and (len(batch) >= most or size > JOB_BYTES):
-                round_.add(Job("batch", LEAN.name, tuple(batch)))
+                round_.add(ProgramJob("batch", LEAN.name, tuple(batch)))
                 batch, size = [], len(round_.tasks[index])
             batch.append(index)
-        round_.add(Job("batch", LEAN.name, tuple(batch)))
+        round_.add(ProgramJob("batch", LEAN.name, tuple(batch)))
 
-    def _run(self, round_: Round, job: Job, seat: Seat) -> None:
+    def _run(self, round_: Round, job: ProgramJob, seat: ZygoteSlot) -> None:
         if job.lane == "batch" and not self.batch_lane:  # switched off since this job was planned
             round_.add_isolated(job.profile, job.indices)
             return
@@ -148,7 +148,7 @@ class Dispatcher:
         self._count("batched" if job.lane == "batch" else "isolated", len(verdicts))
         self._settle(round_, job, verdicts)
 
-    def _after_loss(self, round_: Round, job: Job, unfinished: tuple[int, ...], why: str) -> None:
+    def _after_loss(self, round_: Round, job: ProgramJob, unfinished: tuple[int, ...], why: str) -> None:
         """Run the unfinished again; in isolation only the first of them can have had to do with the loss."""
         if job.lane == "batch":
             round_.add_isolated(job.profile, unfinished)
@@ -158,13 +158,13 @@ class Dispatcher:
         if rest:
             round_.add(replace(job, indices=rest))
 
-    def _give_up(self, round_: Round, job: Job, why: str) -> None:
+    def _give_up(self, round_: Round, job: ProgramJob, why: str) -> None:
         """No zygote can be started, which says nothing about any program."""
         for index in job.indices:
             if not job.audits:
                 round_.verdicts[index] = lost(round_.programs[index].id, why, self.grade)
 
-    def _verdicts(self, round_: Round, job: Job, jail: Jail) -> Iterator[Verdict]:
+    def _verdicts(self, round_: Round, job: ProgramJob, jail: Jail) -> Iterator[Verdict]:
         """In the order of the job's programs, as they arrive."""
         limits = self.limits.for_job(job.profile, job.attempt)
         tasks = [round_.tasks[index] for index in job.indices]
@@ -177,7 +177,7 @@ class Dispatcher:
             mode = wire.MODES[program.mode]
             yield judge(program.id, record, mode=mode, lane=job.lane, grade=self.grade, limits=limits)
 
-    def _settle(self, round_: Round, job: Job, verdicts: list[Verdict]) -> None:
+    def _settle(self, round_: Round, job: ProgramJob, verdicts: list[Verdict]) -> None:
         isolate: list[int] = []
         for index, verdict in zip(job.indices, verdicts, strict=False):
             if job.lane == "batch" and is_provisional(verdict):
@@ -197,7 +197,7 @@ class Dispatcher:
             self._count("audited", len(audited))
             round_.add_isolated(job.profile, audited, audits=tuple(kept))
 
-    def _again(self, round_: Round, job: Job, index: int, verdict: Verdict) -> None:
+    def _again(self, round_: Round, job: ProgramJob, index: int, verdict: Verdict) -> None:
         """Once more, alone and in a fresh zygote, until the attempts are used up."""
         if job.attempt + 1 < ATTEMPTS:
             self._count("retried", 1)
@@ -205,7 +205,7 @@ class Dispatcher:
         elif not job.audits:
             round_.verdicts[index] = verdict
 
-    def _compare(self, round_: Round, job: Job, index: int, isolated: Verdict) -> None:
+    def _compare(self, round_: Round, job: ProgramJob, index: int, isolated: Verdict) -> None:
         """Hold an audited program's isolated verdict against the batch's; a proven difference raises the alarm.
 
         A difference is proven when a second isolated run confirms the first: else the program is not deterministic.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...errors import UsageError
 from .. import values, wire
 from ..profiles import RICH
-from ..wire import Task
+from ..wire import ProgramMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def pack(program: Program) -> bytes:
     """The program as it travels; UsageError on a mode or on arguments that do not exist."""
     if program.mode not in wire.MODES:
         raise UsageError(f"program {program.id}: mode {program.mode!r}, expected one of {', '.join(wire.MODES)}")
-    task = Task(program.source, wire.MODES[program.mode], program.stdin, program.entry, program.calls)
+    task = ProgramMessage(program.source, wire.MODES[program.mode], program.stdin, program.entry, program.calls)
     try:
         return wire.pack_task(task)
     except (values.NotPlain, values.TooLarge) as error:

@@ -16,7 +16,7 @@ ISOLATED_PROGRAMS = 8  # sent ahead to one zygote: enough to keep it busy, few e
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ProgramJob:
     """Programs that go to one zygote together, e.g. `Job("isolated", "lean", (4, 9))`."""
 
     lane: str
@@ -38,23 +38,23 @@ class Round:
         self.tasks = tasks
         """the programs, packed"""
         self.verdicts: list[Verdict | None] = [None] * len(programs)
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[ProgramJob] = deque()
         self._under_way = 0
         self._changed = threading.Condition()
 
-    def add(self, job: Job) -> None:
+    def add(self, job: ProgramJob) -> None:
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
 
     def add_isolated(self, profile: str, indices: Sequence[int], audits: tuple[int, ...] = ()) -> None:
         for start in range(0, len(indices), ISOLATED_PROGRAMS):
-            self.add(Job("isolated", profile, tuple(indices[start : start + ISOLATED_PROGRAMS]), audits=audits))
+            self.add(ProgramJob("isolated", profile, tuple(indices[start : start + ISOLATED_PROGRAMS]), audits=audits))
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[ProgramJob]:
         """Jobs until none is left and none under way can bring new ones."""
         while True:
             with self._changed:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import values, wire
-from ..wire import Task
+from ..wire import ProgramMessage
 
 MESSAGE_CHARACTERS = 300
 LABEL_CHARACTERS = 64
@@ -100,7 +100,7 @@ class CappedText:
         raise io.UnsupportedOperation("fileno")
 
 
-class Runner:
+class ProgramRunner:
     """Runs programs one after the other; the zygote makes one, and every child inherits it warm."""
 
     def __init__(self, screen: Any = None) -> None:
@@ -112,7 +112,7 @@ class Runner:
         """From here on time counts for the next program; each program ends where the next one starts."""
         self._clocks = time.perf_counter_ns(), time.thread_time_ns()
 
-    def run(self, task: Task, stdout_cap: int, value_cap: int, screened: bool) -> bytes:
+    def run(self, task: ProgramMessage, stdout_cap: int, value_cap: int, screened: bool) -> bytes:
         """Run `task` and return its claim, packed for the shared area."""
         wall, cpu = self._clocks
         stdout = sys.stdout = CappedText(stdout_cap)
@@ -145,7 +145,7 @@ def _main_module() -> dict[str, Any]:
     return module.__dict__
 
 
-def _compile(task: Task) -> types.CodeType:
+def _compile(task: ProgramMessage) -> types.CodeType:
     try:
         if task.mode != wire.EXPRESSION:
             return compile(task.source, FILE_NAME, "exec", dont_inherit=True)
@@ -160,7 +160,7 @@ def _compile(task: Task) -> types.CodeType:
         raise NotCompiled(_last_line(error)) from None
 
 
-def _result(task: Task, code: types.CodeType, namespace: dict[str, Any], stdout: CappedText) -> Any:
+def _result(task: ProgramMessage, code: types.CodeType, namespace: dict[str, Any], stdout: CappedText) -> Any:
     exec(code, namespace)
     if task.mode == wire.STDOUT:
         return "".join(stdout.parts) or None

@@ -14,8 +14,8 @@ import warnings
 from importlib.machinery import BuiltinImporter, FrozenImporter
 
 from ..profiles import Profile
-from ..wire import Task
-from .child import Runner
+from ..wire import ProgramMessage
+from .child import ProgramRunner
 from .screen import RANDOM_SEED
 
 FILLER_BYTES = 16 << 10  # per size class of Python's small-object allocator
@@ -36,12 +36,12 @@ def preload(profile: Profile, extra_modules: list[str]) -> list[str]:
     return missing
 
 
-def warm_up(runner: Runner, profile: Profile) -> None:
+def warm_up(runner: ProgramRunner, profile: Profile) -> None:
     warnings.simplefilter("ignore")
     standard = sys.stdin, sys.stdout, sys.stderr
     for source in list(profile.warm_programs) * 5:
         for screened in (False, True) if runner.screen else (False,):
-            runner.run(Task(source), 1 << 16, 1 << 13, screened)
+            runner.run(ProgramMessage(source), 1 << 16, 1 << 13, screened)
     sys.stdin, sys.stdout, sys.stderr = standard
 
 

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from .. import wire
 from ..profiles import LEAN, PROFILES
 from ..wire import JobHeader, Record
-from .child import Runner
+from .child import ProgramRunner
 from .ending import Ending, mates
 from .kernel import Kernel
 from .layers import EXIT_NOT_STARTED, ChildConfinement, Layers
@@ -58,7 +58,7 @@ def _prepare(config: dict[str, Any], requests: int, replies: int) -> tuple["Zygo
     profile = PROFILES[config["profile"]]
     missing = preload(profile, config["extra_modules"])
     screen = Screen() if profile is LEAN and config["screen"] and Screen.known() else None
-    runner = Runner(screen)
+    runner = ProgramRunner(screen)
     warm_up(runner, profile)
     area = mmap.mmap(-1, wire.AREA_BYTES)
     inbox = mmap.mmap(-1, INBOX_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -87,7 +87,7 @@ class Zygote:
     """Serves jobs; `fork` is also what the probes use, so that they stand exactly where programs stand."""
 
     def __init__(
-        self, layers: Layers, runner: Runner, requests: int, replies: int, area: mmap.mmap, inbox: mmap.mmap
+        self, layers: Layers, runner: ProgramRunner, requests: int, replies: int, area: mmap.mmap, inbox: mmap.mmap
     ) -> None:
         self.layers = layers
         self.kernel = layers.kernel

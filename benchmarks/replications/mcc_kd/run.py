@@ -47,7 +47,7 @@ from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.models import trained_model
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
-from raydistill.pipelines.recipes.mcc_kd.consistency import measure
+from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
 from raydistill.pipelines.recipes.mcc_kd.recipe import without_ending
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.sampling.diversity import similarities
@@ -105,13 +105,13 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
 
 def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[int | None]:
     """1 or 0 for each test question of `templates` in order, answered greedily; None where nothing is known."""
-    config, work = runner.config, runner.work
+    config, ctx = runner.config, runner.ctx
     assert config.evaluation
     model = trained_model(config, student)
     loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
     sampling = SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens)
-    plan, _ = work.plan(model, loaded, sampling, student=True)
-    result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    job, _ = ctx.job(model, loaded, sampling, student=True)
+    result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
     return by_question(result.outcomes, loaded)["passed"]
 
 
@@ -120,7 +120,7 @@ def consistency(examples: Iterable[Example], student: str) -> dict[str, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a small model is loaded for each block
-    blocks = [measure(block, student).to_json() for block in in_blocks(in_groups(examples))]
+    blocks = [answer_consistency(block, student).to_json() for block in in_blocks(in_groups(examples))]
     parts = {part: [block[part] for block in blocks] for part in ("answer_kl", "agreement", "other_kl")}
     return parts | {count: sum(block[count] for block in blocks) for count in ("pairs", "other_pairs")}
 

@@ -42,7 +42,7 @@ from benchmarks.replications.pad.arms import (
 from benchmarks.replications.pad.page import write_report
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
 from raydistill.pipelines.data.examples import read_examples, write_examples
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.evaluation.measure import search_beams
@@ -97,20 +97,20 @@ def first_examples(runner: Runner, folder: str, count: int) -> str:
     examples = sorted(read_examples(folder), key=lambda example: (order[example.question_id], example.id))
     if len(examples) < count:
         raise UsageError(f"{count} examples wanted, but {len(order)} questions gave {len(examples)}: raise SPARE")
-    taken = f"{runner.work.root}/examples/{content_hash(Path(folder).name, count)}"
+    taken = f"{runner.ctx.root}/examples/{content_hash(Path(folder).name, count)}"
     write_examples(sorted(examples[:count], key=lambda example: example.id), taken)
     runner.report["examples"] = count
     return taken
 
 
-def record_gold(config: Run, work: Path) -> Path:
+def record_gold(config: Run, ctx: Path) -> Path:
     """A file of the gold programs of the training questions, empty where a template has none, as a teacher's."""
     assert config.questions
     rows = [
         {"question": question.text, "completion": gold_program(question, config.questions.seed)}
         for question in load_questions(config.questions).questions
     ]
-    path = work / "gold" / f"{content_hash(rows)}.jsonl"
+    path = ctx / "gold" / f"{content_hash(rows)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(str(path), "".join(json.dumps(row) + "\n" for row in rows).encode())
     return path
@@ -129,23 +129,23 @@ def gold_program(question: Question, seed: int) -> str:
 
 def measure(runner: Runner, arm: Arm, student: str, templates: Mapping[str, Any]) -> dict[str, Any]:
     """What the student answers to each test question: greedily, with repairs, or by beam search; and what it cost."""
-    config, work = runner.config, runner.work
+    config, ctx = runner.config, runner.ctx
     assert config.evaluation
-    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
     model = engine.model_copy(update={"engine": "vllm", "model": student})
     loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
     sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
     if arm.beam:
-        plan, _ = work.plan(model, loaded, sampling, student=True, also=arm.beam.model_dump())
-        result = search_beams(work, plan, arm.beam, "student", model, loaded)
+        job, _ = ctx.job(model, loaded, sampling, student=True, extra_key=arm.beam.model_dump())
+        result = search_beams(ctx, job, arm.beam, "student", model, loaded)
     else:
-        plan, _ = work.plan(model, loaded, sampling, student=True)
-        result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+        job, _ = ctx.job(model, loaded, sampling, student=True)
+        result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
     told: dict[str, Any] = {**by_question(result.outcomes, loaded)}
     told |= {"tokens": result.completion_tokens}
     told |= {"seconds": round(result.wall_s, 1) if result.generated == result.samples else None}  # None: resumed
     if repairs := repairs_of(config.recipe):
-        repaired = repair_outcomes(work, plan, loaded, result.outcomes, model, repairs)
+        repaired = repair_outcomes(ctx, job, loaded, result.outcomes, model, repairs)
         told |= {"before_repairs": by_question(result.outcomes, loaded)} | by_question(repaired, loaded)
     return told
 

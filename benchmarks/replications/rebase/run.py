@@ -38,7 +38,7 @@ from demo import rebase_data
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.run import Runner
@@ -48,16 +48,16 @@ COMPARED = 200  # questions whose diversity is measured
 
 def prepare(options: argparse.Namespace) -> None:
     """Write the rows, the test questions and the datastore's settings into the working folder."""
-    work = Path(options.work)
-    rebase_data.write(work / "data", options.rows_per_task, options.test)
+    ctx = Path(options.work)
+    rebase_data.write(ctx / "data", options.rows_per_task, options.test)
     if options.contents == "word_problems":
         lines = [json.dumps(row) + "\n" for row in from_word_problems(options.test)]
-        write_atomic(str(work / "data" / "held_out.jsonl"), "".join(lines).encode())
+        write_atomic(str(ctx / "data" / "held_out.jsonl"), "".join(lines).encode())
     store = yaml.safe_load((ROOT / "configs" / "datastores" / "demo.yaml").read_text(encoding="utf-8"))
-    store["index"] = str(work / "datastore")
+    store["index"] = str(ctx / "datastore")
     for source in store["sources"]:
-        source["path"] = str(work / "data" / f"{source['name']}.jsonl")
-    write_atomic(str(work / "datastore.yaml"), yaml.safe_dump(store, sort_keys=False).encode())
+        source["path"] = str(ctx / "data" / f"{source['name']}.jsonl")
+    write_atomic(str(ctx / "datastore.yaml"), yaml.safe_dump(store, sort_keys=False).encode())
 
 
 def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
@@ -90,14 +90,14 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
 
 def measure(runner: Runner, student: str) -> list[int | None]:
     """1 or 0 for each test question in order, answered greedily; None where nothing is known."""
-    config, work, loaded = runner.config, runner.work, runner.held_out
+    config, ctx, loaded = runner.config, runner.ctx, runner.held_out
     assert config.evaluation and loaded
-    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
     model = engine.model_copy(update={"model": student})
-    plan, _ = work.plan(
+    job, _ = ctx.job(
         model, loaded, SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens), student=True
     )
-    result = work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
     return by_question(result.outcomes, loaded)["passed"]
 
 

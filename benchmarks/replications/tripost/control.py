@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import UPDATE, Turn, after_attempt, first_attempt, settle
@@ -28,9 +28,9 @@ class Told(GoOn):
 
 
 def updated_as_told(
-    work: Workplace,
+    ctx: RunContext,
     title: str,
-    model: Engine,
+    model: EngineConfig,
     loaded: LoadedQuestions,
     rollouts: Sequence[Rollout],
     sampling: SamplingConfig,
@@ -41,14 +41,14 @@ def updated_as_told(
     Attempts that are not in steps stay as they are: nothing can be said about them.
     """
     drafts = [open_draft(r.id, r.question, r.turns) for r in rollouts if r.known]
-    judge = Critics(work, config.model_copy(update={"feedback": "script"}), loaded.task).judge
+    judge = Critics(ctx, config.model_copy(update={"feedback": "script"}), loaded.task).judge
     judged = judge([draft for draft in drafts if not draft.outcome])
     tasks = {d.id: to_update(d, said) for d in drafts if (said := judged.get(d.id)) and not said.feedback.correct}
     once = sampling.model_copy(update={"n": 1})
-    plan, _ = work.plan(model, loaded, once, student=True, recipe=Told(config), also="told")
-    work.run(f"{title}, told", plan, list({task.id: task for task in tasks.values()}.values()), model)
-    replies = read_replies(plan)
-    updates = {id_: replies.get(plan.asking.sample_ids(task)[0]) for id_, task in tasks.items()}
+    job, _ = ctx.job(model, loaded, once, student=True, prompter=Told(config), extra_key="told")
+    ctx.run(f"{title}, told", job, list({task.id: task for task in tasks.values()}.values()), model)
+    replies = read_replies(job)
+    updates = {id_: replies.get(job.plan.sample_ids(task)[0]) for id_, task in tasks.items()}
     return [_updated(r, judged[r.id], updates[r.id]) if r.id in tasks else _kept(r) for r in rollouts]
 
 

@@ -41,7 +41,7 @@ from benchmarks.replications.tripost.arms import (
 from benchmarks.replications.tripost.control import updated_as_told
 from benchmarks.replications.tripost.page import write_report
 from raydistill.actors.errors import RaydistillError
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.rollouts import Rollout, roll_out
 from raydistill.pipelines.recipes.tripost.update_scores import Outcome, outcome
@@ -88,10 +88,10 @@ def measure(
     """What a student answers to the test questions of each split, before and after self-update."""
     config, loaded = runner.config, runner.held_out
     assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
-    engine = Engine(**config.teacher.model_dump(include=set(Engine.model_fields)))
+    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
     sampling = SamplingConfig(n=1, temperature=options.temperature, max_tokens=config.evaluation.max_tokens)
     model, told = engine.model_copy(update={"model": student}), options.feedback == "script"
-    asked = (runner.work, f"testing {title}", model, loaded)
+    asked = (runner.ctx, f"testing {title}", model, loaded)
     rollouts, _ = roll_out(*asked, sampling, config.recipe, updates=0 if told else config.recipe.updates)
     rollouts = updated_as_told(*asked, rollouts, sampling, config.recipe) if told else rollouts
     by_split = {split: [r for r in rollouts if r.question.meta["split"] == split] for split in SPLITS}

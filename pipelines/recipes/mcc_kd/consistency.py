@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.answer_spans import PairCounts, SharedAnswer, count_pairs
-from raydistill.pipelines.training.batches import Batch, Pairs, align, collate, in_units, micro_batches
+from raydistill.pipelines.training.batches import Batch, Pairs, align, collate, micro_batches, pair_up
 from raydistill.pipelines.training.losses import batch_losses
 from raydistill.pipelines.training.student import vocabulary_size
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
@@ -31,7 +31,7 @@ BATCH_TOKENS = 8192
 
 @dataclass(frozen=True, slots=True)
 class AnswerConsistency:
-    """What `measure` found; divergences are means over pairs, ``(KL(P||Q) + KL(Q||P)) / 2`` in nats."""
+    """What `answer_consistency` found; divergences are means over pairs, ``(KL(P||Q) + KL(Q||P)) / 2`` in nats."""
 
     pairs: int  # disjoint pairs of rationales of one question, whose answers share tokens
     answer_kl: float
@@ -49,7 +49,7 @@ def count(examples: Iterable[Example], student: str, revision: str | None = None
         return count_pairs(table)
 
 
-def measure(
+def answer_consistency(
     examples: Iterable[Example], student: str, *, temperature: float = 1.0, max_length: int = 4096
 ) -> AnswerConsistency:
     """The consistency of `student` (model directory, adapter or hub id) on `examples` of held-out questions.
@@ -61,11 +61,15 @@ def measure(
 
     model = _load(student)
     with token_table(examples, student, None, model.config.get_text_config().vocab_size, max_length) as table:
-        units = in_units(range(len(table)), table.groups)
-        units = units[units[:, -1] >= 0] if units.shape[1] == 2 else units[:0]
+        examples_or_pairs = pair_up(range(len(table)), table.groups)
+        examples_or_pairs = (
+            examples_or_pairs[examples_or_pairs[:, -1] >= 0]
+            if examples_or_pairs.shape[1] == 2
+            else examples_or_pairs[:0]
+        )
         same, other = _Sums(), _Sums()
         with torch.inference_mode():
-            for piece in micro_batches(units, table.lengths, BATCH_TOKENS):
+            for piece in micro_batches(examples_or_pairs, table.lengths, BATCH_TOKENS):
                 batch = collate(table, piece)
                 same.add(model, batch, batch.pairs, temperature)
                 other.add(model, batch, other_questions(table, piece), temperature)
@@ -88,19 +92,23 @@ def token_table(
         yield TokenTable(path)
 
 
-def other_questions(table: TokenTable, units: np.ndarray) -> Pairs | None:
-    """Pairs across questions in the batch that `units` [P, 2] make: each unit's first row, the next unit's second.
+def other_questions(table: TokenTable, examples_or_pairs: np.ndarray) -> Pairs | None:
+    """Pairs across questions in the batch of these pairs [P, 2]: each one's first row, the next one's second.
 
-    Compared are the first tokens of the answers, as many as both have. Units with the same answer are left out.
+    Compared are the first tokens of the answers, as many as both have. Pairs with the same answer are left out.
     """
     import numpy as np
 
     spans = []
-    for place, (left, right) in enumerate(zip(units[:, 0], np.roll(units[:, 1], -1), strict=True)):
+    for place, (left, right) in enumerate(
+        zip(examples_or_pairs[:, 0], np.roll(examples_or_pairs[:, 1], -1), strict=True)
+    ):
         (start, end), (other_start, other_end) = table.windows[left].tolist(), table.windows[right].tolist()
         length = min(end - start, other_end - other_start)
         if length and not np.array_equal(table[left][0][start:end], table[right][0][other_start:other_end]):
-            spans.append((2 * place, (2 * place + 3) % (2 * len(units)), SharedAnswer(start, other_start, length)))
+            spans.append(
+                (2 * place, (2 * place + 3) % (2 * len(examples_or_pairs)), SharedAnswer(start, other_start, length))
+            )
     plain = np.ones(len(spans), np.float32)
     return align(spans, plain, plain) if spans else None
 

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, Segment, content_hash
+from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import render
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.sampling.diversity import pick
@@ -91,7 +91,7 @@ class MultiCotConsistentDistillation:
             id=content_hash(self.name, sample.id, completion),
             question_id=question.id,
             messages=tuple(self.student_prompt(question).messages),
-            completion=(Segment(completion),),
+            completion=(WeightedText(completion),),
             group=f"{question.id}/{answer}",
             answer=answer,
             source=sample.id,

@@ -27,7 +27,7 @@ class Edit:
     text: str
 
 
-class Source:
+class ProgramSource:
     """A program with its syntax tree, and the places of its nodes in the text (in bytes, as `ast` counts)."""
 
     def __init__(self, program: str) -> None:
@@ -62,7 +62,7 @@ class Source:
         return (self.text[: edit.start] + edit.text.encode() + self.text[edit.end :]).decode()
 
 
-def undefined_name(source: Source) -> Iterator[Edit]:
+def undefined_name(source: ProgramSource) -> Iterator[Edit]:
     """One use of a variable is misspelt; every other use and the assignment stay."""
     for name in source.uses:
         for other in (name.id[:-1], f"{name.id}s", f"total_{name.id}"):
@@ -70,7 +70,7 @@ def undefined_name(source: Source) -> Iterator[Edit]:
                 yield source.replaced(name, other)
 
 
-def use_before_assignment(source: Source) -> Iterator[Edit]:
+def use_before_assignment(source: ProgramSource) -> Iterator[Edit]:
     """An assignment moves behind the next statement of its block, which uses what it assigns."""
     for function in ast.walk(source.tree):
         if not isinstance(function, ast.FunctionDef):
@@ -92,7 +92,7 @@ def _names(statement: ast.stmt, context: type[ast.expr_context]) -> list[str]:
     return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)]
 
 
-def syntax(source: Source) -> Iterator[Edit]:
+def syntax(source: ProgramSource) -> Iterator[Edit]:
     """The text is damaged: a bracket, a colon, an operand or an indentation is gone."""
     text = source.text.decode()
     for pattern in (r"\)", r"\]", r":(?=\s*\n)", r"(?<= [-+*/] )\w+", r"(?<=\n)    "):
@@ -111,7 +111,7 @@ def _parses(program: str) -> bool:
     return True
 
 
-def wrong_type(source: Source) -> Iterator[Edit]:
+def wrong_type(source: ProgramSource) -> Iterator[Edit]:
     """A number in a sum, difference or quotient becomes text; else a variable is used as if it were a list."""
     sums = [
         side
@@ -127,7 +127,7 @@ def wrong_type(source: Source) -> Iterator[Edit]:
         yield from (source.replaced(name, f"{name.id}[0]") for name in source.uses)
 
 
-def index_out_of_range(source: Source) -> Iterator[Edit]:
+def index_out_of_range(source: ProgramSource) -> Iterator[Edit]:
     """An index moves beyond the end; where the program has no list, a value is taken from a list that is too short."""
     slices = [node.slice for node in ast.walk(source.tree) if isinstance(node, ast.Subscript)]
     indices = [(i, i.value) for i in slices if isinstance(i, ast.Constant) and isinstance(i.value, int)]
@@ -140,7 +140,7 @@ def index_out_of_range(source: Source) -> Iterator[Edit]:
 class Fault:
     """A kind of fault: all edits that make it, and the executor's reason if it fails as intended."""
 
-    edits: Callable[[Source], Iterator[Edit]]
+    edits: Callable[[ProgramSource], Iterator[Edit]]
     reason: str
 
 
@@ -158,6 +158,6 @@ def inject(fault: str, program: str, seed: int) -> str | None:
 
     `program` must be valid Python: SyntaxError otherwise.
     """
-    source = Source(program)
+    source = ProgramSource(program)
     edits = list(FAULTS[fault].edits(source))
     return source.apply(random.Random(seed).choice(edits)) if edits else None

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from raydistill.actors.errors import UsageError
-from raydistill.pipelines.data.records import Example, Question, Sample, Segment, content_hash
+from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import Context, fence, load_context, render, render_context
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.sampling.program_dedup import canonical_program
@@ -119,7 +119,7 @@ class ProgramAidedDistillation:
             id=content_hash(self.name, source, completion),
             question_id=question.id,
             messages=tuple(self.student_prompt(question).messages),
-            completion=(Segment(completion),),
+            completion=(WeightedText(completion),),
             group=question.id,
             answer=answer,
             source=source,

@@ -16,12 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion, Request
-from raydistill.pipelines.data.records import Example, Question, Sample, Segment, content_hash
+from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import ask, fence
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
 from raydistill.pipelines.recipes.pad.faults import FAULTS, inject
 from raydistill.pipelines.sampling.program_dedup import canonical_program
-from raydistill.pipelines.sampling.prompter import Prompt, Recipe, Selection
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter, Selection
 from raydistill.pipelines.tasks.extract import extract_program
 
 WITHOUT_MESSAGE = {
@@ -129,7 +129,7 @@ class FaultWriter:
 class OwnFailures(Repair):
     """Asks the student as `recipe` does; its failing programs are to become `meta["program"]`, a verified one."""
 
-    def __init__(self, recipe: Recipe, limit: int) -> None:
+    def __init__(self, recipe: Prompter, limit: int) -> None:
         self.recipe, self.limit = recipe, limit
 
     def student_prompt(self, question: Question) -> Prompt:
@@ -157,7 +157,7 @@ def _example(question: Question, sample: Sample, said: str, fault: str) -> Examp
         id=content_hash("pad-repair", question_id, sample.output, said, right),
         question_id=question_id,
         messages=tuple(repair_messages(question.text, sample.output, said)),
-        completion=(Segment(fence(right)),),
+        completion=(WeightedText(fence(right)),),
         group=question_id,
         answer=question.answer,
         source=sample.id,

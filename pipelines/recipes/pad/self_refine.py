@@ -17,37 +17,37 @@ from typing import Any
 
 from raydistill.actors.engine.requests import Sampling
 from raydistill.actors.storage import read_bytes, remove, write_json
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import read_examples, write_examples
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.pad.config import Refine
 from raydistill.pipelines.recipes.pad.repair import FaultWriter, InjectedFaults, OwnFailures, repair_question
-from raydistill.pipelines.sampling.job import Pass, PassResult
-from raydistill.pipelines.sampling.plan import Asking
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
+from raydistill.pipelines.sampling.plan import SamplingPlan
 from raydistill.pipelines.tasks import LoadedQuestions
 from raydistill.pipelines.tasks.extract import extract_program
 
 
 def add_repairs(
-    work: Workplace, config: Refine, examples: str, loaded: LoadedQuestions, student: Engine | None
+    ctx: RunContext, config: Refine, examples: str, loaded: LoadedQuestions, student: EngineConfig | None
 ) -> tuple[str, dict[str, Any]]:
     """The folder of `examples` and of the repair examples made from them, and an account of the latter.
 
     `student` is the engine of the first student, whose failures are learned from where `config.own_samples` asks.
     """
-    limits = work.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
+    limits = ctx.config.execution.model_dump(include={"cpu_s", "wall_s", "memory_mb", "minimum_grade"})
     key = content_hash(Path(examples).name, config.model_dump(exclude={"repairs"}), limits)
-    folder = f"{work.root}/examples/{key}"
+    folder = f"{ctx.root}/examples/{key}"
     if done := read_bytes(f"{folder}/summary.json"):
         return folder, json.loads(done)
     remove(folder)
     programs = list(_programs(examples, loaded))
-    passes: dict[str, PassResult] = {}
+    passes: dict[str, SamplingStats] = {}
     if config.faults_per_program:
-        passes["injected"] = _inject(work, config, programs, loaded, f"{folder}/injected")
+        passes["injected"] = _inject(ctx, config, programs, loaded, f"{folder}/injected")
     if student and config.own_samples:
-        passes["own"] = _learn_from_own(work, config, programs, loaded, student, f"{folder}/own")
+        passes["own"] = _learn_from_own(ctx, config, programs, loaded, student, f"{folder}/own")
     made = [e for name, result in passes.items() if result.examples for e in read_examples(f"{folder}/{name}")]
     both = sorted([*read_examples(examples), *made], key=lambda example: example.id)
     write_examples(both, folder)
@@ -73,32 +73,32 @@ def _programs(examples: str, loaded: LoadedQuestions) -> Iterator[Question]:
 
 
 def _inject(
-    work: Workplace, config: Refine, programs: Sequence[Question], loaded: LoadedQuestions, folder: str
-) -> PassResult:
+    ctx: RunContext, config: Refine, programs: Sequence[Question], loaded: LoadedQuestions, folder: str
+) -> SamplingStats:
     key = content_hash("faults", config.seed)
     recipe = InjectedFaults(config)
-    asking = Asking(recipe, Sampling(), n=1, seed=config.seed, purpose=key)
-    verdicts = work.verdicts_key(key, loaded.task, recipe)
-    plan = Pass(asking, loaded.task, f"{work.root}/completions/{key}", f"{work.root}/verdicts/{verdicts}", folder)
-    return work.run("breaking programs", plan, programs, FaultWriter())
+    plan = SamplingPlan(recipe, Sampling(), n=1, seed=config.seed, purpose=key)
+    verdicts = ctx.verdicts_key(key, loaded.task, recipe)
+    job = SamplingJob(plan, loaded.task, f"{ctx.root}/completions/{key}", f"{ctx.root}/verdicts/{verdicts}", folder)
+    return ctx.run("breaking programs", job, programs, FaultWriter())
 
 
 def _learn_from_own(
-    work: Workplace,
+    ctx: RunContext,
     config: Refine,
     programs: Sequence[Question],
     loaded: LoadedQuestions,
-    student: Engine,
+    student: EngineConfig,
     folder: str,
-) -> PassResult:
+) -> SamplingStats:
     first = {str(program.meta["question_id"]): program for program in reversed(programs)}
     questions = [q.noting(**first[q.id].meta) for q in loaded.questions if q.id in first]
     sampling = SamplingConfig(
         n=config.own_samples,
         temperature=config.own_temperature,
-        max_tokens=work.config.teacher.max_tokens,
+        max_tokens=ctx.config.teacher.max_tokens,
         seed=config.seed,
     )
-    plan, _ = work.plan(student, loaded, sampling, student=True)
-    asking = replace(plan.asking, recipe=OwnFailures(plan.asking.recipe, config.max_own))
-    return work.run("the student's own failures", replace(plan, asking=asking, examples=folder), questions, student)
+    job, _ = ctx.job(student, loaded, sampling, student=True)
+    plan = replace(job.plan, prompter=OwnFailures(job.plan.prompter, config.max_own))
+    return ctx.run("the student's own failures", replace(job, plan=plan, examples=folder), questions, student)

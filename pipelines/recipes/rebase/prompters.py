@@ -48,7 +48,7 @@ class Reanswerer(RetrievalBasedDistillation):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class AcceptAll:
     """Passes everything that a `Rewriter` extracts; what is right is found out later, of all rows together."""
 
     name: str = "rebase"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raydistill.pipelines.config.sections import Questions
-from raydistill.pipelines.data.records import Example, Question, Sample, Segment, content_hash
+from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.data.rewritten import Rewritten, as_message
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompts import answer_kind, answer_messages
@@ -61,7 +61,7 @@ class RetrievalBasedDistillation:
             id=content_hash(self.name, question.id, completion),
             question_id=question.id,
             messages=tuple(self.student_prompt(question).messages),
-            completion=(Segment(completion),),
+            completion=(WeightedText(completion),),
             group=question.id,
             answer=rewritten.output,
             source=row.id,

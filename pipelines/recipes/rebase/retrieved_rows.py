@@ -14,7 +14,8 @@ from typing import Any
 
 from raydistill.actors.retrieval.retriever import Lookup, RetrievedRow
 from raydistill.actors.retrieval.row_index import RowIndex
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.files import expand
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.decontamination import Guards
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.data.rewritten import Rewritten
@@ -24,15 +25,14 @@ from raydistill.pipelines.datastore.settings import Datastore, load_settings
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompts import row_text
 from raydistill.pipelines.runtime.pools import connect
-from raydistill.pipelines.tasks.rows import expand
 
 
-def find_rows(work: Workplace, config: ReBase, guards: Guards) -> tuple[list[Question], dict[str, Any]]:
+def find_rows(ctx: RunContext, config: ReBase, guards: Guards) -> tuple[list[Question], dict[str, Any]]:
     """The rows to make examples of, best first, and the account of those retrieved; numbers without retrieval."""
     if config.retrieval == "none":
         return [Question(content_hash("direct", n), str(n), "") for n in range(config.rows)], {"retrieved": 0}
-    index = _index(work, config)
-    rows = _retrieved(work, index, _lookup(config))
+    index = _index(ctx, config)
+    rows = _retrieved(ctx, index, _lookup(config))
     kept: dict[str, Question] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
@@ -53,15 +53,15 @@ def as_it_is(row: Question) -> Rewritten | None:
     return Rewritten(values["input"], values["output"]) if "output" in values else None
 
 
-def _index(work: Workplace, config: ReBase) -> str:
+def _index(ctx: RunContext, config: ReBase) -> str:
     """The index's folder or URI; a YAML file's index is brought up to date first."""
     named = expand(config.datastore or "")
     if not named.endswith((".yaml", ".yml")):
         return named
     settings = load_settings(named, Datastore)
     settings = settings.model_copy(update={"index": expand(settings.index)})
-    work.say(f"datastore {settings.index}: {len(settings.sources)} sources ...")
-    build(settings, work.console, cpus=work.config.cpus)
+    ctx.say(f"datastore {settings.index}: {len(settings.sources)} sources ...")
+    build(settings, ctx.console, cpus=ctx.config.cpus)
     return settings.index
 
 
@@ -76,12 +76,12 @@ def _lookup(config: ReBase) -> Lookup:
     )
 
 
-def _retrieved(work: Workplace, index: str, lookup: Lookup) -> list[RetrievedRow]:
-    folder = f"{work.root}/lookups"
+def _retrieved(ctx: RunContext, index: str, lookup: Lookup) -> list[RetrievedRow]:
+    folder = f"{ctx.root}/lookups"
     if (found := stored_rows(folder, RowIndex.open(index).version, lookup)) is not None:
         return found
-    connect(work.config.cpus)
-    pool = retriever_pool(f"raydistill-{content_hash(work.root, length=8)}-retrievers", index, work.config.retriever)
+    connect(ctx.config.cpus)
+    pool = retriever_pool(f"raydistill-{content_hash(ctx.root, length=8)}-retrievers", index, ctx.config.retriever)
     pool.start()
     try:
         return asyncio.run(retrieve(pool.client, lookup, folder))

@@ -20,19 +20,19 @@ from raydistill.actors.segments import read_segments
 from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.decontamination import Guards
 from raydistill.pipelines.data.examples import export_chat, read_examples, write_examples
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.data.rewritten import Rewritten, output_schema
 from raydistill.pipelines.recipes.rebase.checker import Checker, load_checker
 from raydistill.pipelines.recipes.rebase.config import ReBase
-from raydistill.pipelines.recipes.rebase.prompters import Form, Reanswerer, Rewriter
+from raydistill.pipelines.recipes.rebase.prompters import AcceptAll, Reanswerer, Rewriter
 from raydistill.pipelines.recipes.rebase.prompts import answer_kind, keys_of
 from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
 from raydistill.pipelines.recipes.rebase.retrieved_rows import as_it_is, find_rows
 from raydistill.pipelines.recipes.rebase.rewriting import Rewriting, balanced
-from raydistill.pipelines.sampling.job import Pass, PassResult
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.tasks import LoadedQuestions
 
 SOURCES_TOLD = 6
@@ -44,36 +44,36 @@ NO_EXAMPLE_DEPENDS_ON = {"datastore", "retrieval", "rows"}
 
 
 def synthesise(
-    work: Workplace, config: ReBase, loaded: LoadedQuestions, held_out: LoadedQuestions | None
+    ctx: RunContext, config: ReBase, loaded: LoadedQuestions, held_out: LoadedQuestions | None
 ) -> tuple[str, dict[str, Any]]:
     """The folder of the examples, and the sections of the report that tell how they came about."""
-    making = _Making(work, config, loaded, held_out.questions if held_out else [])
-    rows, told = find_rows(work, config, making.guards)
-    folder = f"{work.root}/examples/{making.key(rows)}"
+    synthesis = ReBaseSynthesis(ctx, config, loaded, held_out.questions if held_out else [])
+    rows, told = find_rows(ctx, config, synthesis.guards)
+    folder = f"{ctx.root}/examples/{synthesis.key(rows)}"
     if done := read_bytes(f"{folder}/summary.json"):
         summary = json.loads(done)
         summary["pass"] |= {"generated": 0, "verified": 0}
-        work.say(f"synthesis: done before, {summary['examples']:,} examples")
+        ctx.say(f"synthesis: done before, {summary['examples']:,} examples")
     else:
-        summary = making.examples(rows, folder) | {"rows": told}
+        summary = synthesis.examples(rows, folder) | {"rows": told}
         if not summary["unknown"]:  # otherwise the next run tries those again
             write_json(f"{folder}/summary.json", summary)
-    export_chat(read_examples(folder), work.root)
-    work.say(rows_line(summary))
+    export_chat(read_examples(folder), ctx.root)
+    ctx.say(rows_line(summary))
     left_over = _listed({reason: count for reason, count in summary["dropped"].items() if reason in LEFT_OVER})
-    work.say(f"{summary['examples']:,} examples; right, but not learned: {left_over}")
-    return folder, _sections(work, summary, making.wasted_tokens())
+    ctx.say(f"{summary['examples']:,} examples; right, but not learned: {left_over}")
+    return folder, _sections(ctx, summary, synthesis.wasted_tokens())
 
 
 @dataclass
-class _Making:
+class ReBaseSynthesis:
     """The steps from rows to examples, with what they share."""
 
-    work: Workplace
+    ctx: RunContext
     config: ReBase
     loaded: LoadedQuestions
     evaluation: Sequence[Question]
-    plans: list[Pass] = field(default_factory=list)  # those that have cost tokens
+    jobs: list[SamplingJob] = field(default_factory=list)  # those that have cost tokens
 
     def __post_init__(self) -> None:
         config, target = self.config, self.config.target
@@ -88,30 +88,32 @@ class _Making:
         self.rewriting = Rewriting(
             keys_of(config), self.guards, answer_kind(config), self.checker, votes=config.check != "none"
         )
-        self.rewriter = self._plan(Rewriter(config), self.work.config.teacher, held_to_form=True)
+        self.rewriter = self._plan(Rewriter(config), self.ctx.config.teacher, held_to_form=True)
         self.answerer = self._plan(Reanswerer(config), self._votes())
         if config.rewrite:
-            self.plans += [self.rewriter] + ([self.answerer] if config.check in ("answers", "programs") else [])
+            self.jobs += [self.rewriter] + ([self.answerer] if config.check in ("answers", "programs") else [])
 
-    def _plan(self, recipe: RetrievalBasedDistillation, sampling: SamplingConfig, held_to_form: bool = False) -> Pass:
+    def _plan(
+        self, recipe: RetrievalBasedDistillation, sampling: SamplingConfig, held_to_form: bool = False
+    ) -> SamplingJob:
         """The pass in which the teacher is asked as `recipe` does."""
         schema = output_schema(keys_of(self.config)) if held_to_form else None
-        loaded = replace(self.loaded, task=Form()) if held_to_form else self.loaded
-        plan, _ = self.work.plan(self.work.config.teacher, loaded, sampling, recipe=recipe, also=schema)
-        drawn = replace(plan.asking.sampling, json_schema=schema)
-        return replace(plan, asking=replace(plan.asking, sampling=drawn))
+        loaded = replace(self.loaded, task=AcceptAll()) if held_to_form else self.loaded
+        job, _ = self.ctx.job(self.ctx.config.teacher, loaded, sampling, prompter=recipe, extra_key=schema)
+        drawn = replace(job.plan.sampling, json_schema=schema)
+        return replace(job, plan=replace(job.plan, sampling=drawn))
 
     def _votes(self) -> SamplingConfig:
-        asked = self.work.config.teacher.model_dump(include={"top_p", "max_tokens", "stop", "seed"})
+        asked = self.ctx.config.teacher.model_dump(include={"top_p", "max_tokens", "stop", "seed"})
         return SamplingConfig(n=self.config.votes, temperature=self.config.vote_temperature, **asked)
 
     def key(self, rows: Sequence[Question]) -> str:
         """A hash of all that the examples depend on."""
-        asked = [plan.verdicts.rpartition("/")[2] for plan in self.plans]
+        asked = [job.verdicts.rpartition("/")[2] for job in self.jobs]
         ids = [row.id for row in rows], sorted(question.id for question in self.evaluation)
         settings = self.config.model_dump(exclude=NO_EXAMPLE_DEPENDS_ON)
         checker = self.checker and self.checker.version
-        return content_hash(asked, settings, ids, self.work.config.teacher.n, checker)
+        return content_hash(asked, settings, ids, self.ctx.config.teacher.n, checker)
 
     def examples(self, rows: Sequence[Question], folder: str) -> dict[str, Any]:
         """Write the examples of `rows` into `folder` and say what became of every candidate."""
@@ -126,7 +128,7 @@ class _Making:
             example = self.rewriting.choose(known, [votes.get(one.input, ()) for one in known])
             chosen += [(row, example)] if example else []
         kept = self._kept([example for _, example in chosen])
-        made = [self.work.recipe.example(*chosen[place]) for place in kept]  # type: ignore[attr-defined]
+        made = [self.ctx.prompter.example(*chosen[place]) for place in kept]  # type: ignore[attr-defined]
         write_examples(made, folder)
         outputs = Counter(example.answer for example in made)
         return {
@@ -139,21 +141,21 @@ class _Making:
             "answers": answering.to_json(),
         }
 
-    def _rewritten(self, rows: Sequence[Question]) -> tuple[PassResult, dict[str, list[Rewritten]]]:
+    def _rewritten(self, rows: Sequence[Question]) -> tuple[SamplingStats, dict[str, list[Rewritten]]]:
         """The candidates of each row that have the form asked for and pass the guards."""
         title = "rewriting" if self.config.retrieval != "none" else "writing"
-        result = self.work.run(title, self.rewriter, rows, self.work.config.teacher)
+        result = self.ctx.run(title, self.rewriter, rows, self.ctx.config.teacher)
         said: dict[str, tuple[str, bool]] = {}
         for table in read_segments(self.rewriter.completions, ["sample_id", "text", "finish_reason"]):
             for reply in table.to_pylist():
                 said[reply["sample_id"]] = (reply["text"], reply["finish_reason"] == "length")
         candidates = {}
         for row in rows:
-            replies = [said[i] for i in self.rewriter.asking.sample_ids(row) if i in said]
+            replies = [said[i] for i in self.rewriter.plan.sample_ids(row) if i in said]
             candidates[row.id] = self.rewriting.candidates([text for text, _ in replies], [cut for _, cut in replies])
         return result, candidates
 
-    def _as_they_are(self, rows: Sequence[Question]) -> tuple[PassResult, dict[str, list[Rewritten]]]:
+    def _as_they_are(self, rows: Sequence[Question]) -> tuple[SamplingStats, dict[str, list[Rewritten]]]:
         """The rows' own values, of which nothing is asked or checked but that the guards let them pass."""
         candidates: dict[str, list[Rewritten]] = {}
         for row in rows:
@@ -162,15 +164,15 @@ class _Making:
             self.rewriting.dropped[reason or ""] += bool(reason)
             candidates[row.id] = [example] if example and not reason else []
         self.rewriting.check, self.rewriting.votes = None, False
-        return PassResult(questions=len(rows)), candidates
+        return SamplingStats(questions=len(rows)), candidates
 
-    def _answers(self, candidates: Sequence[Rewritten]) -> tuple[dict[str, list[str]], PassResult]:
+    def _answers(self, candidates: Sequence[Rewritten]) -> tuple[dict[str, list[str]], SamplingStats]:
         """The teacher's fresh answers to each candidate's input, none where one is missing; {} if there is no vote."""
-        if self.answerer not in self.plans or not candidates:
-            return {}, PassResult()
+        if self.answerer not in self.jobs or not candidates:
+            return {}, SamplingStats()
         questions = {one.input: Question.make("rebase", one.input, one.output) for one in candidates}
         asked = list(questions.values())
-        result = self.work.run("answering", self.answerer, asked, self.work.config.teacher, keep_outcomes=True)
+        result = self.ctx.run("answering", self.answerer, asked, self.ctx.config.teacher, keep_outcomes=True)
         return {text: _votes(*result.outcomes[question.id]) for text, question in questions.items()}, result
 
     def _kept(self, examples: Sequence[Rewritten]) -> Sequence[int]:
@@ -190,9 +192,9 @@ class _Making:
     def wasted_tokens(self) -> int:
         """Tokens that were spent on what was never finished."""
         wasted = 0
-        for plan in self.plans:
-            stored = sum(sum(table["completion_tokens"].to_pylist()) for table in read_segments(plan.completions))
-            wasted += max(0, read_spending(self.work.ledger, plan.asking.purpose).tokens - stored)
+        for job in self.jobs:
+            stored = sum(sum(table["completion_tokens"].to_pylist()) for table in read_segments(job.completions))
+            wasted += max(0, read_spending(self.ctx.ledger, job.plan.purpose).tokens - stored)
         return wasted
 
 
@@ -215,7 +217,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
-def _sections(work: Workplace, summary: Mapping[str, Any], wasted_tokens: int) -> dict[str, Any]:
+def _sections(ctx: RunContext, summary: Mapping[str, Any], wasted_tokens: int) -> dict[str, Any]:
     """The report's sections. A candidate is passed where its answer is right, even if it is not learned."""
     asked, answers, dropped = summary["pass"], summary["answers"], summary["dropped"]
     left_over = {reason: count for reason, count in dropped.items() if reason in LEFT_OVER}
@@ -231,6 +233,6 @@ def _sections(work: Workplace, summary: Mapping[str, Any], wasted_tokens: int) -
         **{name: asked[name] + answers[name] for name in ("prompt_tokens", "completion_tokens")},
     }
     fresh = {name: answers[name] for name in ("samples", "completion_tokens", "statuses")}
-    sections = report.synthesis(work.config.teacher.model, account, wasted_tokens=wasted_tokens)
+    sections = report.synthesis(ctx.config.teacher.model, account, wasted_tokens=wasted_tokens)
     sections["verification"]["programs"] = summary["candidates"]  # also where the teacher was asked nothing
     return sections | {"rebase": {"rows": summary["rows"], "labels": summary["labels"], "answers": fresh}}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import agree
@@ -27,7 +27,7 @@ from raydistill.pipelines.tasks.stepwise.table import stepwise_task
 
 
 @dataclass(frozen=True, slots=True)
-class AnyReply:
+class AcceptNonEmpty:
     """A task without right and wrong: what a critic says is read by whoever asked."""
 
     name: str = "critic"
@@ -38,7 +38,7 @@ class AnyReply:
 
 
 @dataclass(slots=True)
-class Verbatim:
+class RawPrompter:
     """Asks a question as it stands; `name` tells feedback from improvement."""
 
     name: str
@@ -64,7 +64,7 @@ class Verbatim:
 class Critics:
     """The feedback and improvement that a configuration asks for; `agreement` counts where both judge."""
 
-    work: Workplace
+    ctx: RunContext
     config: TriPosT
     task: Task  # tells whether an attempt ends in the gold answer
     agreement: Counter[str] = field(default_factory=Counter)
@@ -121,14 +121,14 @@ class Critics:
 
     def _ask(self, kind: str, asked: dict[str, str], temperature: float) -> dict[str, str]:
         """The teacher's reply to each prompt; those that no engine could answer are missing."""
-        teacher = self.work.config.teacher
+        teacher = self.ctx.config.teacher
         questions = {prompt: Question(content_hash(kind, prompt), prompt, "") for prompt in asked.values()}
-        loaded = LoadedQuestions(AnyReply(), list(questions.values()))
+        loaded = LoadedQuestions(AcceptNonEmpty(), list(questions.values()))
         sampling = SamplingConfig(temperature=temperature, max_tokens=teacher.max_tokens, seed=self.config.seed)
-        plan, _ = self.work.plan(teacher, loaded, sampling, recipe=Verbatim(kind), also=kind)
-        self.work.run(f"{kind} by the teacher", plan, loaded.questions, teacher)
-        replies = read_replies(plan)
-        ids = {draft_id: plan.asking.sample_ids(questions[prompt])[0] for draft_id, prompt in asked.items()}
+        job, _ = self.ctx.job(teacher, loaded, sampling, prompter=RawPrompter(kind), extra_key=kind)
+        self.ctx.run(f"{kind} by the teacher", job, loaded.questions, teacher)
+        replies = read_replies(job)
+        ids = {draft_id: job.plan.sample_ids(questions[prompt])[0] for draft_id, prompt in asked.items()}
         return {draft_id: replies[sample_id][0] for draft_id, sample_id in ids.items() if sample_id in replies}
 
 

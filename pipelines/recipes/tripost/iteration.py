@@ -18,8 +18,8 @@ from typing import Any
 from raydistill.actors.errors import RaydistillError
 from raydistill.actors.segments import SegmentWriter, read_segments
 from raydistill.actors.storage import read_bytes, write_json
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
@@ -45,8 +45,8 @@ SELECTION = {"balance", "max_examples", "feedback_weight", "correction_weight", 
 """Settings that no conversation depends on."""
 
 
-def collect(
-    work: Workplace, config: TriPosT, loaded: LoadedQuestions, model: Engine, iteration: int
+def collect_trajectories(
+    ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, model: EngineConfig, iteration: int
 ) -> tuple[str, dict[str, Any]]:
     """The folder with the examples of an iteration, and the account of its conversations; `model` attempts.
 
@@ -56,16 +56,16 @@ def collect(
     sampling = SamplingConfig(
         n=config.samples,
         temperature=config.temperature,
-        max_tokens=work.config.teacher.max_tokens,
+        max_tokens=ctx.config.teacher.max_tokens,
         seed=config.seed + 1000 * iteration,
     )
     updates = min(config.updates, config.max_updates) if config.learn == "conversations" else 0
-    rollouts, key = roll_out(work, f"{title}: attempts", model, loaded, sampling, config, updates=updates)
-    folder = _folder(work, config, loaded, key)
-    examples = f"{work.root}/examples/{content_hash(Path(folder).name, config.model_dump(exclude=TRAINING), title)}"
+    rollouts, key = roll_out(ctx, f"{title}: attempts", model, loaded, sampling, config, updates=updates)
+    folder = _folder(ctx, config, loaded, key)
+    examples = f"{ctx.root}/examples/{content_hash(Path(folder).name, config.model_dump(exclude=TRAINING), title)}"
     if done := read_bytes(f"{examples}/summary.json"):
         return examples, json.loads(done)
-    critics = Critics(work, config, loaded.task)
+    critics = Critics(ctx, config, loaded.task)
     finished = edit(critics, rollouts, f"{folder}/finished", max_updates=config.max_updates)
     summary = _account(rollouts, finished) | {"agreement": dict(critics.agreement)}
     summary |= _write(critics, finished, loaded, examples, seed=(config.seed, iteration))
@@ -84,13 +84,13 @@ def attempted(loaded: LoadedQuestions, config: TriPosT, iteration: int) -> Loade
     return replace(loaded, questions=[order[place % total] for place in range(first, first + wanted)])
 
 
-def _folder(work: Workplace, config: TriPosT, loaded: LoadedQuestions, rollouts: str) -> str:
-    teacher = work.config.teacher
+def _folder(ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, rollouts: str) -> str:
+    teacher = ctx.config.teacher
     asked = "teacher" in (config.feedback, config.improvement) or config.feedback == "both"
     identity = [model_identity(teacher.model, teacher.revision), teacher.max_tokens] if asked else []
     ids = content_hash(*sorted(question.id for question in loaded.questions))
     settings = config.model_dump(exclude=TRAINING | SELECTION)
-    return f"{work.root}/trajectories/{content_hash(rollouts, settings, identity, ids, loaded.task.name)}"
+    return f"{ctx.root}/trajectories/{content_hash(rollouts, settings, identity, ids, loaded.task.name)}"
 
 
 def edit(critics: Critics, rollouts: Sequence[Rollout], folder: str, *, max_updates: int) -> list[Draft]:

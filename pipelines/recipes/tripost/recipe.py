@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raydistill.actors.errors import UsageError
-from raydistill.pipelines.data.records import Example, Question, Sample, Segment, content_hash
+from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import first_attempt
 from raydistill.pipelines.sampling.prompter import Prompt, Selection
@@ -51,7 +51,7 @@ class SelfImprovement:
             id=content_hash(self.name, question.id, rationale),
             question_id=question.id,
             messages=tuple(self.student_prompt(question).messages),
-            completion=(Segment(rationale),),
+            completion=(WeightedText(rationale),),
             group=question.id,
             answer=question.answer,
             source=f"{question.id}/gold",

@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from raydistill.pipelines.data.records import Example, Question, Segment, content_hash
+from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import Turn, after_attempt
 from raydistill.pipelines.recipes.tripost.editing import Draft
@@ -39,28 +39,30 @@ def turn_examples(draft: Draft, config: TriPosT) -> list[Example]:
     return examples
 
 
-def _weighted(turn: Turn, following: str | None, weight: float, correction_weight: float | None) -> tuple[Segment, ...]:
+def _weighted(
+    turn: Turn, following: str | None, weight: float, correction_weight: float | None
+) -> tuple[WeightedText, ...]:
     """The feedback and the update that follows it; the corrected step stands alone where its weight is another."""
     said, fault = after_attempt(turn.feedback, following), turn.verdict
     if following is None or correction_weight is None or fault is None:
-        return (Segment(said, weight),)
+        return (WeightedText(said, weight),)
     before, found, rest = said.rpartition(f"\nStep {fault.step}:")  # updates are in numbered steps
     corrected, newline, after = rest.partition("\n")
     pieces = ((before, weight), (found + corrected, correction_weight), (newline + after, weight))
-    return tuple(Segment(text, times) for text, times in pieces if text)
+    return tuple(WeightedText(text, times) for text, times in pieces if text)
 
 
 def gold_example(question: Question, rationale: str, feedback: str, config: TriPosT) -> Example:
     """A gold rationale that is found right."""
-    said = (Segment(after_attempt(feedback)),)
+    said = (WeightedText(after_attempt(feedback)),)
     return _example(question, rationale, said, "gold", config, f"{question.id}/gold")
 
 
 def _example(
-    question: Question, attempt: str, said: tuple[Segment, ...], kind: str, config: TriPosT, source: str
+    question: Question, attempt: str, said: tuple[WeightedText, ...], kind: str, config: TriPosT, source: str
 ) -> Example:
     """An attempt with what is said after it; only improvements begin with a wrong attempt."""
-    attempted = Segment(attempt, config.attempt_weight if kind == "improvement" else 1.0)
+    attempted = WeightedText(attempt, config.attempt_weight if kind == "improvement" else 1.0)
     return Example(
         id=content_hash("tripost", question.id, attempt, "".join(segment.text for segment in said)),
         question_id=question.id,

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.actors.segments import read_segments
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import Ending, Turn, asks_for_feedback, go_on, read_turns, settle
 from raydistill.pipelines.recipes.tripost.recipe import SelfImprovement
-from raydistill.pipelines.sampling.job import Pass
+from raydistill.pipelines.sampling.job import SamplingJob
 from raydistill.pipelines.sampling.prompter import Prompt, Selection
 from raydistill.pipelines.tasks import LoadedQuestions
 
@@ -59,9 +59,9 @@ class GoOn(SelfImprovement):
 
 
 def roll_out(
-    work: Workplace,
+    ctx: RunContext,
     title: str,
-    model: Engine,
+    model: EngineConfig,
     loaded: LoadedQuestions,
     sampling: SamplingConfig,
     config: TriPosT,
@@ -69,30 +69,30 @@ def roll_out(
     updates: int,
 ) -> tuple[list[Rollout], str]:
     """`sampling.n` conversations of `model` per question with at most so many updates, and the key of this."""
-    plan, key = work.plan(model, loaded, sampling, student=True, recipe=SelfImprovement(config))
-    work.run(title, plan, loaded.questions, model)
-    replies = read_replies(plan)
+    job, key = ctx.job(model, loaded, sampling, student=True, prompter=SelfImprovement(config))
+    ctx.run(title, job, loaded.questions, model)
+    replies = read_replies(job)
     rollouts = [
         _opened(sample_id, question, replies, updates)
         for question in loaded.questions
-        for sample_id in plan.asking.sample_ids(question)
+        for sample_id in job.plan.sample_ids(question)
     ]
     once = sampling.model_copy(update={"n": 1})
     for number in range(1, updates + 1):
         tasks = {r.id: to_go_on(r.question, r.turns[-1].attempt) for r in rollouts if r.turns and not r.known}
         if not tasks:
             break
-        plan, _ = work.plan(model, loaded, once, student=True, recipe=GoOn(config), also="go-on")
-        work.run(f"{title}, update {number}", plan, list({task.id: task for task in tasks.values()}.values()), model)
-        replies = read_replies(plan)
-        rollouts = [_continued(r, plan, tasks[r.id], replies, updates) if r.id in tasks else r for r in rollouts]
+        job, _ = ctx.job(model, loaded, once, student=True, prompter=GoOn(config), extra_key="go-on")
+        ctx.run(f"{title}, update {number}", job, list({task.id: task for task in tasks.values()}.values()), model)
+        replies = read_replies(job)
+        rollouts = [_continued(r, job, tasks[r.id], replies, updates) if r.id in tasks else r for r in rollouts]
     return rollouts, content_hash(key, updates)
 
 
-def read_replies(plan: Pass) -> Replies:
+def read_replies(job: SamplingJob) -> Replies:
     """What a pass has stored."""
     replies: Replies = {}
-    for table in read_segments(plan.completions, ["sample_id", "text", "finish_reason"]):
+    for table in read_segments(job.completions, ["sample_id", "text", "finish_reason"]):
         for row in table.to_pylist():
             replies[row["sample_id"]] = (row["text"], row["finish_reason"] == "length")
     return replies
@@ -114,9 +114,9 @@ def to_go_on(question: Question, attempt: str) -> Question:
     return asked.noting(question=question.text, attempt=attempt)
 
 
-def _continued(rollout: Rollout, plan: Pass, task: Question, replies: Replies, updates: int) -> Rollout:
+def _continued(rollout: Rollout, job: SamplingJob, task: Question, replies: Replies, updates: int) -> Rollout:
     """The conversation with what the student said next; as it was where no engine could answer."""
-    (sample_id,) = plan.asking.sample_ids(task)
+    (sample_id,) = job.plan.sample_ids(task)
     if sample_id not in replies:
         return rollout
     text, cut_off = replies[sample_id]

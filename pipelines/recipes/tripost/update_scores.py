@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from raydistill.actors.storage import read_bytes, write_json
-from raydistill.pipelines.config.sections import Engine, Evaluation, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, Evaluation, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.evaluation.scores import Score, score
 from raydistill.pipelines.recipes.tripost.config import TriPosT
@@ -31,19 +31,19 @@ class Outcome(NamedTuple):
 
 
 def measure_updates(
-    work: Workplace, config: Evaluation, recipe: TriPosT, name: str, model: Engine, loaded: LoadedQuestions
+    ctx: RunContext, config: Evaluation, recipe: TriPosT, name: str, model: EngineConfig, loaded: LoadedQuestions
 ) -> Score:
     """The score of a student's last answers; `Score.updates` tells of its first ones and of the updates between.
 
     Questions that no engine could answer are counted as unknown, and the next run tries them again.
     """
     sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
-    _, key = work.plan(model, loaded, sampling, student=True, recipe=SelfImprovement(recipe))
+    _, key = ctx.job(model, loaded, sampling, student=True, prompter=SelfImprovement(recipe))
     ids = content_hash(*sorted(question.id for question in loaded.questions))
-    uri = f"{work.root}/evaluation/{content_hash(key, ids, 'updates', recipe.updates)}.json"
+    uri = f"{ctx.root}/evaluation/{content_hash(key, ids, 'updates', recipe.updates)}.json"
     if done := read_bytes(uri):
         return Score(**json.loads(done))
-    rollouts, _ = roll_out(work, f"evaluating {name}", model, loaded, sampling, recipe, updates=recipe.updates)
+    rollouts, _ = roll_out(ctx, f"evaluating {name}", model, loaded, sampling, recipe, updates=recipe.updates)
     grader = f"{loaded.task.name} ({loaded.task.grader})"
     after = [_graded(rollout, loaded.task, -1) for rollout in rollouts]
     measured = replace(score(after, samples=1, temperature=0.0, grader=grader), updates=account(rollouts, loaded.task))

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row
+from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.answers import Kind, Value, parse_answer, to_number
 from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, grade_answer, without_duplicates
 from raydistill.pipelines.tasks.families.table import LISTED_OPTION
-from raydistill.pipelines.tasks.rows import expand, read_rows
+from raydistill.pipelines.tasks.rows import read_rows
 
 OPTION = re.compile(r"\([A-Z]\)")
 

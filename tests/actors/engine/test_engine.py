@@ -15,7 +15,7 @@ from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.pool import Pool, PoolSettings
-from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.runtime.pools import check_model, engine_pool
 from tests.waiting import wait_until
 
@@ -29,7 +29,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def pool(cluster: None, tiny_model: str, ledger: str) -> Iterator[Pool]:
-    config = Engine(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=1, max_lora_rank=8)
+    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=1, max_lora_rank=8)
     pool = engine_pool("test-engine", config, ledger)
     pool.start(weights=tiny_model)
     yield pool

@@ -18,14 +18,14 @@ from raydistill.pipelines.data.examples import (
     to_row,
     write_examples,
 )
-from raydistill.pipelines.data.records import Consistency, Example, Segment
+from raydistill.pipelines.data.records import Consistency, Example, WeightedText
 from tests.pipelines.training.training_examples import sums
 
 FULL = Example(
     "full",
     "q1",
     ({"role": "system", "content": "Sei knapp."}, {"role": "user", "content": "Wie viele?\n"}),
-    (Segment("zwölf", 0.1), Segment("", 1.5)),
+    (WeightedText("zwölf", 0.1), WeightedText("", 1.5)),
     group="g",
     answer="12",
     source="gold",

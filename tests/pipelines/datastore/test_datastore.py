@@ -20,7 +20,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.retriever import RetrievedRow
 from raydistill.actors.retrieval.row_index import RowIndex
 from raydistill.pipelines.cli.app import app
-from raydistill.pipelines.config.sections import Retriever as RetrieverConfig
+from raydistill.pipelines.config.sections import RetrieverConfig
 from raydistill.pipelines.datastore.build import build
 from raydistill.pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool, stored_rows
 from raydistill.pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings

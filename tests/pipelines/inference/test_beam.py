@@ -17,7 +17,7 @@ from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import UsageError
 from raydistill.actors.executor import Executor
 from raydistill.actors.retrieval.encoder import DEFAULT_MODEL, PACKAGED, SentenceEncoder
-from raydistill.pipelines.config.sections import Beam, Engine, Questions
+from raydistill.pipelines.config.sections import Beam, EngineConfig, Questions
 from raydistill.pipelines.inference.beam import BeamSearch, Hypothesis, TokenDecoder, best
 from raydistill.pipelines.inference.faithfulness import Faithfulness, ProgramSoFar, runnable, steps
 from raydistill.pipelines.recipes.pad.config import PaD
@@ -199,8 +199,8 @@ def test_faithfulness_is_the_best_cosine_of_a_line_with_a_sentence(tiny_encoder:
     import numpy as np
 
     encoder = SentenceEncoder(tiny_encoder)
-    alone, beside = encoder.encode(["how many apples"])[0], encoder.encode(["apples", "how many apples"])[1]
-    assert np.allclose(alone, beside, atol=1e-5) and math.isclose(float(alone @ alone), 1, abs_tol=1e-5)
+    alone, run_on_driver_node = encoder.encode(["how many apples"])[0], encoder.encode(["apples", "how many apples"])[1]
+    assert np.allclose(alone, run_on_driver_node, atol=1e-5) and math.isclose(float(alone @ alone), 1, abs_tol=1e-5)
     verifier = pickle.loads(pickle.dumps(Faithfulness(tiny_encoder)))
     exact, other = verifier.score("How many pears? How many apples?", ["how many apples?", "= 3"])
     assert math.isclose(exact, 1, abs_tol=1e-5)
@@ -224,7 +224,7 @@ def test_a_missing_encoder_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_real_engines_lines_join_to_its_greedy_answers(
     cluster: None, executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    config = Engine(model=str(TEACHER), dtype="float32", max_model_len=512, kv_cache_gb=1)
+    config = EngineConfig(model=str(TEACHER), dtype="float32", max_model_len=512, kv_cache_gb=1)
     pool = engine_pool("test-beam", config, str(tmp_path))
     pool.start(weights=str(TEACHER))
     try:

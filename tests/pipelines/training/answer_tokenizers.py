@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from raydistill.pipelines.data.records import Consistency, Example, Segment
+from raydistill.pipelines.data.records import Consistency, Example, WeightedText
 from tests.pipelines.training.training_examples import TEMPLATE
 
 ANSWERS = ("18", "1080", "-3.5", "B", "the red house", "Zürich")
@@ -59,4 +59,6 @@ def rationale(number: int, question: int, answer: str, *, weight: float = 0.5, t
     messages = ({"role": "user", "content": f"How many are left of {question}?"},)
     pull = Consistency(weight, temperature)
     name = f"q{question}"
-    return Example(f"{name}/{number}", name, messages, (Segment(text),), group=name, answer=answer, consistency=pull)
+    return Example(
+        f"{name}/{number}", name, messages, (WeightedText(text),), group=name, answer=answer, consistency=pull
+    )

@@ -9,11 +9,11 @@ import pytest
 
 from raydistill.pipelines.training.batches import (
     collate,
-    in_units,
     micro_batches,
+    pair_up,
     plan,
     rows_of,
-    share,
+    shard_for_rank,
     split_by_question,
 )
 
@@ -47,10 +47,10 @@ def test_the_plan_without_pairs_is_pinned():
 
 def test_an_epoch_has_one_pair_of_each_group_and_every_other_row():
     steps = make_plan(GROUPS)
-    half = len(in_units(range(400), GROUPS, np.random.default_rng(0)))
-    units = np.concatenate(steps)
-    assert len(units) == 2 * half == 2 * (90 + 100)
-    for epoch in (units[:half], units[half:]):
+    half = len(pair_up(range(400), GROUPS, np.random.default_rng(0)))
+    examples_or_pairs = np.concatenate(steps)
+    assert len(examples_or_pairs) == 2 * half == 2 * (90 + 100)
+    for epoch in (examples_or_pairs[:half], examples_or_pairs[half:]):
         pairs = epoch[epoch[:, 1] >= 0]
         assert (GROUPS[pairs[:, 0]] == GROUPS[pairs[:, 1]]).all() and (pairs[:, 0] != pairs[:, 1]).all()
         assert sorted(GROUPS[pairs[:, 0]]) == [*range(90)]
@@ -59,8 +59,8 @@ def test_an_epoch_has_one_pair_of_each_group_and_every_other_row():
 
 def test_pairs_are_drawn_afresh_in_every_epoch_and_by_the_seed():
     def pairs(**changes) -> list[set[tuple[int, ...]]]:
-        units = np.concatenate(make_plan(GROUPS, **changes))
-        found = [tuple(sorted(unit)) for unit in units.tolist() if unit[1] >= 0]
+        examples_or_pairs = np.concatenate(make_plan(GROUPS, **changes))
+        found = [tuple(sorted(unit)) for unit in examples_or_pairs.tolist() if unit[1] >= 0]
         return [set(found[:90]), set(found[90:])]
 
     first, second = pairs()
@@ -70,22 +70,22 @@ def test_pairs_are_drawn_afresh_in_every_epoch_and_by_the_seed():
 
 def test_all_pairs_of_a_group_are_equally_likely():
     groups = np.zeros(4, dtype=np.int64)
-    draws = [in_units(range(4), groups, np.random.default_rng(seed))[0] for seed in range(1200)]
+    draws = [pair_up(range(4), groups, np.random.default_rng(seed))[0] for seed in range(1200)]
     counts = Counter(tuple(sorted(draw)) for draw in np.array(draws).tolist())
     assert len(counts) == 6
     assert all(140 < count < 260 for count in counts.values())
 
 
 def test_without_drawing_all_rows_are_in_one_unit_each():
-    units = in_units([0, 1, 2, 3, 4, 5, 6], np.array([7, -1, 7, 8, 7, 9, 9]))
-    assert units.tolist() == [[1, -1], [0, 2], [4, -1], [3, -1], [5, 6]]
-    assert in_units([], GROUPS).shape == (0, 1)
+    examples_or_pairs = pair_up([0, 1, 2, 3, 4, 5, 6], np.array([7, -1, 7, 8, 7, 9, 9]))
+    assert examples_or_pairs.tolist() == [[1, -1], [0, 2], [4, -1], [3, -1], [5, 6]]
+    assert pair_up([], GROUPS).shape == (0, 1)
 
 
 def test_partners_stay_together_and_count_twice():
-    units = in_units(range(400), GROUPS)
-    pieces = micro_batches(units, LENGTHS, 1000)
-    assert sorted(map(tuple, np.concatenate(pieces).tolist())) == sorted(map(tuple, units.tolist()))
+    examples_or_pairs = pair_up(range(400), GROUPS)
+    pieces = micro_batches(examples_or_pairs, LENGTHS, 1000)
+    assert sorted(map(tuple, np.concatenate(pieces).tolist())) == sorted(map(tuple, examples_or_pairs.tolist()))
     assert all(len(rows_of(piece)) * LENGTHS[rows_of(piece)].max() <= 1000 for piece in pieces)
     tokens = [LENGTHS[rows_of(step)].sum() for step in make_plan(GROUPS)]
     assert max(tokens) <= 2000 + 400
@@ -126,7 +126,7 @@ def test_micro_batches_respect_the_padded_budget():
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_workers_share_all_pieces_evenly(world):
     pieces = micro_batches(alone(*range(100)), LENGTHS, 2000)
-    shares = [share(pieces, rank, world) for rank in range(world)]
+    shares = [shard_for_rank(pieces, rank, world) for rank in range(world)]
     assert len({len(part) for part in shares}) == 1
     assert sorted(row for part in shares for _, piece in part for row in rows_of(piece)) == list(range(100))
     numbers = sorted(number for part in shares for number, _ in part)

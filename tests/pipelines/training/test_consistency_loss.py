@@ -96,9 +96,9 @@ def test_softmax_is_float32_and_extreme_logits_stay_finite():
 def test_batch_equals_naive_reference(setting):
     model, table, batch = setting
     with torch.no_grad():
-        found, (answer_kl, pull) = losses(model, batch), naive(model, table)
+        found, (answer_kl, consistency) = losses(model, batch), naive(model, table)
     assert found.answer_kl.item() == pytest.approx(answer_kl, rel=1e-4) and answer_kl > 0.1
-    assert found.pull.item() == pytest.approx(pull, rel=1e-4)
+    assert found.consistency.item() == pytest.approx(consistency, rel=1e-4)
 
 
 def test_one_changed_logit_counts_at_the_positions_that_predict_the_answer_and_nowhere_else(setting):
@@ -137,7 +137,7 @@ class Fixed(torch.nn.Module):
 def gradient(model, batch: Batch, alpha: float = 1.0):
     model.zero_grad()
     found = losses(model, batch)
-    (found.cross_entropy + alpha * found.pull).backward()
+    (found.cross_entropy + alpha * found.consistency).backward()
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
@@ -162,11 +162,11 @@ def test_gradient_by_finite_differences_through_both_sides(setting):
     model, _, batch = setting
     logits = (2 * torch.randn(*batch.ids.shape, len(model.lm_head.weight))).requires_grad_()
 
-    def pull(values) -> torch.Tensor:
+    def consistency(values) -> torch.Tensor:
         fixed = Fixed(values)
-        return batch_losses(fixed, fixed.head, batch).pull
+        return batch_losses(fixed, fixed.head, batch).consistency
 
-    (pull(logits)).backward()
+    (consistency(logits)).backward()
     assert batch.pairs
     generator = torch.Generator().manual_seed(2)
     for side in (0, 1):
@@ -174,7 +174,7 @@ def test_gradient_by_finite_differences_through_both_sides(setting):
             direction = torch.zeros_like(logits)
             direction[row, token - 1] = torch.randn(logits.shape[-1], generator=generator)
             with torch.no_grad():
-                slope = (pull(logits + 0.01 * direction) - pull(logits - 0.01 * direction)) / 0.02
+                slope = (consistency(logits + 0.01 * direction) - consistency(logits - 0.01 * direction)) / 0.02
             assert slope.item() == pytest.approx((logits.grad * direction).sum().item(), rel=2e-2, abs=2e-3)
             assert logits.grad[row, token - 1].any()
 
@@ -183,10 +183,12 @@ def test_gradient_of_both_parts_adds_up(setting):
     model, _, batch = setting
     plain, whole = gradient(model, batch, alpha=0.0), gradient(model, batch)
     model.zero_grad()
-    losses(model, batch).pull.backward()
-    pull = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-    assert (plain + pull - whole).norm() <= 1e-5 * whole.norm()  # element by element, rounding differs by machine
-    assert pull.norm() > 0.001 * whole.norm()
+    losses(model, batch).consistency.backward()
+    consistency = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    assert (
+        plain + consistency - whole
+    ).norm() <= 1e-5 * whole.norm()  # element by element, rounding differs by machine
+    assert consistency.norm() > 0.001 * whole.norm()
 
 
 def test_agreement_counts_pairs_that_expect_the_same_answer(setting):

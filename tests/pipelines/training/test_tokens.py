@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.pipelines.data.records import Example, Segment
+from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.tokens import (
     Tokens,
     TokenTable,
@@ -26,12 +26,12 @@ def tokenizer():
     return make_tokenizer()
 
 
-def one(tokenizer, *segments: Segment) -> Tokens:
+def one(tokenizer, *segments: WeightedText) -> Tokens:
     return next(tokenise(tokenizer, [Example("e", "q", USER, segments)]))
 
 
 def test_completion_and_stop_token_are_trained_and_the_prompt_is_not(tokenizer):
-    row = one(tokenizer, Segment("return 3 + 4"))
+    row = one(tokenizer, WeightedText("return 3 + 4"))
     start = row.weights.index(1.0)
     assert tokenizer.decode(row.ids[:start]) == "<|user|>\nHow many?<|end|>\n<|assistant|>\n"
     assert tokenizer.decode(row.ids[start:]) == "return 3 + 4<|end|>"
@@ -39,7 +39,7 @@ def test_completion_and_stop_token_are_trained_and_the_prompt_is_not(tokenizer):
 
 
 def test_each_token_has_the_weight_of_its_segment(tokenizer):
-    row = one(tokenizer, Segment("return 3", 0.0), Segment(" + 4\n", 1.5), Segment("done", 0.5))
+    row = one(tokenizer, WeightedText("return 3", 0.0), WeightedText(" + 4\n", 1.5), WeightedText("done", 0.5))
     text = {weight: "" for weight in (0.0, 1.5, 0.5)}
     for token, weight in zip(row.ids, row.weights, strict=True):
         text[weight] += tokenizer.decode([token])
@@ -49,7 +49,7 @@ def test_each_token_has_the_weight_of_its_segment(tokenizer):
 
 
 def test_a_prompt_is_trained_where_the_example_says_so(tokenizer):
-    row = next(tokenise(tokenizer, [Example("e", "q", USER, (Segment("7", 2.0),), prompt_weight=0.5)]))
+    row = next(tokenise(tokenizer, [Example("e", "q", USER, (WeightedText("7", 2.0),), prompt_weight=0.5)]))
     start = row.weights.index(2.0)
     assert row.weights == [0.0] + [0.5] * (start - 1) + [2.0] * (len(row.ids) - start)
     assert tokenizer.decode(row.ids[:start]).endswith("<|assistant|>\n")
@@ -66,7 +66,9 @@ def test_border_that_would_merge_is_kept():
     """Without a template, prompt `re` and completion `turn` would become one token that nobody generates."""
     tokenizer = make_tokenizer(chat=False)
     assert len(tokenizer("return").input_ids) < len(tokenizer("re").input_ids + tokenizer("turn").input_ids)
-    example = Example("e", "q", ({"role": "user", "content": "re"},), (Segment("tu", 0.5), Segment("rn", 1.0)))
+    example = Example(
+        "e", "q", ({"role": "user", "content": "re"},), (WeightedText("tu", 0.5), WeightedText("rn", 1.0))
+    )
     row = next(tokenise(tokenizer, [example]))
     prompt = tokenizer("re").input_ids
     assert row.ids == [*prompt, *tokenizer("turn").input_ids, tokenizer.eos_token_id]

@@ -17,7 +17,7 @@ import pytest
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.config.sections import Lora, Train
 from raydistill.pipelines.training.cluster import make_trainer
-from raydistill.pipelines.training.loop import Job
+from raydistill.pipelines.training.loop import TrainingJob
 from raydistill.pipelines.training.train import train
 from tests.pipelines.training.training_examples import rationales, sums
 from tests.waiting import wait_until
@@ -234,7 +234,7 @@ def test_a_ray_without_dashboard_is_not_asked_who_lives(cluster, tiny_model, tmp
     """Ray Train's cleaner of placement groups would: it ends each training 12 s late."""
 
     def cleaners() -> list:
-        trainer = make_trainer(Job(settings(tiny_model), "", "", 2), str(tmp_path), 1)
+        trainer = make_trainer(TrainingJob(settings(tiny_model), "", "", 2), str(tmp_path), 1)
         return [callback for callback in trainer._create_default_callbacks() if "Cleaner" in type(callback).__name__]
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raydistill.pipelines.data.records import Consistency, Example, Question, Segment
+from raydistill.pipelines.data.records import Consistency, Example, Question, WeightedText
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>\n{% endfor %}"
@@ -17,7 +17,11 @@ def sums(count: int) -> list[Example]:
         left, right = number % 37, number * 7 % 41
         question = Question.make("sums", f"What is {left} plus {right}, asked {number // 2} times?", "")
         program = f"def solution():\n    return {left} + {right}\n"
-        pieces = (Segment(program),) if number % 2 else (Segment(program[:16], 1.0), Segment(program[16:], 1.5))
+        pieces = (
+            (WeightedText(program),)
+            if number % 2
+            else (WeightedText(program[:16], 1.0), WeightedText(program[16:], 1.5))
+        )
         messages = ({"role": "user", "content": question.text},)
         examples.append(Example(f"e{number}", f"q{number // 2}", messages, pieces))
     return examples
@@ -34,7 +38,7 @@ def rationales(questions: int, each: int = 3, alpha: float = 0.5) -> list[Exampl
         for way in range(each):
             text = f"{ways[way]}\n{end}"
             shared = {"group": f"q{number}", "answer": str(left + right), "consistency": Consistency(alpha, 1.3)}
-            examples.append(Example(f"q{number}/{way}", f"q{number}", messages, (Segment(text),), **shared))
+            examples.append(Example(f"q{number}/{way}", f"q{number}", messages, (WeightedText(text),), **shared))
     return examples
 
 

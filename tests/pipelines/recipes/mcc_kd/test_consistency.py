@@ -11,7 +11,7 @@ import pytest
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import write_examples
-from raydistill.pipelines.recipes.mcc_kd.consistency import count, measure, token_table
+from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency, count, token_table
 from raydistill.pipelines.training.answer_spans import PairCounts
 from tests import ROOT
 from tests.pipelines.training.training_examples import rationales, sums
@@ -39,7 +39,7 @@ def divergence(left, right) -> float:
 
 def test_measure_equals_a_naive_computation(tiny_model):
     examples = rationales(12, each=2)
-    found = measure(examples, tiny_model)
+    found = answer_consistency(examples, tiny_model)
     with token_table(examples, tiny_model, None, 400, 512) as table:
         rows = answers(tiny_model, table)
         windows = [table[row][0][slice(*table.windows[row])].tolist() for row in range(24)]
@@ -58,7 +58,10 @@ def test_measure_equals_a_naive_computation(tiny_model):
 
 def test_a_lower_temperature_drives_answers_apart(tiny_model):
     examples = rationales(6)
-    assert measure(examples, tiny_model, temperature=0.5).answer_kl > measure(examples, tiny_model).answer_kl
+    assert (
+        answer_consistency(examples, tiny_model, temperature=0.5).answer_kl
+        > answer_consistency(examples, tiny_model).answer_kl
+    )
 
 
 def test_a_model_that_answers_everything_alike_agrees_with_every_question(tiny_model, tmp_path):
@@ -71,12 +74,12 @@ def test_a_model_that_answers_everything_alike_agrees_with_every_question(tiny_m
         model.model.norm.weight.zero_()
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
-    found = measure(rationales(6), str(tmp_path))
+    found = answer_consistency(rationales(6), str(tmp_path))
     assert (found.answer_kl, found.agreement, found.other_kl) == (0.0, 1.0, 0.0)
 
 
 def test_a_single_question_has_no_other_to_compare_with(tiny_model):
-    found = measure(rationales(1), tiny_model)
+    found = answer_consistency(rationales(1), tiny_model)
     assert (found.pairs, found.other_pairs, found.other_kl) == (1, 0, None)
 
 
@@ -90,12 +93,12 @@ def test_pairs_are_counted_for_a_students_tokenizer(tiny_model):
 @pytest.mark.parametrize("examples", [sums(4), rationales(3, each=1)])
 def test_nothing_to_compare_is_one_line(tiny_model, examples):
     with pytest.raises(UsageError, match="^consistency: no two examples[^\n]*$"):
-        measure(examples, tiny_model)
+        answer_consistency(examples, tiny_model)
 
 
 def test_what_is_no_student_is_one_line(tmp_path):
     with pytest.raises(UsageError, match="^student [^\n]*not a model that can be loaded[^\n]*$"):
-        measure(rationales(3), str(tmp_path))
+        answer_consistency(rationales(3), str(tmp_path))
 
 
 def test_the_command_prints_and_writes_what_was_measured(tiny_model, tmp_path):
@@ -104,5 +107,5 @@ def test_the_command_prints_and_writes_what_was_measured(tiny_model, tmp_path):
     done = subprocess.run([*command, "--out", str(tmp_path / "out.json")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    assert found == measure(rationales(4), tiny_model).to_json()
+    assert found == answer_consistency(rationales(4), tiny_model).to_json()
     assert f"answer KL {found['answer_kl']:.4f}" in done.stdout

@@ -12,8 +12,8 @@ import pytest
 
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Executor, Program
-from raydistill.pipelines.config.sections import Engine, SamplingConfig
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import read_examples, write_examples
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
@@ -142,16 +142,16 @@ def reply(asked: str) -> str:
     )[number % 4]
 
 
-class ScriptedWorkplace(Workplace):
+class ScriptedContext(RunContext):
     """Asks a scripted student instead of an engine; Ray, sandbox and files are real."""
 
-    def run(self, title: str, plan: Any, questions: Sequence[Question], model: Any, **options: Any) -> Any:
-        stands = ScriptedStudent() if isinstance(model, Engine) else model
-        return super().run(title, plan, questions, stands, **options)
+    def run(self, title: str, job: Any, questions: Sequence[Question], model: Any, **options: Any) -> Any:
+        stands = ScriptedStudent() if isinstance(model, EngineConfig) else model
+        return super().run(title, job, questions, stands, **options)
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, questions_file: Path) -> Iterator[Workplace]:
+def workplace(tmp_path: Path, questions_file: Path) -> Iterator[RunContext]:
     config = Run.model_validate(
         {
             "run_dir": str(tmp_path / "run"),
@@ -160,13 +160,13 @@ def workplace(tmp_path: Path, questions_file: Path) -> Iterator[Workplace]:
             "recipe": {"refine": {"own_samples": 1, "faults_per_program": 5}},
         }
     )
-    made = ScriptedWorkplace(config, make_recipe(config.recipe), None)
+    made = ScriptedContext(config, make_recipe(config.recipe), None)
     yield made
     made.close()
 
 
 @pytest.fixture
-def loaded(workplace: Workplace) -> LoadedQuestions:
+def loaded(workplace: RunContext) -> LoadedQuestions:
     return load_questions(workplace.config.questions)
 
 
@@ -183,7 +183,7 @@ def write_verified(folder: Path, loaded: LoadedQuestions) -> list[str]:
 
 
 def test_repairs_of_faults_and_of_own_failures_join_the_training_set(
-    cluster: None, workplace: Workplace, loaded: LoadedQuestions, tmp_path: Path
+    cluster: None, workplace: RunContext, loaded: LoadedQuestions, tmp_path: Path
 ) -> None:
     verified = write_verified(tmp_path / "verified", loaded)
     config = workplace.config.recipe.refine
@@ -206,12 +206,12 @@ def test_repairs_of_faults_and_of_own_failures_join_the_training_set(
 
 
 def test_programs_that_fail_to_run_are_repaired_and_run_again(
-    cluster: None, workplace: Workplace, loaded: LoadedQuestions
+    cluster: None, workplace: RunContext, loaded: LoadedQuestions
 ) -> None:
     model, sampling = workplace.config.teacher, SamplingConfig(temperature=0)
-    plan, _ = workplace.plan(model, loaded, sampling, student=True)
-    before = workplace.run("first attempts", plan, loaded.questions, model, keep_outcomes=True).outcomes
-    after = repair_outcomes(workplace, plan, loaded, before, model, repairs=2)
+    job, _ = workplace.job(model, loaded, sampling, student=True)
+    before = workplace.run("first attempts", job, loaded.questions, model, keep_outcomes=True).outcomes
+    after = repair_outcomes(workplace, job, loaded, before, model, repairs=2)
     statuses = {
         int(question.text.split()[2]): (before[question.id][0][0], after[question.id][0][0])
         for question in loaded.questions

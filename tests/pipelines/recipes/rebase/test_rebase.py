@@ -15,7 +15,8 @@ from raydistill.pipelines.recipes.rebase.checker import load_checker
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompters import Reanswerer, Rewriter
 from raydistill.pipelines.recipes.rebase.prompts import row_text
-from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation, load_training_questions
+from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
+from raydistill.pipelines.recipes.registry import load_training_questions
 from raydistill.pipelines.run_config import Run, load_config
 
 INSTRUCTION = "Add the apples."

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import Evaluation
-from raydistill.pipelines.context import Workplace
+from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.conversation import after_attempt, read_turns
-from raydistill.pipelines.recipes.tripost.iteration import attempted, collect
+from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
 from raydistill.pipelines.recipes.tripost.rollouts import to_go_on
 from raydistill.pipelines.recipes.tripost.update_scores import measure_updates
 from raydistill.pipelines.run_config import Run
@@ -81,11 +81,11 @@ def recording(loaded: LoadedQuestions, tmp_path: Path) -> Path:
 def collected(tmp_path: Path, recording: Path, loaded: LoadedQuestions, **recipe: Any) -> tuple[list[Any], Any]:
     """The examples of an iteration and its account."""
     config = Run.model_validate(sections(tmp_path / "run", recording, **recipe))
-    work = Workplace(config, make_recipe(config.recipe), None)
+    ctx = RunContext(config, make_recipe(config.recipe), None)
     try:
-        folder, account = collect(work, config.recipe, loaded, config.teacher, 1)
+        folder, account = collect_trajectories(ctx, config.recipe, loaded, config.teacher, 1)
     finally:
-        work.close()
+        ctx.close()
     return list(read_examples(folder)), account
 
 
@@ -131,12 +131,12 @@ def test_a_teacher_judges_and_improves(cluster: None, tmp_path: Path, recording:
 
 def test_self_update_is_measured(cluster: None, tmp_path: Path, recording: Path, loaded: LoadedQuestions) -> None:
     config = Run.model_validate(sections(tmp_path / "run", recording))
-    work = Workplace(config, make_recipe(config.recipe), None)
+    ctx = RunContext(config, make_recipe(config.recipe), None)
     evaluation = Evaluation(questions=config.questions)
     try:
-        measured = measure_updates(work, evaluation, config.recipe, "student", config.teacher, loaded)
+        measured = measure_updates(ctx, evaluation, config.recipe, "student", config.teacher, loaded)
     finally:
-        work.close()
+        ctx.close()
     updates = measured.updates
     assert updates is not None and updates["splits"] == {"seen": {name: updates[name] for name in NAMES}}
     assert (updates["tried"], updates["helped"], updates["hurt"]) == (4 / 12, 4 / 12, 0)

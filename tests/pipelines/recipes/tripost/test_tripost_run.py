@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raydistill.pipelines.config.sections import Engine
+from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.engines import Engines
@@ -77,7 +77,7 @@ def test_an_adapter_is_trained_on_over_the_same_base(
 
 
 def test_engines_stay_while_adapters_change(cluster: None, tmp_path: Path, recording: Path) -> None:
-    config = Engine(engine="recorded", model=str(recording), max_lora_rank=8)
+    config = EngineConfig(engine="recorded", model=str(recording), max_lora_rank=8)
     engines = Engines("test-adapters", str(tmp_path))
     try:
         engines.use(config)
