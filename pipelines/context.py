@@ -1,7 +1,7 @@
-"""Where a run happens: its folders, its pools, and the passes that bring questions to them.
+"""What a run has at hand: its folders and their keys, its pools, and the sampling jobs that bring questions to them.
 
 Folders are keyed by a hash of exactly what they depend on: completions by model, prompts and sampling; verdicts by
-those and by limits and task. Pools start when a pass needs them, and give their resources away when training does.
+those and by limits and task. Pools start when a job needs them, and give their resources away when training does.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RunContext:
         prompter: Prompter | None = None,
         extra_key: object = None,
     ) -> tuple[SamplingJob, str]:
-        """The pass that asks `model` as `prompter` does (default: the run's), and the key of its verdicts.
+        """A job that asks `model` as `prompter` does (default: the run's), and the key of its verdicts.
 
         `extra_key` is what else the completions depend on.
         """
@@ -107,9 +107,9 @@ class RunContext:
         keep_outcomes: bool = False,
         wrap_engines: Callable[[PoolClient], Completer] | None = None,
     ) -> SamplingStats:
-        """Run a pass with the engines it needs (none when every completion is stored), or with what stands for them.
+        """Run a job. Engines start only if a completion is missing; a Completer as `model` answers in their place.
 
-        `wrap_engines` makes what asks the engines, where requests do not go to them as they are.
+        `wrap_engines` makes a Completer around the engines, for example a beam search.
         """
 
         def start_engines() -> None:

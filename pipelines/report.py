@@ -72,7 +72,7 @@ def empty(recipe: str, teacher: str) -> dict[str, Any]:
 
 
 def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> dict[str, Any]:
-    """The sections that tell of a pass with the teacher, from its account (`PassResult.to_json`)."""
+    """The sections about the teacher's sampling job, from its statistics (`SamplingStats.to_json`)."""
     samples, seconds = summary["samples"], max(0.01, summary["wall_s"])
     statuses = summary["statuses"]
     return {

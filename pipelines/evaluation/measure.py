@@ -1,6 +1,6 @@
 """What a model scores on held-out questions: asked greedily, sampled, with repairs, or by beam search.
 
-Each is a pass like the teacher's synthesis, so an evaluation resumes, and one that was measured is read.
+Each is a sampling job like the teacher's synthesis, so an evaluation resumes, and a stored score is read.
 """
 
 from __future__ import annotations

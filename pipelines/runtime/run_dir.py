@@ -2,7 +2,8 @@
 
 What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
 node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked
-before the next pass. The command that uses a path holds a lock on it, which ends with the process, however that ends.
+before the next sampling job. The command that uses a path holds a lock on it, which ends with the process, however
+that ends.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""One pass over questions: sample, verify, select; streaming, resumable, every id accounted for.
+"""A sampling job: ask a model about many questions, verify, select; streaming, resumable, every id accounted for.
 
     questions --Generate--> completions --Verify--> verdicts --Select--> examples, outcomes     (`stages.py`)
         ^---------- those that need another round, and have budget left -----------'
 
-A pass has one round or several. Each round streams the questions that are not finished through the three stages,
+A job has one round or several. Each round streams the questions that are not finished through the three stages,
 `QUESTIONS_PER_FLOW` at a time, with the samples of earlier rounds read from where they are stored; engines and
 executors stay up in between.
 
-A pass is used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
+Jobs are used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
 on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
 recipe and the questions. So more samples per question, other limits or another selection reuse what is there.
 """
@@ -53,7 +53,7 @@ class SamplingJob:
 
 @dataclass(slots=True)
 class SamplingStats:
-    """The account of a pass. `outcomes` holds (statuses, values) by question id when asked for.
+    """The statistics of a job. `outcomes` holds (statuses, values) by question id when asked for.
 
     Work (`generated`, `verified`) is counted when it is done, everything else when a question is finished.
     """
@@ -112,7 +112,7 @@ def run_sampling(
     keep_outcomes: bool = False,
     on_progress: Callable[[SamplingStats], None] | None = None,
 ) -> SamplingStats:
-    """Run a pass to its end; `start_engines` is called in front of each flow that some completion is missing for.
+    """Run a job to its end; `start_engines` is called in front of each flow that some completion is missing for.
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
@@ -145,7 +145,7 @@ def run_sampling(
 def _flow(
     job: SamplingJob, plan: SamplingPlan, questions: Any, engines: Completer, executors: PoolClient
 ) -> Iterator[dict[str, Any]]:
-    """Stream some questions through one round of a pass: the outcome of each."""
+    """Stream some questions through one round of a job: the outcome of each."""
     from ray.data import ActorPoolStrategy
 
     prompter, actor = plan.prompter, {"num_cpus": 0, "batch_format": "pyarrow"}

@@ -1,4 +1,4 @@
-"""What a pass asks of whom: prompts, rounds, sample ids, and the requests that draw the samples."""
+"""Which prompts a sampling job sends, how many samples of each, and the requests that draw them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 
 
 class Completer(Protocol):
-    """What completes requests: a pool of engines, or something that stands for one."""
+    """Anything that completes requests: a pool of engines, a beam search around one, a writer of faults."""
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """``generate`` and a list of requests give the completions of all of them."""
@@ -19,7 +19,7 @@ class Completer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """What a pass asks: whose prompt, how many samples, drawn how.
+    """Which prompts are sent for a question, how many samples of each are drawn, and how.
 
     A round draws n samples of each of `prompts_per_round` prompts, which take turns; so later rounds bring other
     contexts, and after as many turns the next n samples of the same. The samples of all rounds so far are wanted.

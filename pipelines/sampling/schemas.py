@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def question_schema() -> pa.Schema:
-    """A question on its way into a pass; `stored` names the segments that hold some of its samples already."""
+    """A question on its way into a sampling job; `stored_...` name segments that hold samples of it."""
     import pyarrow as pa
 
     text = pa.string()
@@ -119,4 +119,4 @@ def outcome_schema() -> pa.Schema:
 def _count(name: str) -> pa.Field:
     import pyarrow as pa
 
-    return pa.field(name, pa.int64())  # how many were made in this pass, as against read from earlier ones
+    return pa.field(name, pa.int64())  # how many were made now, as against read from earlier runs

@@ -1,4 +1,4 @@
-"""What a pass finds stored by earlier runs: which samples there are, and which segments hold those of a question.
+"""An index of stored samples: which there are from earlier runs, and which segment files hold those of a question.
 
 An index of a folder is two columns of text and one of numbers, about 60 bytes a sample, so that a million samples
 stay small; it is turned into Python's sets and dictionaries for a portion of the questions at a time.

@@ -1,4 +1,4 @@
-"""The three stages of a pass, as Ray Data actors; the streaming row is one question carrying its samples.
+"""The three stages of a sampling job, as Ray Data actors; the streaming row is one question carrying its samples.
 
     Generate   consumes questions             waits for the engine pool     writes completions/
     Verify     consumes their completions     waits for the executor pool   writes verdicts/
@@ -46,8 +46,8 @@ SEGMENTS_IN_MEMORY = 16
 class StoredRows:
     """Rows of a folder's segments by sample id; holds the segments used last in memory.
 
-    Which segments hold a question's samples is in `column` of its row. Where this process takes the place of one that
-    died, Ray has it repeat calls whose results went with that one, though they were stored: then the folder is asked.
+    Which segments hold a question's samples is in `column` of its row. After an actor restart Ray replays calls whose
+    results were lost, though their rows were stored; those are looked up in the folder.
     """
 
     def __init__(self, folder: str, column: str) -> None:

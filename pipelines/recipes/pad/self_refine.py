@@ -3,7 +3,7 @@
     verified programs --break, run--> triples --.
     first student's failing programs --run-----> triples --> with the examples of the first task: the training set
 
-Both are passes like any other (`pipelines.sampling.job`): what was generated or run is stored under a key and resumed.
+Both are sampling jobs (`sampling/job.py`): what was generated or run is stored under a key and resumed.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ def add_repairs(
         return folder, json.loads(done)
     remove(folder)
     programs = list(_programs(examples, loaded))
-    passes: dict[str, SamplingStats] = {}
+    stats: dict[str, SamplingStats] = {}
     if config.faults_per_program:
-        passes["injected"] = _inject(ctx, config, programs, loaded, f"{folder}/injected")
+        stats["injected"] = _inject(ctx, config, programs, loaded, f"{folder}/injected")
     if student and config.own_samples:
-        passes["own"] = _learn_from_own(ctx, config, programs, loaded, student, f"{folder}/own")
-    made = [e for name, result in passes.items() if result.examples for e in read_examples(f"{folder}/{name}")]
+        stats["own"] = _learn_from_own(ctx, config, programs, loaded, student, f"{folder}/own")
+    made = [e for name, result in stats.items() if result.examples for e in read_examples(f"{folder}/{name}")]
     both = sorted([*read_examples(examples), *made], key=lambda example: example.id)
     write_examples(both, folder)
     summary: dict[str, Any] = {
         "examples": len(both),
         "repairs": dict(Counter(str(example.meta["fault"]) for example in made)),
-        **{name: {"samples": result.samples, "dropped": result.dropped} for name, result in passes.items()},
+        **{name: {"samples": result.samples, "dropped": result.dropped} for name, result in stats.items()},
     }
-    for name in passes:
+    for name in stats:
         remove(f"{folder}/{name}")
-    if not any(result.statuses["unknown"] for result in passes.values()):
+    if not any(result.statuses["unknown"] for result in stats.values()):
         write_json(f"{folder}/summary.json", summary)
     return folder, summary
 

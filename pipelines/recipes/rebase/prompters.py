@@ -1,4 +1,4 @@
-"""What ReBase asks the teacher in its two sampling passes: to rewrite rows, and to answer its own questions."""
+"""What ReBase asks the teacher in its two sampling jobs: to rewrite rows, and to answer its own questions."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     rows --rewriting--> candidates --form, guards--> --checker, or fresh answers--> one per row --balance--> examples
 
-Rewriting and answering are passes (`sampling.job`), stored and resumed as any other; what follows them depends
-on all rows together and is done again whenever rows, guards or checks have changed.
+Rewriting and answering are sampling jobs, stored and resumed as any other; what follows them depends on all rows
+together and is done again whenever rows, guards or checks have changed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class ReBaseSynthesis:
     def _plan(
         self, recipe: RetrievalBasedDistillation, sampling: SamplingConfig, held_to_form: bool = False
     ) -> SamplingJob:
-        """The pass in which the teacher is asked as `recipe` does."""
+        """The sampling job in which the teacher is asked as `recipe` does."""
         schema = output_schema(keys_of(self.config)) if held_to_form else None
         loaded = replace(self.loaded, task=AcceptAll()) if held_to_form else self.loaded
         job, _ = self.ctx.job(self.ctx.config.teacher, loaded, sampling, prompter=recipe, extra_key=schema)

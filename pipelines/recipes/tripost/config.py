@@ -30,7 +30,9 @@ class TriPosT(Strict):
     worked_out: bool = Field(True, description="scripted feedback says what each step should be before it judges it")
     agree_in: Literal["step", "reason"] = Field(
         "step",
-        exclude_if=lambda value: value == "step",  # younger than folders whose names come from the other settings
+        exclude_if=lambda value: (
+            value == "step"
+        ),  # added later: left out of the cache key at its default, so that old runs stay valid
         description="what own feedback, to be kept, has in common with the module's; step: as the paper's code",
     )
     max_updates: int = Field(5, ge=1, description="of one trajectory; without a right end by then it is rejected")
@@ -45,7 +47,7 @@ class TriPosT(Strict):
     correction_weight: float | None = Field(
         None,
         gt=0,
-        exclude_if=lambda value: value is None,  # younger, too
+        exclude_if=lambda value: value is None,  # added later, too
         description="of the loss on the step that an update corrects; default: feedback_weight",
     )
     attempt_weight: float = Field(1.0, ge=0, description="of the loss on a wrong attempt; 0 masks it")

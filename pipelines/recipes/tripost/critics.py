@@ -1,6 +1,6 @@
 """Who judges and improves a student's attempts: scripts, the teacher, or both with agreement counted (TriPosT).
 
-Both ways take and give the same, so they can be exchanged. The teacher is asked in passes: each turn of all
+Both ways take and give the same, so they can be exchanged. The teacher is asked in sampling jobs: each turn of all
 conversations is one of them, stored under a key, so that a resumed run asks for what is missing only.
 """
 

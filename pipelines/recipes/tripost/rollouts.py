@@ -3,7 +3,7 @@
     question --> attempt [feedback [update]] --> feedback [update] --> ... until `trajectories.settle` says why it ends
 
 One model does all of it. It decides itself whether it goes on after its first attempt; an update that it stops after is
-given back to it for feedback. Each turn of all conversations is one pass (`sampling.job`): stored under a key, resumed,
+given back to it for feedback. Each turn of all conversations is one sampling job: stored under a key, resumed,
 and conversations that have come to the same attempt share what follows.
 """
 
@@ -90,7 +90,7 @@ def roll_out(
 
 
 def read_replies(job: SamplingJob) -> Replies:
-    """What a pass has stored."""
+    """The replies that a sampling job has stored."""
     replies: Replies = {}
     for table in read_segments(job.completions, ["sample_id", "text", "finish_reason"]):
         for row in table.to_pylist():

@@ -53,7 +53,7 @@ def measure_updates(
 
 
 def _graded(rollout: Rollout, task: Task, turn: int) -> tuple[list[str], list[str]]:
-    """Status and value of an attempt in a conversation, as passes give them."""
+    """Status and value of an attempt in a conversation, as sampling jobs give them."""
     if not rollout.known:
         return ["unknown"], [""]
     grade = task.grade(rollout.turns[turn].attempt, rollout.question)
