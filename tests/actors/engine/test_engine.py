@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,32 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("ledger"))
 
 
+WATCH = """
+import os, sys
+
+def note(event, arguments):
+    if event == "import" and arguments[0].partition(".")[0] in ("actors", "pipelines", "serve", "raydistill"):
+        with open(os.path.join(os.path.dirname(__file__), f"imports-{os.getpid()}"), "a") as file:
+            print(arguments[0], file=file)
+
+sys.addaudithook(note)
+"""
+
+
 @pytest.fixture(scope="module")
-def pool(cluster: None, tiny_model: str, ledger: str) -> Iterator[Pool]:
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which each process of the pool notes what it imports of ours, in a file by its process id."""
+    folder = tmp_path_factory.mktemp("imported")
+    (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(cluster: None, tiny_model: str, ledger: str, imported: Path) -> Iterator[Pool]:
     config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=1, max_lora_rank=8)
     pool = engine_pool("test-engine", config, ledger)
+    path = os.pathsep.join(filter(None, [str(imported), os.environ.get("PYTHONPATH")]))
+    pool.settings = replace(pool.settings, environment={**pool.settings.environment, "PYTHONPATH": path})
     pool.start(weights=tiny_model)
     yield pool
     pool.release()
@@ -57,11 +81,24 @@ def test_samples_are_reproducible_and_independent_of_their_siblings(pool: Pool) 
 
 def test_without_a_gpu_an_engine_computes_in_its_core(pool: Pool) -> None:
     """vLLM's own choice there is a worker process, whose core waits for it in a loop that takes a whole CPU."""
+    assert list(processes(pool).values()) == ["VLLM::EngineCore"]
+
+
+def processes(pool: Pool) -> dict[int, str]:
+    """The names of an engine's processes, by their ids."""
     import psutil
 
     replica = psutil.Process(asyncio.run(pool.client.call("describe"))["pid"])
-    names = [" ".join(process.cmdline()).strip() for process in replica.children(recursive=True)]
-    assert [name for name in names if "VLLM::" in name] == ["VLLM::EngineCore"]
+    names = {process.pid: " ".join(process.cmdline()).strip() for process in replica.children(recursive=True)}
+    return {pid: name for pid, name in names.items() if "VLLM::" in name}
+
+
+def test_no_second_copy_is_imported_into_an_engine(pool: Pool, imported: Path) -> None:
+    """As tests/test_house.py looks into driver and worker."""
+    [core] = processes(pool)
+    assert "raydistill.actors.engine.worker" in (imported / f"imports-{core}").read_text().split()
+    names = [name for path in imported.glob("imports-*") for name in path.read_text().split()]
+    assert {name.partition(".")[0] for name in names} == {"raydistill"}
 
 
 def test_greedy_stop_counts_and_finish_reasons(pool: Pool) -> None:
