@@ -1,4 +1,4 @@
-"""What must not become a training example of ReBase, and why: each drop is counted with its reason.
+"""What must not become a training example of ReBase, and why; whoever asks counts the reasons.
 
     banned_source        the row comes from a dataset that the task was told not to use
     evaluation_copy      the text is an evaluation question, but for case, punctuation and blanks
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 GRAM = 13  # words
 WORD = re.compile(r"[^\W_]+")
@@ -33,12 +33,11 @@ class Guards:
     examples: Sequence[str] = ()
     banned: Sequence[str] = ()  # names of sources, in any case; `glue` also bans `glue/mnli`
     ngram: int = GRAM
-    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         texts, own = [words(text) for text in self.evaluation], [words(text) for text in self.examples]
-        measured = {gram for text in texts for gram in self._of(text)}
-        shown = Counter(gram for text in own for gram in set(self._of(text)))
+        measured = {gram for text in texts for gram in self._grams_of(text)}
+        shown = Counter(gram for text in own for gram in set(self._grams_of(text)))
         self._evaluation, self._examples = set(map(tuple, texts)), set(map(tuple, own))
         self._grams = measured - shown.keys()
         self._example_grams = {gram for gram, examples in shown.items() if examples == 1} - measured
@@ -46,44 +45,34 @@ class Guards:
         self._accepted: set[tuple[str, ...]] = set()
 
     def check_row(self, source: str, values: Mapping[str, str]) -> str | None:
-        """Why a retrieved row must not be rewritten, None if it may be. Counts what it refuses."""
+        """Why a retrieved row must not be rewritten, None if it may be."""
         name = source.lower()
         if any(name == banned or name.startswith(f"{banned}/") for banned in self._banned):
-            return self._refuse("banned_source")
-        reasons = (self._leak(words(value)) for value in values.values())
-        return self._refuse(next(filter(None, reasons), None))
+            return "banned_source"
+        return next(filter(None, (self._leak(words(value)) for value in values.values())), None)
 
     def check_input(self, text: str) -> str | None:
         """Why an input must not become an example, None if it may; an accepted one is a duplicate the next time."""
         found = words(text)
-        reason = self._leak(found)
-        if not reason and (tuple(found) in self._examples or not self._example_grams.isdisjoint(self._of(found))):
-            reason = "example_copy"
-        if not reason and tuple(found) in self._accepted:
-            reason = "duplicate"
-        if not reason:
-            self._accepted.add(tuple(found))
-        return self._refuse(reason)
+        if reason := self._leak(found):
+            return reason
+        if tuple(found) in self._examples or not self._example_grams.isdisjoint(self._grams_of(found)):
+            return "example_copy"
+        if tuple(found) in self._accepted:
+            return "duplicate"
+        self._accepted.add(tuple(found))
+        return None
 
     def _leak(self, text: list[str]) -> str | None:
         if text and tuple(text) in self._evaluation:
             return "evaluation_copy"
-        return None if self._grams.isdisjoint(self._of(text)) else "evaluation_overlap"
+        return None if self._grams.isdisjoint(self._grams_of(text)) else "evaluation_overlap"
 
-    def _of(self, text: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        return grams(text, self.ngram)
-
-    def _refuse(self, reason: str | None) -> str | None:
-        if reason:
-            self.counts[reason] += 1
-        return reason
+    def _grams_of(self, text: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """All runs of `ngram` words; none in a shorter text."""
+        return (tuple(text[start : start + self.ngram]) for start in range(len(text) - self.ngram + 1))
 
 
 def words(text: str) -> list[str]:
     """The words and numbers of `text` in lower case, without punctuation; of pure punctuation the text itself."""
     return WORD.findall(text.lower()) or text.split()
-
-
-def grams(text: Sequence[str], length: int = GRAM) -> Iterator[tuple[str, ...]]:
-    """All runs of `length` words; none in a shorter text."""
-    return (tuple(text[start : start + length]) for start in range(len(text) - length + 1))

@@ -42,7 +42,8 @@ def find_rows(ctx: RunContext, config: ReBase, guards: Guards) -> tuple[list[Que
             dropped[reason] += 1
         else:
             kept[question.id] = question
-    account = {"index": index, "retrieved": len(rows), "sources": _sources(rows), "dropped": dict(dropped)}
+    sources = dict(Counter(row.source for row in rows).most_common())
+    account = {"index": index, "retrieved": len(rows), "sources": sources, "dropped": dict(dropped)}
     account["scores"] = {name: _mean([getattr(row, name) for row in rows]) for name in ("s", "s_in", "s_out", "s_ds")}
     return list(kept.values()), account
 
@@ -99,11 +100,6 @@ def _question(row: RetrievedRow, config: ReBase) -> Question:
     if row.column_out != row.column_in:
         values["output"] = row.values[row.column_out]
     return Question(content_hash("rebase", text, values), text, "").noting(**meta, values=values)
-
-
-def _sources(rows: Sequence[RetrievedRow]) -> dict[str, int]:
-    """How many rows come from which source, the most first."""
-    return dict(Counter(row.source for row in rows).most_common())
 
 
 def _mean(values: Sequence[float]) -> float:

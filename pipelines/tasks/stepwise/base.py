@@ -4,8 +4,8 @@
 
 A task says four things about a state: which step comes next, what is wrong with a given step, what a step leaves,
 and which answer the state leads to. Gold rationale, feedback (walk the attempt, stop at the first step that is
-wrong), improvement (keep what stands before it, go on from there) and planted errors (spoil one step, go on from
-what it leaves) are the same for all tasks and follow from that.
+wrong), gold continuation (go on from what stands before it) and planted errors (spoil one step, go on from what it
+leaves) are the same for all tasks and follow from that.
 
 A step is right if what it says is true, not only if it is the step that the gold rationale takes.
 """
@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.tasks.answers import Kind, compare
@@ -24,7 +24,6 @@ from raydistill.pipelines.tasks.stepwise.steps import (
     ANSWER_SENTENCE,
     MAX_STEPS,
     join_steps,
-    splice,
     split_lines,
     stated_answer,
     step_text,
@@ -74,41 +73,6 @@ class Fault:
 
     quote: str
     reason: str
-
-
-class Task(Protocol):
-    """What recipes, the demo models and benchmarks see of a stepwise task."""
-
-    @property
-    def name(self) -> str:
-        """As in the table, e.g. ``word_sorting``."""
-
-    @property
-    def seen(self) -> tuple[int, ...]:
-        """Levels to train on, the easier ones."""
-
-    @property
-    def unseen(self) -> tuple[int, ...]:
-        """Harder levels, for evaluation only."""
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of errors that can be planted."""
-
-    def generate(self, level: int, rng: Random, *, choices: bool = True) -> StepwiseItem:
-        """A question of this level with its gold rationale, without its options if `choices` is false."""
-
-    def rationale(self, question: str) -> str:
-        """The gold rationale of a question that the script can read."""
-
-    def feedback(self, question: str, attempt: str, gold: str | None = None) -> Feedback:
-        """The first wrong step of `attempt`."""
-
-    def improve(self, question: str, attempt: str, feedback: Feedback) -> str:
-        """`attempt` up to the wrong step, and from there on the gold continuation."""
-
-    def plant(self, question: str, rationale: str, kind: str, rng: Random) -> tuple[str, int]:
-        """`rationale` with an error of this kind and what follows from it, and the number of the wrong step."""
 
 
 class StepwiseTask(ABC, Generic[State]):
@@ -227,12 +191,6 @@ class StepwiseTask(ABC, Generic[State]):
             if text is not None and stated_answer(text) is None:
                 state = self._next(state, text)
         return texts
-
-    def improve(self, question: str, attempt: str, feedback: Feedback) -> str:
-        """`attempt` up to the wrong step, and from there on the gold continuation; unchanged if it is right."""
-        if feedback.step is None:
-            return attempt
-        return splice(attempt, feedback.step, self.continuation(question, attempt, feedback.step))
 
     def plant(self, question: str, rationale: str, kind: str, rng: Random) -> tuple[str, int]:
         """`rationale` with an error of this kind and what follows from it, and the number of the wrong step.

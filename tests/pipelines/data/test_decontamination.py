@@ -1,9 +1,8 @@
-"""Guards: what must not become a training example is found, counted, and nothing else is."""
+"""Guards: what must not become a training example is found, and nothing else is."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 import pytest
 
@@ -36,9 +35,7 @@ def guards() -> Guards:
     ],
 )
 def test_inputs_are_refused_for_their_reason(text: str, reason: str | None) -> None:
-    checked = guards()
-    assert checked.check_input(text) == reason
-    assert checked.counts == Counter([reason] if reason else [])
+    assert guards().check_input(text) == reason
 
 
 def test_a_long_example_is_known_by_a_part_of_it() -> None:
@@ -62,7 +59,6 @@ def test_an_input_is_accepted_once() -> None:
         None,
         "duplicate",
     ]
-    assert checked.counts == {"duplicate": 2}
 
 
 def test_a_refused_input_does_not_count_as_accepted() -> None:
@@ -82,9 +78,7 @@ def test_a_refused_input_does_not_count_as_accepted() -> None:
     ],
 )
 def test_rows_are_refused_for_their_source_and_their_values(source: str, values: dict, reason: str | None) -> None:
-    checked = guards()
-    assert checked.check_row(source, values) == reason
-    assert checked.counts == Counter([reason] if reason else [])
+    assert guards().check_row(source, values) == reason
 
 
 def test_the_wording_of_the_task_is_no_overlap() -> None:

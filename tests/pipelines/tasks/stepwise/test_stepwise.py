@@ -11,7 +11,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.tasks.answers import parse_answer
 from raydistill.pipelines.tasks.stepwise.base import CannotPlant, Feedback, UnreadableQuestion
 from raydistill.pipelines.tasks.stepwise.prompts import compared, feedback_reply, judged_steps, read_feedback
-from raydistill.pipelines.tasks.stepwise.steps import split_lines
+from raydistill.pipelines.tasks.stepwise.steps import splice, split_lines
 from raydistill.pipelines.tasks.stepwise.table import TASKS, stepwise_task
 
 LEVELS = [(name, level) for name, task in TASKS.items() for level in task.seen + task.unseen]
@@ -83,7 +83,7 @@ def test_every_task_has_five_kinds_of_errors_and_rejects_others(name: str) -> No
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS)
-def test_improvement_keeps_what_was_right_and_ends_right(name: str, kind: str) -> None:
+def test_a_continuation_keeps_what_was_right_and_ends_right(name: str, kind: str) -> None:
     task, rng = TASKS[name], Random(f"improve/{name}/{kind}")
     improved_ones = 0
     while improved_ones < 20:
@@ -92,8 +92,7 @@ def test_improvement_keeps_what_was_right_and_ends_right(name: str, kind: str) -
             attempt, step = task.plant(item.question, item.rationale, kind, rng)
         except CannotPlant:
             continue
-        feedback = task.feedback(item.question, attempt)
-        improved = task.improve(item.question, attempt, feedback)
+        improved = splice(attempt, step, task.continuation(item.question, attempt, step))
         assert split_lines(improved)[: step - 1] == split_lines(attempt)[: step - 1]
         assert task.feedback(item.question, improved).correct
         assert improved.endswith(f"Therefore, the answer is {item.answer}.")
@@ -101,25 +100,17 @@ def test_improvement_keeps_what_was_right_and_ends_right(name: str, kind: str) -
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_right_attempt_is_not_changed(name: str) -> None:
-    task = TASKS[name]
-    item = task.generate(1, Random(3))
-    assert task.improve(item.question, item.rationale, Feedback()) == item.rationale
-
-
-@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("attempt", GARBAGE)
 def test_garbage_is_wrong_at_its_first_step(name: str, attempt: str) -> None:
     task = TASKS[name]
     item = task.generate(1, Random(1))
-    feedback = task.feedback(item.question, attempt)
-    assert feedback.step == 1
-    assert task.feedback(item.question, task.improve(item.question, attempt, feedback)).correct
+    assert task.feedback(item.question, attempt).step == 1
+    assert task.feedback(item.question, splice(attempt, 1, task.continuation(item.question, attempt, 1))).correct
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_attempt_makes_the_script_fail(name: str) -> None:
-    """Random edits: feedback names a step of the attempt (or the missing next one), and improvement repairs it."""
+    """Random edits: feedback names a step of the attempt (or the missing next one), and its continuation is right."""
     task, rng = TASKS[name], Random(f"edits/{name}")
     wrong = 0
     for _ in range(200):
@@ -132,9 +123,11 @@ def test_no_attempt_makes_the_script_fail(name: str) -> None:
             )
         attempt = "".join(characters)
         found = task.feedback(item.question, attempt)
-        assert found.step is None or 1 <= found.step <= len(split_lines(attempt)) + 1
-        assert task.feedback(item.question, task.improve(item.question, attempt, found)).correct
-        wrong += not found.correct
+        if found.step is not None:
+            assert 1 <= found.step <= len(split_lines(attempt)) + 1
+            repaired = splice(attempt, found.step, task.continuation(item.question, attempt, found.step))
+            assert task.feedback(item.question, repaired).correct
+            wrong += 1
     assert wrong > 100
 
 
