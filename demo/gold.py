@@ -1,6 +1,6 @@
 """Gold programs for ``gsm_symbolic``, and the three rules that a gold program has to meet.
 
-The tables of hand-written programs hold one text per template; an instance's numbers fill it in:
+`gold_programs.yaml` holds one hand-written text per template; an instance's numbers fill it in:
 
     template 43 --> second_amount = {first_amount} - {difference}   --> second_amount = 13 - 3
                     return {first_amount} + second_amount               return 13 + second_amount
@@ -13,15 +13,16 @@ instance's numbers gives that instance's answer, which holds by construction; th
 
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from demo import worked
 from demo.copying import numbers_in
-from demo.gold_programs_00_49 import PROGRAMS_00_49
-from demo.gold_programs_50_99 import PROGRAMS_50_99
 from demo.gsm import Instance
 
-PROGRAMS = PROGRAMS_00_49 | PROGRAMS_50_99
+PROGRAMS: dict[int, str] = yaml.safe_load(Path(__file__).with_name("gold_programs.yaml").read_text(encoding="utf-8"))
 TEMPLATES = sorted(PROGRAMS)
 RELATIVE_TOLERANCE = 1e-6
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")  # a number of a program; not the digit of a name
