@@ -65,3 +65,13 @@ class Prompter(Protocol):
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """The examples that the student learns from, given all verified samples of a question."""
         ...
+
+
+class AskedOnce:
+    """What recipes have in common that ask for no further round, and learn nothing of a single question's samples."""
+
+    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
+        return True
+
+    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
+        return Selection()

@@ -29,6 +29,11 @@ class Grade:
     reason: Literal["ok", "wrong_answer", "no_answer"]
     parsed: str  # the answer that was judged, in its canonical spelling; "" if there is none
 
+    @classmethod
+    def of(cls, right: bool, parsed: str) -> Grade:
+        """The verdict on an answer that is there."""
+        return cls("passed", "ok", parsed) if right else cls("failed", "wrong_answer", parsed)
+
 
 class Task(Protocol):
     """A family of questions with the rule by which their answers are judged."""
@@ -72,10 +77,7 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Mapping[st
         stated = parse_answer(value, kind)
     if stated is None or stated == "":
         return Grade("failed", "no_answer", "")
-    parsed = canonical(stated, kind, choices)
-    if compare(stated, gold, kind, choices):
-        return Grade("passed", "ok", parsed)
-    return Grade("failed", "wrong_answer", parsed)
+    return Grade.of(compare(stated, gold, kind, choices), canonical(stated, kind, choices))
 
 
 def as_text(value: Any) -> str:

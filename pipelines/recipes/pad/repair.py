@@ -21,7 +21,7 @@ from raydistill.pipelines.prompts import ask, fence
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
 from raydistill.pipelines.recipes.pad.faults import FAULTS, inject
 from raydistill.pipelines.sampling.program_dedup import canonical_program
-from raydistill.pipelines.sampling.prompter import Prompt, Prompter, Selection
+from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt, Prompter, Selection
 from raydistill.pipelines.tasks.extract import extract_program
 
 WITHOUT_MESSAGE = {
@@ -60,8 +60,8 @@ def repair_question(question: Question, program: str, said: str, **meta: Any) ->
     return replace(question, id=identity).noting(**{"program": program, "feedback": said, **meta})
 
 
-class Repair:
-    """Asks for the repair of `meta["program"]` after `meta["feedback"]`."""
+class Repair(AskedOnce):
+    """Asks for the repair of `meta["program"]` after `meta["feedback"]`; what is repaired so is not learned."""
 
     name = "pad-repair"
     executes = True
@@ -76,13 +76,6 @@ class Repair:
 
     def extract(self, text: str) -> str | None:
         return extract_program(text)
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        return True
-
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """Nothing: what was repaired at inference is measured, not learned."""
-        return Selection()
 
 
 class InjectedFaults(Repair):

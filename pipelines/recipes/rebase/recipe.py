@@ -12,21 +12,22 @@ copies, repeats and overlaps with the evaluation set leave; the loss is on the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from raydistill.pipelines.config.sections import Questions
-from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
+from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
 from raydistill.pipelines.data.rewritten import Rewritten, as_message
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompts import answer_kind, answer_messages
-from raydistill.pipelines.sampling.prompter import Prompt, Selection
+from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt
 from raydistill.pipelines.tasks import LoadedQuestions
 from raydistill.pipelines.tasks.base import AnswerTask
 from raydistill.pipelines.tasks.extract import final_reply
 
 
-class RetrievalBasedDistillation:
-    """The recipe of ReBase, as the student knows it: instruction, examples, question."""
+class RetrievalBasedDistillation(AskedOnce):
+    """The recipe of ReBase, as the student knows it: instruction, examples, question.
+
+    It selects nothing: whether a row becomes an example depends on the other rows (`pipelines.recipes.rebase.synthesis`).
+    """
 
     name = "rebase"
     executes = False
@@ -44,13 +45,6 @@ class RetrievalBasedDistillation:
 
     def extract(self, text: str) -> str | None:
         return final_reply(text) or None
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        return True
-
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """Nothing: whether a row becomes an example depends on the other rows (`synthesis.py`)."""
-        return Selection()
 
     def example(self, row: Question, rewritten: Rewritten) -> Example:
         """What the student learns of a row."""

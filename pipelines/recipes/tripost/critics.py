@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.context import RunContext
-from raydistill.pipelines.data.records import Question, Sample, content_hash
+from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import agree
 from raydistill.pipelines.recipes.tripost.editing import Draft, Judgement, read_continuation
 from raydistill.pipelines.recipes.tripost.rollouts import read_replies
-from raydistill.pipelines.sampling.prompter import Prompt, Selection
+from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt
 from raydistill.pipelines.tasks import Grade, LoadedQuestions, Task
 from raydistill.pipelines.tasks.answers import Value
 from raydistill.pipelines.tasks.stepwise import prompts
@@ -38,7 +38,7 @@ class AcceptNonEmpty:
 
 
 @dataclass(slots=True)
-class RawPrompter:
+class RawPrompter(AskedOnce):
     """Asks a question as it stands; `name` tells feedback from improvement."""
 
     name: str
@@ -52,12 +52,6 @@ class RawPrompter:
 
     def extract(self, text: str) -> str | None:
         return text.strip() or None
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        return True
-
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        return Selection()
 
 
 @dataclass(slots=True)

@@ -17,11 +17,11 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import first_attempt
-from raydistill.pipelines.sampling.prompter import Prompt, Selection
+from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt, Selection
 from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
 
 
-class SelfImprovement:
+class SelfImprovement(AskedOnce):
     """The recipe of TriPosT. As any recipe it gives the rationale baseline, which the iterations go on from."""
 
     name = "tripost"
@@ -40,9 +40,6 @@ class SelfImprovement:
     def extract(self, text: str) -> str | None:
         """The first attempt, which is what counts before any self-update."""
         return first_attempt(text) or None
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        return True
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """The gold rationale. Raises UsageError where the question has none."""

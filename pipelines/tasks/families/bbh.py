@@ -42,8 +42,7 @@ class BigBenchTask:
         stated = text if _words(text) == _words(question.answer) else parse_answer(text, "text") or ""
         if not stated:
             return Grade("failed", "no_answer", "")
-        right = _words(stated) == _words(question.answer)
-        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", " ".join(_words(stated)))
+        return Grade.of(_words(stated) == _words(question.answer), " ".join(_words(stated)))
 
 
 def target_kind(target: str) -> Kind:

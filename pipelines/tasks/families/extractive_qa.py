@@ -39,8 +39,7 @@ class ExtractiveTask:
         stated = span(value, golds(question))
         if not stated:
             return Grade("failed", "no_answer", "")
-        right = exact_match(stated, golds(question))
-        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", stated)
+        return Grade.of(exact_match(stated, golds(question)), stated)
 
     def f1(self, value: Value | None, question: Question) -> float:
         """SQuAD's F1 of the answer that `value` states; 0 if it states none."""

@@ -38,8 +38,7 @@ class InferenceTask:
         label = stated_label(str(value)) if value is not None else None
         if label is None:
             return Grade("failed", "no_answer", "")
-        right = label == question.answer
-        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", label)
+        return Grade.of(label == question.answer, label)
 
 
 def stated_label(text: str) -> str | None:

@@ -77,9 +77,7 @@ class ScoredTask:
             score = self.dataset.score_answer(answer, entry)
         except Exception:  # scorers expect well-formed answers; what they choke on is a wrong one
             score = 0.0
-        if score >= FULL_MARKS:
-            return Grade("passed", "ok", answer)
-        return Grade("failed", "wrong_answer", answer)
+        return Grade.of(score >= FULL_MARKS, answer)
 
 
 def load(config: Questions) -> LoadedQuestions:

@@ -43,8 +43,7 @@ class StepwiseQuestions:
         answer = last_answer(text) or answer_in_words(text, self.task.kind_of(question.answer)) or ""
         if not answer:
             return Grade("failed", "no_answer", "")
-        right = self.task.same_answer(str(answer), question.answer)
-        return Grade("passed" if right else "failed", "ok" if right else "wrong_answer", str(answer))
+        return Grade.of(self.task.same_answer(str(answer), question.answer), str(answer))
 
 
 def last_answer(attempt: str) -> str | None:
