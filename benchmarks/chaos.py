@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
-from benchmarks.replications.cells import RESULTS, ROOT, provenance
+from benchmarks.replications.cells import RESULTS, ROOT, provenance, run_main
 from raydistill.actors.engine.ledger import read_spending
-from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import content_hash
 
@@ -181,7 +181,4 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RaydistillError as error:
-        sys.exit(f"chaos: {error}")
+    run_main(main)

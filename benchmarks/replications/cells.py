@@ -13,8 +13,9 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
@@ -22,9 +23,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from raydistill.actors.errors import UsageError
+from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.pipelines.config.sections import Questions, SamplingConfig
 from raydistill.pipelines.recipes.pad.repairing import Outcomes
 from raydistill.pipelines.report import environment
 from raydistill.pipelines.run_config import Run, load_config
@@ -40,6 +41,14 @@ SETS = {"known": {"templates": [0, 69]}, "held_out": {"templates": [70, 99]}}
 """Test sets of gsm_symbolic: fresh questions of the templates that students train on, and of all others."""
 
 RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What an arm is called, and what differs in it from the settings of all arms."""
+
+    title: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,6 +77,12 @@ def configured(name: str, options: argparse.Namespace, changes: Mapping[str, Any
     """The configuration ``configs/<name>.yaml`` with `changes`, in the replication's working folder."""
     overrides = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     return load_config(ROOT / "configs" / f"{name}.yaml", [*overrides, f"run_dir={options.work}"])
+
+
+def questions_of_set(config: Run, options: Mapping[str, Any]) -> Questions:
+    """The test questions of a configuration, drawn with the task's `options`."""
+    assert config.evaluation
+    return config.evaluation.questions.model_copy(update={"options": dict(options)})
 
 
 def check_set(options: argparse.Namespace, fixed: Collection[str]) -> None:
@@ -137,6 +152,14 @@ def part(cells: Sequence[AnyCell], share: str, unit: Callable[[AnyCell], AnyCell
         raise UsageError(f"--part {share!r}: expected for example 1/2 or 2/2")
     units = list(dict.fromkeys(map(unit, cells)))[int(number) - 1 :: int(count)]
     return [cell for cell in cells if unit(cell) in units]
+
+
+def run_main(main: Callable[[], object]) -> None:
+    """Run a script; what its user can mend is one line."""
+    try:
+        main()
+    except RaydistillError as error:
+        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
 
 
 def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:

@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +69,11 @@ def by_name(cells: Mapping[Cell, Measured]) -> Cells:
     for cell, content in cells.items():
         named[cell.name][cell.seed] = content
     return named
+
+
+def average(cells: Iterable[Measured], *keys: str, digits: int | None = None) -> Any:
+    """The rounded mean over cells of what each has under ``keys[0]``, in that under ``keys[1]``, and so on."""
+    return round(float(np.mean([reduce(getitem, keys, cell) for cell in cells])), digits)
 
 
 def opening(content: Measured, sizes: str, arms: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.replications.cells import Cell, part, ratio, write_cell
+from benchmarks.replications.cli import cells_of
 from benchmarks.replications.mcc_kd.arms import (
     ARMS,
     BLOCKS,
@@ -22,9 +23,10 @@ from benchmarks.replications.mcc_kd.arms import (
     planned_minutes,
     rationales_config,
     settings,
+    unit,
 )
 from benchmarks.replications.mcc_kd.page import CLAIMS, write_report
-from benchmarks.replications.mcc_kd.run import cells_of, consistency, in_blocks, in_groups, parse, similarity, unit
+from benchmarks.replications.mcc_kd.run import consistency, in_blocks, in_groups, parse, similarity
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
@@ -54,7 +56,7 @@ def test_the_teacher_is_planned_once_for_each_seed_and_once_for_the_test_questio
 
 
 def test_machines_share_the_seeds() -> None:
-    cells = cells_of(parse(["--arms", "all"]), ["all"])
+    cells = cells_of(parse([]), ARMS)
     parts = [part(cells, f"{number}/2", unit) for number in (1, 2)]
     assert len(cells) == len(ARMS) * len(SEEDS) and sorted([*parts[0], *parts[1]]) == sorted(cells)
     assert [{cell.seed for cell in share} for share in parts] == [{0, 2}, {1}]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks.replications.cells import Cell, by_question, interval, matrix, paired, part, write_cell
-from benchmarks.replications.pad.arms import ARMS, HEADLINE, cell_path, planned_minutes, settings
+from benchmarks.replications.cli import cells_of
+from benchmarks.replications.pad.arms import ARMS, HEADLINE, cell_path, planned_minutes, settings, unit
 from benchmarks.replications.pad.page import CLAIMS, summarise, write_report
-from benchmarks.replications.pad.run import cells_of, first_examples, gold_program, parse, unit
+from benchmarks.replications.pad.run import first_examples, gold_program, parse
 from demo import gold
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Questions
@@ -47,7 +48,8 @@ def test_a_cell_alone_is_planned_with_the_work_that_it_needs() -> None:
 
 
 def test_parts_share_all_cells_out_and_keep_a_student_on_one_machine() -> None:
-    cells = cells_of(parse(["--arms", "all"]), ["all"])
+    options = parse(["--arms", "all"])
+    cells = cells_of(options, options.arms)
     assert len(cells) == len(ARMS) * len(SEEDS)
     parts = [part(cells, f"{number}/2", unit) for number in (1, 2)]
     assert sorted([*parts[0], *parts[1]]) == sorted(cells)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from benchmarks.replications.cells import ROOT, Cell, part, write_cell
-from benchmarks.replications.rebase.arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
+from benchmarks.replications.cli import cells_of
+from benchmarks.replications.rebase.arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings, unit
 from benchmarks.replications.rebase.page import CLAIMS, write_report
-from benchmarks.replications.rebase.run import cells_of, parse, prepare, questions_of, unit
+from benchmarks.replications.rebase.run import parse, prepare, questions_of
 from benchmarks.retrieval_families import FAMILIES, shares
 from demo.target_task import solve
 from raydistill.actors.errors import UsageError
@@ -39,7 +40,7 @@ def test_the_headline_is_four_arms_on_three_seeds_planned_within_three_hours() -
 
 
 def test_machines_share_the_cells_and_each_has_the_work_that_a_cell_goes_on_with() -> None:
-    cells = cells_of(parse(["--arms", "all"]), ["all"])
+    cells = cells_of(parse([]), ARMS)
     parts = [part(cells, f"{number}/2", unit) for number in (1, 2)]
     assert sorted([*parts[0], *parts[1]]) == sorted(cells)
     assert all(unit(cell) in share for share in parts for cell in share)

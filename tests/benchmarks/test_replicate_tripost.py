@@ -19,10 +19,11 @@ from benchmarks.replications.tripost.arms import (
     make_config,
     planned_minutes,
     settings,
+    unit,
 )
 from benchmarks.replications.tripost.control import to_update, updated_as_told
 from benchmarks.replications.tripost.page import ALL, CLAIMS, write_report
-from benchmarks.replications.tripost.run import by_question, cells_of, parse, unit
+from benchmarks.replications.tripost.run import by_question, cells_of, parse
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.context import RunContext
@@ -56,7 +57,7 @@ def test_the_first_cell_of_a_task_and_seed_trains_the_rationales_for_all() -> No
 
 
 def test_parts_keep_a_student_on_one_machine() -> None:
-    cells = cells_of(parse([]), ["all"], [*TASKS])
+    cells = cells_of(parse([]), ARMS, TASKS)
     parts = [part(cells, f"{number}/2", unit) for number in (1, 2)]
     assert len(cells) == len(ARMS) * 12 and sorted([*parts[0], *parts[1]]) == sorted(cells)
     for share in parts:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.replications.cells import SETS as TEMPLATES
-from benchmarks.replications.cells import Cell, check_set, configured, trained_with
+from benchmarks.replications.cells import Arm, Cell, check_set, configured, questions_of_set, trained_with
+from benchmarks.replications.cli import Plan
 from benchmarks.replications.pages import SET_TITLES
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.run_config import Run
@@ -31,27 +32,25 @@ BLOCKS = 20  # of test questions; consistency is a mean for each
 
 
 @dataclass(frozen=True)
-class Arm:
+class MccKDArm(Arm):
     """What differs from SETTINGS; `tokens` of a question and epoch are planned, two rationales with their prompts."""
 
-    title: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0  # of the training questions
     epochs: int = 1  # times those of the others
     tokens: int = 330
 
 
 ARMS = {
-    "k_without_kl": Arm("K diverse rationales in pairs, no KL (alpha 0)", {"recipe.alpha": 0.0}),
-    "diverse_kl": Arm("MCC-KD: K diverse rationales, with KL"),
-    "single": Arm("one rationale, twice as many epochs", {"recipe.rationales": 1}, epochs=2, tokens=165),
-    "random_kl": Arm("K random rationales, with KL", {"recipe.select": "random"}),
-    "similar_kl": Arm("the K most similar rationales, with KL", {"recipe.select": "similar"}),
-    "unfiltered_kl": Arm("MCC-KD, rationales not verified", {"recipe.filter": False}, tokens=350),
-    "alpha_0.01": Arm("MCC-KD, alpha 0.01", {"recipe.alpha": 0.01}),
-    "alpha_1": Arm("MCC-KD, alpha 1", {"recipe.alpha": 1.0}),
-    "alpha_10": Arm("control, alpha 10: answer KL must fall", {"recipe.alpha": 10.0}),
-    "half": Arm("control, half of the questions, no KL: accuracy must fall", {"recipe.alpha": 0.0}, share=0.5),
+    "k_without_kl": MccKDArm("K diverse rationales in pairs, no KL (alpha 0)", {"recipe.alpha": 0.0}),
+    "diverse_kl": MccKDArm("MCC-KD: K diverse rationales, with KL"),
+    "single": MccKDArm("one rationale, twice as many epochs", {"recipe.rationales": 1}, epochs=2, tokens=165),
+    "random_kl": MccKDArm("K random rationales, with KL", {"recipe.select": "random"}),
+    "similar_kl": MccKDArm("the K most similar rationales, with KL", {"recipe.select": "similar"}),
+    "unfiltered_kl": MccKDArm("MCC-KD, rationales not verified", {"recipe.filter": False}, tokens=350),
+    "alpha_0.01": MccKDArm("MCC-KD, alpha 0.01", {"recipe.alpha": 0.01}),
+    "alpha_1": MccKDArm("MCC-KD, alpha 1", {"recipe.alpha": 1.0}),
+    "alpha_10": MccKDArm("control, alpha 10: answer KL must fall", {"recipe.alpha": 10.0}),
+    "half": MccKDArm("control, half of the questions, no KL: accuracy must fall", {"recipe.alpha": 0.0}, share=0.5),
 }
 HEADLINE = ("k_without_kl", "diverse_kl")
 TEACHER = Cell(0, 100, "diverse_kl")  # the cell with whose settings rationales for the test questions are written
@@ -86,8 +85,7 @@ make_config = partial(configured, "demo-mcc-kd")
 def rationales_config(options: argparse.Namespace, name: str) -> Run:
     """The configuration by which the teacher writes rationales for the test questions of the set `name`."""
     config = make_config(options, settings(options, TEACHER) | {"teacher.n": SAMPLES})
-    assert config.evaluation
-    asked = config.evaluation.questions.model_copy(update={"options": SETS[name]})
+    asked = questions_of_set(config, SETS[name])
     return config.model_copy(update={"questions": asked, "evaluation": None, "train": None})
 
 
@@ -101,6 +99,11 @@ def _depends(config: Run) -> tuple[Any, ...]:
     return (config.model_dump(include={"questions", "recipe", "evaluation"}), *trained_with(config))
 
 
+def unit(cell: Cell) -> Cell:
+    """Cells of a seed learn from the same samples of the teacher; a machine does all of them."""
+    return replace(cell, arm=HEADLINE[0])
+
+
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
     """Of a cell on 2 cores; the first of `others` of a seed has the teacher asked, the first of all for the tests."""
     changes = settings(options, cell)
@@ -110,3 +113,6 @@ def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Ce
     samples += len(SETS) * options.test * SAMPLES if not others or others[0] == cell else 0
     generated = samples * RATIONALE_TOKENS + len(SETS) * options.test * ANSWER_TOKENS
     return (START_S + trained / TRAINING_TOKENS_PER_S + generated / GENERATED_TOKENS_PER_S) / 60
+
+
+PLAN = Plan(ARMS, unit, cell_path, planned_minutes)

@@ -15,6 +15,7 @@ from benchmarks.replications.mcc_kd.arms import ARMS, SETS, TITLES
 from benchmarks.replications.pages import (
     Cells,
     Measured,
+    average,
     by_name,
     drawn,
     opening,
@@ -109,13 +110,13 @@ def _arm(rows: Mapping[int, Measured]) -> dict[str, Any]:
     for test in SETS:
         measures = (PASSED, ANSWER_KL, TYPICAL_KL, AGREEMENT, OTHER_KL)
         told[test] = {answer_consistency: mean(rows, answer_consistency, test) for answer_consistency in measures}
-        told[test]["pairs"] = round(_mean([cell["consistency"][test]["pairs"] for cell in every]))
-    similar = [cell["similarity"] for cell in every if cell["similarity"] is not None]
-    told["similarity"] = round(_mean(similar), 4) if similar else None
-    told["examples"] = round(_mean([cell["examples"] for cell in every]))
-    told["training_tokens"] = round(_mean([cell["training"]["tokens"] for cell in every]))
-    told["teacher_tokens"] = round(_mean([cell["teacher"]["generated_tokens"] for cell in every]))
-    told["seconds"] = round(_mean([cell["seconds"] for cell in every]))
+        told[test]["pairs"] = average(every, "consistency", test, "pairs")
+    similar = [cell for cell in every if cell["similarity"] is not None]
+    told["similarity"] = average(similar, "similarity", digits=4) if similar else None
+    told["examples"] = average(every, "examples")
+    told["training_tokens"] = average(every, "training", "tokens")
+    told["teacher_tokens"] = average(every, "teacher", "generated_tokens")
+    told["seconds"] = average(every, "seconds")
     return told
 
 
@@ -128,10 +129,6 @@ def mean(rows: Mapping[int, Measured], answer_consistency: str, test: str) -> di
 def _exponential(told: Mapping[str, Any]) -> dict[str, Any]:
     """What was told of logarithms, of the numbers themselves."""
     return {name: told["seeds"] if name == "seeds" else np.exp(told[name]).round(DIGITS).tolist() for name in told}
-
-
-def _mean(numbers: Sequence[float]) -> float:
-    return float(np.mean(numbers))
 
 
 def compare(
@@ -243,20 +240,9 @@ GAIN_HEADER = ("arm", *(form.format(what) for what in GAINS for form in BY_TEST)
 def _arm_row(name: str, told: Measured) -> list[str]:
     rates = [percents(told[test][PASSED]) for test in SETS]
     similar = "-" if told["similarity"] is None else f"{told['similarity']:.2f}"
-    tokens = [f"{told[count]:,}" for count in ("training_tokens", "teacher_tokens")]
-    minutes = f"{told['seconds'] / 60:.0f}"
-    seeds = str(len(told["seeds"]))
-    return [
-        name,
-        told["title"],
-        f"{told['alpha']:g}",
-        seeds,
-        *rates,
-        f"{told['examples']:,}",
-        similar,
-        *tokens,
-        minutes,
-    ]
+    examples, *tokens = (f"{told[count]:,}" for count in ("examples", "training_tokens", "teacher_tokens"))
+    costs = [examples, similar, *tokens, f"{told['seconds'] / 60:.0f}"]
+    return [name, told["title"], f"{told['alpha']:g}", str(len(told["seeds"])), *rates, *costs]
 
 
 def _kl_row(name: str, told: Measured) -> list[str]:
@@ -291,13 +277,8 @@ def _value(told: Measured, answer_consistency: str) -> str:
 def _claim_row(told: Measured) -> list[str]:
     curve = ", ".join(f"{value:.2g}" for value in told.get("values", ()))
     verdict = "no" if not told["holds"] else "yes" if told["certain"] else "on average; its interval reaches beyond"
-    return [
-        told["claim"],
-        TITLES[told["test"]],
-        curve or _value(told, told["measure"]),
-        str(told["seeds"]),
-        verdict,
-    ]
+    measured = curve or _value(told, told["measure"])
+    return [told["claim"], TITLES[told["test"]], measured, str(told["seeds"]), verdict]
 
 
 def plot(content: Measured, path: Path) -> None:

@@ -17,35 +17,31 @@ the teacher has written.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.replications.cells import Cell, by_question
-from benchmarks.replications.cli import go_through, make_parser, parse_options
+from benchmarks.replications.cells import Cell, by_question, questions_of_set, run_main
+from benchmarks.replications.cli import ask_student, cells_of, go_through, make_parser, parse_options, spent
 from benchmarks.replications.mcc_kd.arms import (
     ARMS,
     BLOCKS,
     HEADLINE,
+    PLAN,
     SETS,
-    cell_path,
     make_config,
-    planned_minutes,
     rationales_config,
     settings,
 )
 from benchmarks.replications.mcc_kd.page import write_report
-from raydistill.actors.errors import RaydistillError, UsageError
-from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Example
-from raydistill.pipelines.models import trained_model
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
 from raydistill.pipelines.recipes.mcc_kd.recipe import without_ending
@@ -65,11 +61,8 @@ def written_rationales(options: argparse.Namespace, name: str, console: Console 
 
     Raises UsageError where they are too few to measure consistency over.
     """
-    runner = Runner(rationales_config(options, name), console)
-    try:
+    with closing(Runner(rationales_config(options, name), console)) as runner:
         folder = runner.synthesise(runner.start())
-    finally:
-        runner.close()
     if (several := len(in_groups(read_examples(folder)))) < 2 * BLOCKS:
         raise UsageError(
             f"{several} of {options.test} test questions ({name}) have several right rationales; "
@@ -80,24 +73,21 @@ def written_rationales(options: argparse.Namespace, name: str, console: Console 
 
 def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
     """Train the student of a cell, and measure its answers and how consistent they are."""
-    started, runner = time.monotonic(), Runner(make_config(options, settings(options, cell)), console)
-    recipe = runner.config.recipe
+    started, config = time.monotonic(), make_config(options, settings(options, cell))
+    recipe = config.recipe
     assert isinstance(recipe, MccKD)
-    try:
+    with closing(Runner(config, console)) as runner:
         folder = runner.synthesise(runner.start())
         result = runner.train(folder)
         passed = {name: answers(runner, result.student, templates) for name, templates in SETS.items()}
-    finally:
-        runner.close()
     written = {name: read_examples(written_rationales(options, name)) for name in SETS}
-    teacher = runner.report["teacher"]
     return {
         "alpha": recipe.alpha,
         "passed": passed,
         "consistency": {name: consistency(examples, result.student) for name, examples in written.items()},
         "similarity": similarity(read_examples(folder), recipe.ngram),
         "examples": runner.report["examples"],
-        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "teacher": spent(runner),
         "training": {name: getattr(result, name) for name in ("steps", "tokens", "pairs", "final_loss")},
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -105,13 +95,8 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
 
 def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[int | None]:
     """1 or 0 for each test question of `templates` in order, answered greedily; None where nothing is known."""
-    config, ctx = runner.config, runner.ctx
-    assert config.evaluation
-    model = trained_model(config, student)
-    loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
-    sampling = SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens)
-    job, _ = ctx.job(model, loaded, sampling, student=True)
-    result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
+    loaded = load_questions(questions_of_set(runner.config, templates))
+    _, result = ask_student(runner, student, loaded)
     return by_question(result.outcomes, loaded)["passed"]
 
 
@@ -151,37 +136,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__, "mcc_kd", ARMS, HEADLINE)
     parser.add_argument("--questions", type=int, default=1500, help="training questions")
     parser.add_argument("--test", type=int, default=500, help="test questions of each set")
-    return parse_options(parser, arguments)
-
-
-def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
-    """Seed after seed, arms in the order of ARMS."""
-    return [Cell(seed, 100, arm) for seed in options.seeds for arm in ARMS if arm in arms or "all" in arms]
-
-
-def unit(cell: Cell) -> Cell:
-    """Cells of a seed learn from the same samples of the teacher; a machine does all of them."""
-    return replace(cell, arm=HEADLINE[0])
+    return parse_options(parser, ARMS, arguments)
 
 
 def main() -> None:
     options = parse()
-    go_through(
-        options,
-        cells_of(options, options.arms),
-        unit=unit,
-        path=cell_path,
-        minutes=planned_minutes,
-        arms=ARMS,
-        run_cell=run_cell,
-        report=write_report,
-        page_cells=cells_of(options, ["all"]),
-        prepare=prepare,
-    )
+    cells, page_cells = cells_of(options, options.arms), cells_of(options, ARMS)
+    go_through(options, PLAN, cells, page_cells, run_cell, write_report, prepare)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RaydistillError as error:
-        sys.exit(f"replicate_mcc_kd: {error}")
+    run_main(main)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.replications.cells import SETS, Cell, check_set, configured, trained_with
+from benchmarks.replications.cells import SETS, Arm, Cell, check_set, configured, trained_with
+from benchmarks.replications.cli import Plan
 from raydistill.pipelines.config.sections import Beam
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.run_config import Run
@@ -34,14 +35,12 @@ PASSES = len(CONTEXTS)
 
 
 @dataclass(frozen=True)
-class Arm:
+class PadArm(Arm):
     """What differs from SETTINGS, and what a student is expected to cost, for the plan.
 
     `examples` (per training question), `tokens` (of an example) and `asked` (the teacher's, per question) are planned.
     """
 
-    title: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
     examples: float = 1.0
     tokens: int = 140
     asked: int = 0
@@ -60,9 +59,9 @@ class Arm:
 
 GOLD_COT = {"recipe.target": "rationale", "recipe.source": "gold"}
 ARMS = {
-    "pad": Arm("PaD: verified programs", asked=240),
-    "cot": Arm("CoT of the teacher, filtered by answer", {"recipe.target": "rationale"}, 1.5, 210, 280, answer=110),
-    "cot_practised": Arm(
+    "pad": PadArm("PaD: verified programs", asked=240),
+    "cot": PadArm("CoT of the teacher, filtered by answer", {"recipe.target": "rationale"}, 1.5, 210, 280, answer=110),
+    "cot_practised": PadArm(
         "CoT of the teacher, base practised in sums",
         {"recipe.target": "rationale", "train.student": "demo/models/base-calculator"},
         1.5,
@@ -70,26 +69,26 @@ ARMS = {
         answer=110,
         shares="cot",
     ),
-    "gold_cot": Arm("CoT of the data set", GOLD_COT, tokens=210, as_many_as="pad", answer=110),
-    "answer": Arm(
+    "gold_cot": PadArm("CoT of the data set", GOLD_COT, tokens=210, as_many_as="pad", answer=110),
+    "answer": PadArm(
         "answer only", {"recipe.target": "answer", "recipe.source": "gold"}, tokens=95, as_many_as="pad", answer=5
     ),
-    "unfiltered": Arm("PaD, programs not verified", {"recipe.filter": False}, examples=3, shares="pad"),
-    "one_pass": Arm("PaD, one sample", {**ONCE, "teacher.n": 1}, examples=0.6, asked=50),
-    "samples": Arm(f"PaD, {PASSES} samples of one prompt", {**ONCE, "teacher.n": PASSES}, examples=1.2, asked=350),
-    "contexts": Arm(
+    "unfiltered": PadArm("PaD, programs not verified", {"recipe.filter": False}, examples=3, shares="pad"),
+    "one_pass": PadArm("PaD, one sample", {**ONCE, "teacher.n": 1}, examples=0.6, asked=50),
+    "samples": PadArm(f"PaD, {PASSES} samples of one prompt", {**ONCE, "teacher.n": PASSES}, examples=1.2, asked=350),
+    "contexts": PadArm(
         f"PaD, {PASSES} contexts, a sample of each",
         {**ONCE, "recipe.contexts": CONTEXTS, "recipe.shots": 1},
         examples=4,
         asked=450,
     ),
-    "refine": Arm(
+    "refine": PadArm(
         "PaD + self-refinement", {"recipe.refine": {"own_samples": 1}}, examples=3, tokens=220, asked=60, shares="pad"
     ),
-    "beam": Arm("PaD, plain beam", student_of="pad", beam=Beam(), answer=700),
-    "beam_steps": Arm("PaD, step verification", student_of="pad", beam=Beam(faithfulness=True), answer=1500),
-    "beam_execution": Arm("PaD, execution-aware beam", student_of="pad", beam=Beam(execution=True), answer=1500),
-    "gold_programs": Arm("gold programs (positive control)", {**ONCE, "recipe.max_programs": 1}, as_many_as="pad"),
+    "beam": PadArm("PaD, plain beam", student_of="pad", beam=Beam(), answer=700),
+    "beam_steps": PadArm("PaD, step verification", student_of="pad", beam=Beam(faithfulness=True), answer=1500),
+    "beam_execution": PadArm("PaD, execution-aware beam", student_of="pad", beam=Beam(execution=True), answer=1500),
+    "gold_programs": PadArm("gold programs (positive control)", {**ONCE, "recipe.max_programs": 1}, as_many_as="pad"),
 }
 HEADLINE = ("pad", "cot", "gold_cot")
 SPARE = 1.6  # questions per example of an arm that learns gold solutions; not all have one (programs: 72 %)
@@ -136,6 +135,11 @@ def _depends(config: Run) -> tuple[Any, ...]:
     return (kept, *trained_with(config))
 
 
+def unit(cell: Cell) -> Cell:
+    """The cell whose student this one measures or starts from; a machine does both."""
+    return replace(cell, arm=ARMS[cell.arm].student_of or ARMS[cell.arm].shares or cell.arm)
+
+
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
     """Of a cell on 2 cores; work that one of `others`, done or planned, leaves to it is not counted."""
     arm, changes = ARMS[cell.arm], settings(options, cell)
@@ -148,3 +152,6 @@ def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Ce
             return seconds / 60 + planned_minutes(options, replace(cell, arm=first))
         seconds += questions * ARMS[first].asked / GENERATED_TOKENS_PER_S
     return seconds / 60
+
+
+PLAN = Plan(ARMS, unit, cell_path, planned_minutes)

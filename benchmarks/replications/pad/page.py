@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from benchmarks.replications.cells import SETS, Cell, matrix, mean_of, paired
 from benchmarks.replications.pad.arms import ARMS
 from benchmarks.replications.pages import (
     SET_TITLES,
     Cells,
+    average,
     by_name,
     drawn,
     opening,
@@ -97,12 +96,12 @@ def _arm(rows: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     for test in SETS:
         results = [rows[seed]["tests"][test] for seed in sorted(rows)]
         told[test] = {m: mean_of(matrix([r[m] for r in results])) for m in ("passed", "executable")}
-        told[test]["tokens"] = round(float(np.mean([r["tokens"] for r in results])))
-        timed = [r["seconds"] for r in results if r["seconds"] is not None]
-        told[test]["seconds"] = round(float(np.mean(timed)), 1) if timed else None
-    told["examples"] = round(float(np.mean([cell["examples"] for cell in every])))
-    told["training_tokens"] = round(float(np.mean([cell["training"]["tokens"] for cell in every])))
-    told["teacher_tokens"] = round(float(np.mean([cell["teacher"]["generated_tokens"] for cell in every])))
+        told[test]["tokens"] = average(results, "tokens")
+        timed = [r for r in results if r["seconds"] is not None]
+        told[test]["seconds"] = average(timed, "seconds", digits=1) if timed else None
+    told["examples"] = average(every, "examples")
+    told["training_tokens"] = average(every, "training", "tokens")
+    told["teacher_tokens"] = average(every, "teacher", "generated_tokens")
     return told
 
 
@@ -152,15 +151,8 @@ def _row(name: str, told: Mapping[str, Any]) -> list[str]:
     known, seconds = told["known"], told["known"]["seconds"]
     rates = [percents(told[test]["passed"]) for test in SETS] + [percents(known["executable"])]
     counts = [told["examples"], told["training_tokens"], told["teacher_tokens"], known["tokens"]]
-    seeds = str(len(told["seeds"]))
-    return [
-        name,
-        told["title"],
-        seeds,
-        *rates,
-        *(f"{count:,}" for count in counts),
-        "-" if seconds is None else f"{seconds:.0f}",
-    ]
+    costs = [*(f"{count:,}" for count in counts), "-" if seconds is None else f"{seconds:.0f}"]
+    return [name, told["title"], str(len(told["seeds"])), *rates, *costs]
 
 
 def _claim_row(told: Mapping[str, Any]) -> list[str]:

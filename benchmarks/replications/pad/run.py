@@ -18,34 +18,34 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.replications.cells import SETS, Cell, by_question
-from benchmarks.replications.cli import count_examples, go_through, make_parser, parse_options
-from benchmarks.replications.pad.arms import (
-    ARMS,
-    HEADLINE,
-    SPARE,
-    Arm,
-    cell_path,
-    make_config,
-    planned_minutes,
-    settings,
+from benchmarks.replications.cells import SETS, Cell, by_question, questions_of_set, run_main
+from benchmarks.replications.cli import (
+    ask_student,
+    cells_of,
+    count_examples,
+    go_through,
+    make_parser,
+    parse_options,
+    spent,
 )
+from benchmarks.replications.pad.arms import ARMS, HEADLINE, PLAN, SPARE, PadArm, make_config, settings
 from benchmarks.replications.pad.page import write_report
-from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.data.examples import read_examples, write_examples
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.evaluation.measure import search_beams
+from raydistill.pipelines.models import trained_model
 from raydistill.pipelines.prompts import fence
 from raydistill.pipelines.recipes.pad.repair import repairs_of
 from raydistill.pipelines.recipes.pad.repairing import repair_outcomes
@@ -69,20 +69,15 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     if arm.recorded:
         recorded = {"engine": "recorded", "model": str(record_gold(config, Path(options.work)))}
         config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded)})
-    runner = Runner(config, console)
-    try:
-        loaded = runner.start()
-        examples = runner.synthesise(loaded)
-        teacher = runner.report["teacher"]
+    with closing(Runner(config, console)) as runner:
+        examples = runner.synthesise(runner.start())
         if count is not None:
             examples = first_examples(runner, examples, count)
         result = runner.train(examples)
         tests = {name: measure(runner, arm, result.student, SETS[name]) for name in SETS}
-    finally:
-        runner.close()
     return {
         "tests": tests,
-        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "teacher": spent(runner),
         "questions": len({example.question_id for example in read_examples(examples)}),
         "examples": runner.report["examples"],
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
@@ -127,20 +122,18 @@ def gold_program(question: Question, seed: int) -> str:
     return fence(gold.program(instance)) if template in gold.PROGRAMS else ""
 
 
-def measure(runner: Runner, arm: Arm, student: str, templates: Mapping[str, Any]) -> dict[str, Any]:
+def measure(runner: Runner, arm: PadArm, student: str, templates: Mapping[str, Any]) -> dict[str, Any]:
     """What the student answers to each test question: greedily, with repairs, or by beam search; and what it cost."""
     config, ctx = runner.config, runner.ctx
     assert config.evaluation
-    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
-    model = engine.model_copy(update={"engine": "vllm", "model": student})
-    loaded = load_questions(config.evaluation.questions.model_copy(update={"options": dict(templates)}))
-    sampling = SamplingConfig(n=1, temperature=0, max_tokens=config.evaluation.max_tokens)
+    model = trained_model(config, student)
+    loaded = load_questions(questions_of_set(config, templates))
     if arm.beam:
+        sampling = SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens)
         job, _ = ctx.job(model, loaded, sampling, student=True, extra_key=arm.beam.model_dump())
         result = search_beams(ctx, job, arm.beam, "student", model, loaded)
     else:
-        job, _ = ctx.job(model, loaded, sampling, student=True)
-        result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
+        job, result = ask_student(runner, student, loaded)
     told: dict[str, Any] = {**by_question(result.outcomes, loaded)}
     told |= {"tokens": result.completion_tokens}
     told |= {"seconds": round(result.wall_s, 1) if result.generated == result.samples else None}  # None: resumed
@@ -155,39 +148,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
     parser.add_argument("--questions", type=int, default=2500)
     parser.add_argument("--test", type=int, default=500, help="test questions of each set")
-    return parse_options(parser, arguments)
-
-
-def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
-    """Seed after seed, the largest share first, arms in the order of ARMS."""
-    wanted = [arm for arm in ARMS if arm in arms or "all" in arms]
-    shares = sorted(options.percents, reverse=True)
-    return [Cell(seed, percent, arm) for seed in options.seeds for percent in shares for arm in wanted]
-
-
-def unit(cell: Cell) -> Cell:
-    """The cell whose student this one measures or starts from; a machine does both."""
-    return replace(cell, arm=ARMS[cell.arm].student_of or ARMS[cell.arm].shares or cell.arm)
+    return parse_options(parser, ARMS, arguments)
 
 
 def main() -> None:
     options = parse()
     curve = [replace(cell, percent=percent) for cell in cells_of(options, HEADLINE) for percent in (5, 35, 100)]
-    go_through(
-        options,
-        cells_of(options, options.arms),
-        unit=unit,
-        path=cell_path,
-        minutes=planned_minutes,
-        arms=ARMS,
-        run_cell=run_cell,
-        report=write_report,
-        page_cells=[*curve, *cells_of(options, ["all"])],
-    )
+    page_cells = [*curve, *cells_of(options, ARMS)]
+    go_through(options, PLAN, cells_of(options, options.arms), page_cells, run_cell, write_report)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RaydistillError as error:
-        sys.exit(f"replicate_pad: {error}")
+    run_main(main)

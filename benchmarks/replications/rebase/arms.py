@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.replications.cells import ROOT, Cell, check_set, configured, trained_with
+from benchmarks.replications.cells import ROOT, Arm, Cell, check_set, configured, trained_with
+from benchmarks.replications.cli import Plan
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.run_config import Run
 
@@ -20,11 +21,9 @@ SETTINGS: dict[str, Any] = {  # what differs from configs/demo-rebase.yaml in al
 
 
 @dataclass(frozen=True)
-class Arm:
+class RowsArm(Arm):
     """What differs from SETTINGS, and what a student is expected to cost, for the plan."""
 
-    title: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
     examples: float = 0.6  # planned: per row
     tokens: int = 110  # planned: of an example
     written: int = 150  # planned: tokens of the teacher per row
@@ -34,13 +33,13 @@ class Arm:
 
 
 ARMS = {
-    "row": Arm("ReBase: rows by their values, rewritten"),
-    "dataset": Arm("rows by their dataset's description, rewritten", {"recipe.retrieval": "dataset"}),
-    "random": Arm("random rows, rewritten", {"recipe.retrieval": "random"}, examples=0.4),
-    "direct": Arm("no rows: new questions from the examples", {"recipe.retrieval": "none"}, as_many_as="row"),
-    "raw": Arm("rows by their values, as they are", {"recipe.rewrite": False}, examples=0.9, tokens=80, written=0),
-    "no_reasoning": Arm("ReBase, answers without reasoning", {"recipe.reasoning": False}, tokens=80, shares="row"),
-    "quarter": Arm("positive control: a quarter of ReBase's rows, the best ones", portion=0.25),
+    "row": RowsArm("ReBase: rows by their values, rewritten"),
+    "dataset": RowsArm("rows by their dataset's description, rewritten", {"recipe.retrieval": "dataset"}),
+    "random": RowsArm("random rows, rewritten", {"recipe.retrieval": "random"}, examples=0.4),
+    "direct": RowsArm("no rows: new questions from the examples", {"recipe.retrieval": "none"}, as_many_as="row"),
+    "raw": RowsArm("rows by their values, as they are", {"recipe.rewrite": False}, examples=0.9, tokens=80, written=0),
+    "no_reasoning": RowsArm("ReBase, answers without reasoning", {"recipe.reasoning": False}, tokens=80, shares="row"),
+    "quarter": RowsArm("positive control: a quarter of ReBase's rows, the best ones", portion=0.25),
 }
 HEADLINE = ("row", "dataset", "random", "direct")
 SPARE = 1.5  # questions asked for per row of the other arm, where as many examples are wanted
@@ -89,6 +88,11 @@ def _depends(config: Run) -> tuple[Any, ...]:
     return (config.recipe.model_dump(exclude={"datastore"}), config.evaluation.max_tokens, *trained_with(config))
 
 
+def unit(cell: Cell) -> Cell:
+    """The cell whose work this one goes on with; a machine does both."""
+    return replace(cell, arm=ARMS[cell.arm].as_many_as or ARMS[cell.arm].shares or cell.arm)
+
+
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
     """Of a cell on 2 cores; what one of `others`, done or planned, leaves to it is not counted."""
     arm, changes = ARMS[cell.arm], settings(options, cell)
@@ -98,3 +102,6 @@ def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Ce
     trained = arm.examples * options.rows * arm.portion * arm.tokens * changes["train.epochs"]
     generated = written + options.test * ANSWER_TOKENS
     return (START_S + trained / TRAINING_TOKENS_PER_S + generated / GENERATED_TOKENS_PER_S) / 60
+
+
+PLAN = Plan(ARMS, unit, cell_path, planned_minutes)

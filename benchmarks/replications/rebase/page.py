@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.replications.cells import Cell, matrix, mean_of, paired
-from benchmarks.replications.pages import Cells, by_name, opening, percents, table, unmeasured, write_results
+from benchmarks.replications.pages import Cells, average, by_name, opening, percents, table, unmeasured, write_results
 from benchmarks.replications.rebase.arms import ARMS
 
 MORE_IS_DIVERSE = {"distinct_2": True, "spread": True, "self_bleu": False}
@@ -60,15 +60,11 @@ def _arm(rows: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     told: dict[str, Any] = {"title": ARMS[rows[seeds[0]]["arm"]].title, "seeds": seeds}
     told["passed"] = mean_of(matrix([rows[seed]["passed"] for seed in seeds]))
     every = [rows[seed] for seed in seeds]
-    told["diversity"] = {name: _mean([cell["diversity"][name] for cell in every]) for name in MORE_IS_DIVERSE}
-    told["candidates_right"] = _mean([cell["candidates_right"] for cell in every])
-    told["examples"] = round(_mean([cell["examples"] for cell in every]))
-    told["teacher_tokens"] = round(_mean([cell["teacher"]["generated_tokens"] for cell in every]))
+    told["diversity"] = {name: average(every, "diversity", name, digits=4) for name in MORE_IS_DIVERSE}
+    told["candidates_right"] = average(every, "candidates_right", digits=4)
+    told["examples"] = average(every, "examples")
+    told["teacher_tokens"] = average(every, "teacher", "generated_tokens")
     return told
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), 4)
 
 
 def _compared(claim: Claim, cells: Cells) -> dict[str, Any]:
@@ -78,14 +74,15 @@ def _compared(claim: Claim, cells: Cells) -> dict[str, Any]:
     shared = sorted(set(ours) & set(theirs))
     diversity = {
         name: [
-            round((1 if more else -1) * (ours[seed]["diversity"][name] - theirs[seed]["diversity"][name]), 4)
+            round((1 if more_is_better else -1) * (ours[seed]["diversity"][name] - theirs[seed]["diversity"][name]), 4)
             for seed in shared
         ]
-        for name, more in MORE_IS_DIVERSE.items()
+        for name, more_is_better in MORE_IS_DIVERSE.items()
     }
     holds = told["ci95"][0] > 0
     if claim.diverse:
-        told |= {"diversity": diversity, "more_diverse": all(_mean(values) > 0 for values in diversity.values())}
+        more = all(np.mean(values).round(4) > 0 for values in diversity.values())
+        told |= {"diversity": diversity, "more_diverse": more}
     return {"claim": claim.text, "ours": claim.ours, "theirs": claim.theirs, **told, "holds": holds}
 
 
@@ -129,10 +126,5 @@ def _row(name: str, told: Mapping[str, Any]) -> list[str]:
 
 def _claim(told: Mapping[str, Any]) -> list[str]:
     diverse = {True: "yes", False: "no", None: "-"}[told.get("more_diverse")]
-    return [
-        told["claim"],
-        str(told["seeds"]),
-        percents(told, "gain", signed=True),
-        "yes" if told["holds"] else "no",
-        diverse,
-    ]
+    holds = "yes" if told["holds"] else "no"
+    return [told["claim"], str(told["seeds"]), percents(told, "gain", signed=True), holds, diverse]

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -28,17 +28,24 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from benchmarks.replications.cells import ROOT, Cell, by_question
-from benchmarks.replications.cli import count_examples, go_through, make_parser, parse_options
-from benchmarks.replications.rebase.arms import ARMS, HEADLINE, cell_path, make_config, planned_minutes, settings
+from benchmarks.replications.cells import ROOT, Cell, by_question, run_main
+from benchmarks.replications.cli import (
+    ask_student,
+    cells_of,
+    count_examples,
+    go_through,
+    make_parser,
+    parse_options,
+    spent,
+)
+from benchmarks.replications.rebase.arms import ARMS, HEADLINE, PLAN, make_config, settings
 from benchmarks.replications.rebase.held_out import from_word_problems
 from benchmarks.replications.rebase.page import write_report
 from benchmarks.replications.rebase.text_diversity import distinct, self_bleu, spread
 from demo import rebase_data
-from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.run import Runner
@@ -67,38 +74,23 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
         changes["recipe.max_examples"] = count_examples(
             make_config(options, settings(options, replace(cell, arm=arm.as_many_as))), console
         )
-    runner = Runner(make_config(options, changes), console)
-    try:
+    with closing(Runner(make_config(options, changes), console)) as runner:
         folder = runner.synthesise(runner.start())
         result = runner.train(folder)
-        passed = measure(runner, result.student)
-    finally:
-        runner.close()
-    teacher, verified = runner.report["teacher"], runner.report["verification"]
+        assert runner.held_out
+        _, answered = ask_student(runner, result.student, runner.held_out)
+    verified = runner.report["verification"]
     return {
-        "passed": passed,
+        "passed": by_question(answered.outcomes, runner.held_out)["passed"],
         "candidates_right": verified["passed"] / max(1, verified["programs"]),
         "reasons": verified["reasons"],
         "rows": {name: runner.report["rebase"]["rows"].get(name) for name in ("sources", "dropped", "scores")},
         "diversity": diversity(questions_of(runner, folder), cell.seed),
-        "teacher": {name: teacher[name] for name in ("requests", "generated_tokens", "prompt_tokens")},
+        "teacher": spent(runner),
         "examples": runner.report["examples"],
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def measure(runner: Runner, student: str) -> list[int | None]:
-    """1 or 0 for each test question in order, answered greedily; None where nothing is known."""
-    config, ctx, loaded = runner.config, runner.ctx, runner.held_out
-    assert config.evaluation and loaded
-    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
-    model = engine.model_copy(update={"model": student})
-    job, _ = ctx.job(
-        model, loaded, SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens), student=True
-    )
-    result = ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
-    return by_question(result.outcomes, loaded)["passed"]
 
 
 def questions_of(runner: Runner, folder: str) -> list[str]:
@@ -128,37 +120,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="drawn",
         help="where things and quantities of test questions come from: the teacher's training data drew them alike",
     )
-    return parse_options(parser, arguments)
-
-
-def cells_of(options: argparse.Namespace, arms: Sequence[str]) -> list[Cell]:
-    """Seed after seed, arms in the order of ARMS."""
-    return [Cell(seed, 100, arm) for seed in options.seeds for arm in ARMS if arm in arms or "all" in arms]
-
-
-def unit(cell: Cell) -> Cell:
-    """The cell whose work this one goes on with; a machine does both."""
-    return replace(cell, arm=ARMS[cell.arm].as_many_as or ARMS[cell.arm].shares or cell.arm)
+    return parse_options(parser, ARMS, arguments)
 
 
 def main() -> None:
     options = parse()
-    go_through(
-        options,
-        cells_of(options, options.arms),
-        unit=unit,
-        path=cell_path,
-        minutes=planned_minutes,
-        arms=ARMS,
-        run_cell=run_cell,
-        report=write_report,
-        page_cells=cells_of(options, ["all"]),
-        prepare=prepare,
-    )
+    cells, page_cells = cells_of(options, options.arms), cells_of(options, ARMS)
+    go_through(options, PLAN, cells, page_cells, run_cell, write_report, prepare)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RaydistillError as error:
-        sys.exit(f"replicate_rebase: {error}")
+    run_main(main)

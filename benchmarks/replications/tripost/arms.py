@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.replications.cells import Cell, check_set, configured, trained_with
+from benchmarks.replications.cells import Arm, Cell, check_set, configured, trained_with
+from benchmarks.replications.cli import Plan
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.run_config import Run
@@ -38,14 +39,6 @@ TASKS = {
     "date_understanding": Size(3000, 2, 121, 280, 175, 225, 3, {"choices": False}),
     "logical_deduction": Size(2000, 1, 140, 265, 175, 205, 4, {"choices": False}),
 }
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What differs from configs/demo-tripost.yaml, beside what differs for all."""
-
-    title: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEMONSTRATOR = "demo/models/base-calculator"
@@ -141,6 +134,11 @@ def cell_path(options: argparse.Namespace, cell: TaskCell) -> Path:
     return cell.path(Path(options.out), "tripost", content_hash(depends, length=8))
 
 
+def unit(cell: TaskCell) -> TaskCell:
+    """Cells of a task and seed start from the same student; a machine does all of them."""
+    return replace(cell, arm="tripost")
+
+
 def planned_minutes(options: argparse.Namespace, cell: TaskCell, others: Sequence[TaskCell] = ()) -> float:
     """Of a cell on 2 cores; the first of `others` with the same task and seed trains and measures the rationales."""
     size, config = TASKS[cell.task], make_config(options, cell)
@@ -155,3 +153,6 @@ def planned_minutes(options: argparse.Namespace, cell: TaskCell, others: Sequenc
         learned = (config.questions.size or 0) * size.rationale * config.train.epochs
         seconds += learned / TRAINING_TOKENS_PER_S + TRAINING_START_S + tested
     return seconds / 60
+
+
+PLAN = Plan(ARMS, unit, cell_path, planned_minutes)

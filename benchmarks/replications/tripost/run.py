@@ -18,30 +18,29 @@ share the student that has learned the rationales.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks.replications.cells import run_main
 from benchmarks.replications.cli import go_through, make_parser, parse_options
 from benchmarks.replications.tripost.arms import (
     ARMS,
     HEADLINE,
+    PLAN,
     SPLITS,
     TASKS,
     TaskCell,
-    cell_path,
     demonstrator_config,
     make_config,
-    planned_minutes,
 )
 from benchmarks.replications.tripost.control import updated_as_told
 from benchmarks.replications.tripost.page import write_report
-from raydistill.actors.errors import RaydistillError
-from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
+from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.pipelines.models import trained_model
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.rollouts import Rollout, roll_out
 from raydistill.pipelines.recipes.tripost.update_scores import Outcome, outcome
@@ -55,14 +54,11 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
     """Train the students of a cell, one per iteration, and measure each of them and the one that they start from."""
     started = time.monotonic()
     trained = {"teacher.model": demonstrator(options, cell, console)} if cell.arm == "si_demo" else {}
-    runner = Runner(make_config(options, cell, **trained), console)
-    try:
+    with closing(Runner(make_config(options, cell, **trained), console)) as runner:
         result = runner.train(runner.synthesise(runner.start()))
         accounts = runner.report["iterations"]
         students = [account["student"] for account in [runner.report["rationales"], *accounts] if "student" in account]
         tests = [measure(runner, f"t={n}", student, options) for n, student in enumerate(students)]
-    finally:
-        runner.close()
     return {
         "task": cell.task,
         "tests": tests,
@@ -74,12 +70,9 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
 
 def demonstrator(options: argparse.Namespace, cell: TaskCell, console: Console) -> str:
     """The model whose mistakes SI-demo shows: trained by the first cell of a task, found by the others."""
-    runner = Runner(demonstrator_config(options, cell), console)
-    try:
+    with closing(Runner(demonstrator_config(options, cell), console)) as runner:
         runner.train(runner.synthesise(runner.start()))
         return str(runner.report["rationales"]["student"])
-    finally:
-        runner.close()
 
 
 def measure(
@@ -88,9 +81,8 @@ def measure(
     """What a student answers to the test questions of each split, before and after self-update."""
     config, loaded = runner.config, runner.held_out
     assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
-    engine = EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
     sampling = SamplingConfig(n=1, temperature=options.temperature, max_tokens=config.evaluation.max_tokens)
-    model, told = engine.model_copy(update={"model": student}), options.feedback == "script"
+    model, told = trained_model(config, student), options.feedback == "script"
     asked = (runner.ctx, f"testing {title}", model, loaded)
     rollouts, _ = roll_out(*asked, sampling, config.recipe, updates=0 if told else config.recipe.updates)
     rollouts = updated_as_told(*asked, rollouts, sampling, config.recipe) if told else rollouts
@@ -121,37 +113,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--test", type=int, default=50, help="test questions of each of two seen levels and an unseen one"
     )
-    return parse_options(parser, arguments)
+    return parse_options(parser, ARMS, arguments)
 
 
-def cells_of(options: argparse.Namespace, arms: Sequence[str], tasks: Sequence[str]) -> list[TaskCell]:
-    """Seed after seed, task after task, arms in the order of ARMS."""
-    wanted = [arm for arm in ARMS if arm in arms or "all" in arms]
-    return [TaskCell(seed, 100, arm, task) for seed in options.seeds for task in tasks for arm in wanted]
-
-
-def unit(cell: TaskCell) -> TaskCell:
-    """Cells of a task and seed start from the same student; a machine does all of them."""
-    return replace(cell, arm="tripost")
+def cells_of(options: argparse.Namespace, arms: Iterable[str], tasks: Iterable[str]) -> list[TaskCell]:
+    """Seed after seed, task after task, arm after arm."""
+    return [TaskCell(seed, 100, arm, task) for seed in options.seeds for task in tasks for arm in arms]
 
 
 def main() -> None:
     options = parse()
-    go_through(
-        options,
-        cells_of(options, options.arms, options.tasks),
-        unit=unit,
-        path=cell_path,
-        minutes=planned_minutes,
-        arms=ARMS,
-        run_cell=run_cell,
-        report=write_report,
-        page_cells=cells_of(options, ["all"], [*TASKS]),
-    )
+    cells, page_cells = cells_of(options, options.arms, options.tasks), cells_of(options, ARMS, TASKS)
+    go_through(options, PLAN, cells, page_cells, run_cell, write_report)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RaydistillError as error:
-        sys.exit(f"replicate_tripost: {error}")
+    run_main(main)

@@ -26,7 +26,7 @@ from raydistill.pipelines.tasks.extract import final_reply
 class RetrievalBasedDistillation(AskedOnce):
     """The recipe of ReBase, as the student knows it: instruction, examples, question.
 
-    It selects nothing: whether a row becomes an example depends on the other rows (`pipelines.recipes.rebase.synthesis`).
+    It selects nothing: whether a row becomes an example depends on the other rows (`synthesis.py`).
     """
 
     name = "rebase"
