@@ -1,1 +1,14 @@
 """Measurements against peers and limits; each prints one line of JSON."""
+
+import sys
+
+
+def module() -> str:
+    """The module that Python was started with: ``benchmarks.overlap``."""
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else sys.argv[0]
+
+
+def command() -> str:
+    """The command that this process was started with: ``python -m benchmarks.overlap --turns 1``."""
+    return " ".join(["python", "-m", module(), *sys.argv[1:]])

@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from raydistill.pipelines.config.sections import Questions, Train
 from raydistill.pipelines.data.records import Consistency, Example, Question, WeightedText
 from raydistill.pipelines.recipes.mcc_kd.recipe import ENDING, without_ending
@@ -138,7 +139,7 @@ def main() -> int:
     about = {"commit": known["commit"], "date": date.today().isoformat(), "hardware": hardware}
     told = {
         "versions": known["versions"],
-        "command": " ".join(sys.argv),
+        "command": command(),
         "seconds": round(time.monotonic() - started, 1),
     }
     print(json.dumps({"claims": [claim], **about, **told}))

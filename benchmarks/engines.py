@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks import command
 from benchmarks.replications.cells import ROOT, provenance
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.pipelines.config.sections import EngineConfig, Questions
@@ -97,7 +98,7 @@ def main() -> None:
         "same_texts": texts["ours"] == texts["vllm"],
         "ratio": {name: round(value, 3) for name, value in ratios.items()},
         **{executor: {name: round(value, 1) for name, value in told.items()} for executor, told in rates.items()},
-        "command": " ".join(sys.argv),
+        "command": command(),
         **provenance(),
     }
     print(json.dumps(result))

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from benchmarks.executor_arms import DEFERRED, load_programs, run_in_process, run_processes, run_subprocesses
 from raydistill.actors.executor import Executor, Program
 from raydistill.actors.sandbox.host.supervisor import JailOptions
@@ -204,7 +205,7 @@ def main() -> None:
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "versions": {"python": platform.python_version()},
         "load": os.getloadavg()[0],
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(),
         "seconds": round(time.time() - started, 1),
     }
     print(json.dumps(result))

@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks import command
 from benchmarks.faults import below
 from benchmarks.replications.cells import ROOT, provenance
 from raydistill.pipelines.context import RunContext
@@ -129,7 +130,7 @@ def main() -> None:
         "balanced": balanced,
         "samples": 5 * options.questions,
         "turns": [{name: round(value, 4) for name, value in turn.items()} for turn in turns],
-        "command": " ".join(sys.argv),
+        "command": command(),
         "seconds": round(time.monotonic() - started, 1),
         **provenance(),
     }

@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from raydistill.actors.retrieval.retriever import Level, Retriever
 from raydistill.actors.retrieval.row_index import RowIndex
 from raydistill.pipelines.datastore.retrieval import lookup_of
@@ -62,7 +63,7 @@ def main() -> None:
         "reached": all(target["row"]["share"] >= REACH for target in found.values()),
         "commit": known["commit"],
         "date": date.today().isoformat(),
-        "command": " ".join(sys.argv),
+        "command": command(),
         "seconds": round(time.monotonic() - started, 1),
     }
     print(json.dumps({"targets": found, **about}))

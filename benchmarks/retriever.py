@@ -32,6 +32,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from benchmarks import command  # noqa: E402
 from raydistill.actors.retrieval import scoring  # noqa: E402
 from raydistill.actors.retrieval.scoring import Query, Values, best_rows  # noqa: E402
 from raydistill.pipelines.report import environment  # noqa: E402
@@ -187,7 +188,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "hardware": f"{known['cpus']} CPUs, {known['platform']}",
         "versions": known["versions"],
-        "command": " ".join(sys.argv),
+        "command": command(),
         "seconds": round(time.monotonic() - started, 1),
     }
     print(json.dumps({"claims": claims, **about}))

@@ -149,7 +149,7 @@ def warm_up(runner: Runner) -> None:
 
 
 def cell(folder: Path, size: int) -> Path:
-    sources = [(ROOT / "pipelines" / f"{name}.py").read_text() for name in ("synthesis", "stages", "run")]
+    sources = [(ROOT / "pipelines" / f"{name}.py").read_text() for name in ("sampling/job", "sampling/stages", "run")]
     key = content_hash(size, sources, length=8)
     return folder / "data" / f"scale-{size}-{key}.json"
 
@@ -168,7 +168,7 @@ def main() -> None:
     started, sizes = time.monotonic(), sorted(options.sizes)
     for size in sizes:
         if not cell(options.out, size).exists():
-            command = [sys.executable, __file__, "--one", str(size), "--out", str(options.out)]
+            command = [sys.executable, "-m", "benchmarks.scale", "--one", str(size), "--out", str(options.out)]
             subprocess.run(command, check=True)
     measured = [json.loads(cell(options.out, size).read_text()) for size in sizes]
     ratio = measured[-1]["wall_ms_per_row"] / measured[0]["wall_ms_per_row"]

@@ -21,7 +21,6 @@ pytestmark = [
 OF_NUMPY = (  # what computes with numpy, and so with OpenBLAS
     "tests/actors/retrieval/test_retriever.py",
     "tests/benchmarks/test_text_diversity.py",
-    "tests/pipelines/datastore/test_datastore.py::test_a_lookup_through_a_pool_is_kept",
     "tests/pipelines/datastore/test_datastore.py::test_build_add_search_and_stats_on_the_command_line",
 )
 OF_TORCH = (  # the train loop's tests have both of `train.precision`

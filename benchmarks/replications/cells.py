@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from benchmarks import module
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import Questions, SamplingConfig
@@ -159,7 +160,7 @@ def run_main(main: Callable[[], object]) -> None:
     try:
         main()
     except RaydistillError as error:
-        sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
+        sys.exit(f"{module()}: {error}")
 
 
 def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:

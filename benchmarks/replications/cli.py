@@ -115,8 +115,8 @@ def ask_student(runner: Runner, student: str, loaded: LoadedQuestions) -> tuple[
     assert runner.config.evaluation
     model = trained_model(runner.config, student)
     sampling = SamplingConfig(temperature=0, max_tokens=runner.config.evaluation.max_tokens)
-    plan, _ = runner.work.plan(model, loaded, sampling, student=True)
-    return plan, runner.work.run("evaluating student", plan, loaded.questions, model, keep_outcomes=True)
+    job, _ = runner.ctx.job(model, loaded, sampling, student=True)
+    return job, runner.ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
 
 
 def spent(runner: Runner) -> dict[str, int]:

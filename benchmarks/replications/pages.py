@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.replications.cells import Cell
 from raydistill.actors.storage import write_atomic
 
@@ -41,7 +41,7 @@ def write_results(
     """
     cells = {cell: json.loads(path.read_text(encoding="utf-8")) for cell, path in paths.items() if path.exists()}
     content = {
-        "command": " ".join(sys.argv),
+        "command": command(),
         "settings": {name: getattr(options, name) for name in (*sizes, "changed")},
         **summarise(cells),
         **_origin([*cells.values()]),
@@ -76,12 +76,13 @@ def average(cells: Iterable[Measured], *keys: str, digits: int | None = None) ->
     return round(float(np.mean([reduce(getitem, keys, cell) for cell in cells])), digits)
 
 
-def opening(content: Measured, sizes: str, arms: str) -> str:
-    """The first paragraph of a page: command, `sizes` in words, the file of the `arms`, where and when."""
+def opening(content: Measured, sizes: str, name: str) -> str:
+    """The first paragraph of a page: command, `sizes` in words, the file of the arms, where and when."""
     changes = " ".join(content["settings"]["changed"])
     changed = f", changed in all arms: `{changes}`" if changes else ""
     return (
-        f"`{content['command']}`; {sizes}{changed}; what else is set stands in `benchmarks/{arms}.py`. "
+        f"`{content['command']}`; {sizes}{changed}; "
+        f"what else is set stands in `benchmarks/replications/{name}/arms.py`. "
         f"Measured {' and '.join(content['date']) or 'not yet'} at commit {', '.join(content['commit']) or '-'} on "
         f"{'; '.join(content['hardware']) or '-'}: {content['seconds'] / 60:.0f} minutes."
     )

@@ -183,7 +183,7 @@ def page(content: Measured, figure: str) -> str:
     lines = [
         "# MCC-KD on the demo models",
         "",
-        opening(content, sizes, "mcc_kd_arms"),
+        opening(content, sizes, "mcc_kd"),
         "",
         "With 95 % intervals: bootstrap over seeds and test questions (of KLs and agreement: blocks of them); all else "
         "are means over seeds. Out of distribution are templates that no student has seen, and the known ones with "

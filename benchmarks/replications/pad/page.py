@@ -122,7 +122,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     lines = [
         "# PaD on the demo models",
         "",
-        opening(content, sizes, "pad_arms"),
+        opening(content, sizes, "pad"),
         "",
         "In %, with 95 % intervals: bootstrap over test questions and seeds. Executable: answers that have a value, "
         "right or wrong. Tokens and seconds are means over seeds; those of tests are of the known templates.",

@@ -85,7 +85,8 @@ def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
 
 def _depends(config: Run) -> tuple[Any, ...]:
     assert config.evaluation
-    return (config.recipe.model_dump(exclude={"datastore"}), config.evaluation.max_tokens, *trained_with(config))
+    recipe = config.recipe.model_dump(exclude={"datastore"}) | {"approximate": False}  # once a setting; names stay
+    return (recipe, config.evaluation.max_tokens, *trained_with(config))
 
 
 def unit(cell: Cell) -> Cell:

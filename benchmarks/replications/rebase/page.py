@@ -96,7 +96,7 @@ def page(content: Mapping[str, Any]) -> str:
     lines = [
         "# ReBase on the demo models",
         "",
-        opening(content, sizes, "rebase_arms"),
+        opening(content, sizes, "rebase"),
         "",
         "Right answers in %, with 95 % intervals: bootstrap over test questions and seeds; everything else is a mean "
         "over seeds. Candidates right: of what the teacher wrote, what passed form, guards and checker. Diversity is "

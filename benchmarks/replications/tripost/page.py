@@ -146,7 +146,7 @@ def page(content: Mapping[str, Any], figure: str) -> str:
     lines = [
         f"# TriPosT on the demo models{variant(settings)}",
         "",
-        opening(content, sizes, "tripost_arms"),
+        opening(content, sizes, "tripost"),
         "",
         "In %, with 95 % intervals: bootstrap over test questions and seeds. Before and after self-update: right "
         "answers; tried, helped, hurt: of all questions. t: iterations. Seen: levels trained on; unseen: a harder one.",
