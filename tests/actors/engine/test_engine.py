@@ -32,12 +32,13 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
 WATCH = """
 import os, sys
 
-def note(event, arguments):
-    if event == "import" and arguments[0].partition(".")[0] in ("actors", "pipelines", "serve", "raydistill"):
-        with open(os.path.join(os.path.dirname(__file__), f"imports-{os.getpid()}"), "a") as file:
-            print(arguments[0], file=file)
+class Watch:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("actors", "pipelines", "serve", "raydistill"):
+            with open(os.path.join(os.path.dirname(__file__), f"imports-{os.getpid()}"), "a") as file:
+                print(name, file=file)
 
-sys.addaudithook(note)
+sys.meta_path.insert(0, Watch)
 """
 
 
