@@ -54,23 +54,23 @@ class Executor:
         diagnosis.
         """
         options = options or JailOptions(python=python or sys.executable)
-        self._seats = [ZygoteSlot(options) for _ in range(zygotes)]
+        self._slots = [ZygoteSlot(options) for _ in range(zygotes)]
         self._helpers = ThreadPoolExecutor(max_workers=zygotes, thread_name_prefix="executor")
         with probe_targets() as targets:
-            self.report = self._seats[0].start_probed(targets)
+            self.report = self._slots[0].start_probed(targets)
         self.grade = grade_of(self.report)
         if is_below(self.grade, minimum_grade):
             self.close()
             raise SandboxError(refusal(self.report, minimum_grade))
-        for seat in self._seats:
-            seat.layers = self.report["layers"]
-        list(self._helpers.map(lambda seat: seat.jail(LEAN.name, fresh=False), self._seats))
-        self._dispatcher = Dispatcher(limits, self._seats, self.grade, batch_lane and self.report["screen"])
+        for slot in self._slots:
+            slot.layers = self.report["layers"]
+        list(self._helpers.map(lambda slot: slot.jail(LEAN.name, fresh=False), self._slots))
+        self._dispatcher = Dispatcher(limits, self._slots, self.grade, batch_lane and self.report["screen"])
 
     def run(self, programs: Sequence[Program]) -> list[Verdict]:
         """One verdict per program, in order. May be called from several threads; blocks until all are done."""
         round_ = self._dispatcher.plan(programs)
-        helpers = [self._helpers.submit(self._dispatcher.work, round_) for _ in self._seats[1 : len(round_)]]
+        helpers = [self._helpers.submit(self._dispatcher.work, round_) for _ in self._slots[1 : len(round_)]]
         self._dispatcher.work(round_)
         for helper in helpers:
             if not helper.cancel():
@@ -85,7 +85,7 @@ class Executor:
             "open_acts": open_acts(self.report),
             "python": self.report["python"],
             "executable": self.report["executable"],
-            "zygotes": len(self._seats),
+            "zygotes": len(self._slots),
             "batch_lane": self._dispatcher.batch_lane,
             "alarm": self._dispatcher.alarm,
             **self._dispatcher.counts,
@@ -93,13 +93,13 @@ class Executor:
 
     def zygote_pids(self) -> list[int]:
         """The process of each running zygote that programs' children hang from, as this machine numbers it."""
-        return [pid for seat in self._seats for jail in seat.jails.values() for pid in jail.zygote_pids()]
+        return [pid for slot in self._slots for jail in slot.jails.values() for pid in jail.zygote_pids()]
 
     def close(self) -> None:
         """End the zygotes; this executor runs nothing afterwards."""
         self._helpers.shutdown(wait=True)
-        for seat in self._seats:
-            seat.stop()
+        for slot in self._slots:
+            slot.stop()
 
 
 def self_test(python: str | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     raydistill_tokens          tokens of completions, by kind: prompt or completion                   {pool, kind}
     raydistill_programs        programs that executors ran                                {pool, status, reason}
     raydistill_verdicts        samples that were judged, with the answers compared                {status, reason}
-    raydistill_repeated_calls  calls that were made again, as the member that had them died                 {pool}
+    raydistill_repeated_calls  calls that were made again after a member died                             {pool}
 
 Prometheus sees them with `ray_` before the name, and counters with `_total` behind it. What of a pool's calls waits, is
 under way or has ended is among Ray Serve's own metrics (`ray_serve_...`, with the pool as `application`). The dashboard

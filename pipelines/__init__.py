@@ -27,6 +27,10 @@ Beside the way: context.py holds a run's folders, pools and keys; models.py its 
 runtime/ the pools on Ray, the run's folder, progress; data/ the records, and what must not become an example;
 datastore/ ReBase's index of rows; cli/ the commands.
 
-Every stored step lies in a folder named by a hash of what it depends on (context.py: completions and verdicts; run.py:
-examples and training; evaluation/measure.py: scores), so that the same command goes on where it stopped.
+Every stored step lies in a folder named by a hash of what it depends on, so that the same command goes on where it
+stopped; `runtime/run_dir.py` has the table.
+
+Looking for: a sample's verdict: sampling/stages.py (`Verify`), of a program: actors/sandbox/host/verdict.py, of an
+answer: tasks/base.py, tasks/answers.py. The loss: training/losses.py. A prompt: prompts/, recipes/<name>/. What a
+command does: cli/app.py, then run.py. What is served: serve/solver.py.
 """

@@ -93,7 +93,7 @@ class RunContext:
         return made, verdicts
 
     def verdicts_key(self, completions: str, task: Task, prompter: Prompter) -> str:
-        """The key of the verdicts on the completions of a key."""
+        """The cache key of verdicts: completions key, limits (if programs run), task and grader."""
         limits = self.config.execution.model_dump(include=set(LIMITS))
         return content_hash(completions, prompter.executes and limits, task.name, task.grader)
 

@@ -27,4 +27,4 @@ class Replies:
 
 
 Ask = Callable[[Sequence[dict[str, Any]], SolveRequest], Awaitable[Replies]]
-"""Chat messages, of which a last one of the assistant is gone on with, and how they are sampled."""
+"""Chat messages and how they are sampled; a trailing assistant message is continued (prefill)."""

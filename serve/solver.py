@@ -35,7 +35,7 @@ Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One completion and what became of it. `vote` is what answers that are the same have in common."""
+    """One completion and what became of it. `vote` is the answer in canonical form, by which votes are counted."""
 
     reply: Reply
     status: str  # passed | failed | unknown
@@ -180,7 +180,7 @@ def count_votes(attempts: Sequence[Attempt]) -> dict[str, int]:
 
 
 def elect(attempts: Sequence[Attempt]) -> Attempt:
-    """The first attempt with the most frequent answer; without any answer an unknown one, else the first."""
+    """The majority's first attempt; where no attempt has an answer an unknown one, else the first."""
     votes = count_votes(attempts)
     if votes:
         winner = next(iter(votes))

@@ -57,7 +57,7 @@ def find_student(path: str) -> Student:
 
 
 def _asked_how(path: Path) -> dict[str, Any]:
-    """The recipe, kind of answers and limits that a run has noted in `path`, beside its student, if it has."""
+    """Recipe, kind of answers and limits from a student's raydistill.json; {} where there is none."""
     if not path.is_file():
         return {}
     noted = _read(path)

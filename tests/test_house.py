@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -164,3 +165,21 @@ def test_no_second_copy_is_imported(cluster: None) -> None:
 
     assert second_copies() == []
     assert ray.get(ray.remote(second_copies).options(num_cpus=0).remote()) == []
+
+
+def test_files_and_modules_that_sentences_name_are_there() -> None:
+    """Of docstrings and comments: `sampling/stages.py`, `pipelines.run`, `Name(...)` in the docstring of a class."""
+    paths = [f"/{path.relative_to(ROOT)}" for path in ROOT.rglob("*") if not {".venv", ".git"} & {*path.parts}]
+    wrong = []
+    for module, path in files(*FLOORS, "benchmarks").items():
+        text = path.read_text(encoding="utf-8")
+        named = re.findall(r"(?<![\w/.$-])([a-z_]+/[\w/]+\.py)\b", text)
+        wrong += [f"{module}: {name}" for name in named if not any(known.endswith(f"/{name}") for known in paths)]
+        for name in re.findall(r"`(?:raydistill\.)?((?:actors|pipelines|serve)\.[\w.]+)`", text):
+            parents = [name.rsplit(".", count)[0] for count in range(3)]
+            wrong += [] if any(parent in MODULES for parent in parents) else [f"{module}: {name}"]
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and (said := ast.get_docstring(node)):
+                examples = re.findall(r"`([A-Z]\w+)\(", said)
+                wrong += [f"{module}: {name} for {node.name}" for name in examples if name != node.name]
+    assert not wrong

@@ -1,4 +1,4 @@
-"""What vLLM says of a prompt and streams of a sample, piece by piece, in plain values."""
+"""vLLM's streamed outputs as plain values: prompt log-probabilities, and the pieces of each sample."""
 
 from __future__ import annotations
 

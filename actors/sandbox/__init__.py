@@ -3,7 +3,7 @@
     host/      outside, beside the caller                     inside/   in the locked-down processes
       program      what is handed in: programs and limits       zygote       one interpreter, a forked child per program
       dispatch     which lane and zygote each program takes,                  (or per screened batch)
-                   what is run again; schedule keeps books       preparation  what it loads and forgets before it forks
+                   what is run again; schedule: its state      preparation  what it loads and forgets before it forks
       supervisor   starts a zygote, feeds it, watches it,        layers       what locks it down; seccomp and syscalls
                    replaces it                                                are the policy, kernel the raw calls
       verdict      turns observed facts and the claim, in        child        runs one program, reports what it claims

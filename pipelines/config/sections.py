@@ -16,7 +16,7 @@ from raydistill.pipelines.config.base import Strict
 class Questions(Strict):
     """Where questions come from: ``reasoning_gym:gsm_symbolic``, ``gsm8k``, or a file or hub dataset."""
 
-    task: str = Field(description="reasoning_gym:<name>, stepwise:<name>, gsm8k, or table (any file or hub dataset)")
+    task: str = Field(description="reasoning_gym:<name>, stepwise:<name>, table, gsm8k, svamp, bbh, nli, ...")
     path: str | None = Field(None, description="local .jsonl/.parquet file or hub dataset id; ${VAR} is expanded")
     split: str = "train"
     question_column: str = "question"

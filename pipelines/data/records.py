@@ -71,7 +71,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class WeightedText:
-    """A piece of a training example; ``Segment("def solution(): ...", weight=1.0)``.
+    """A piece of a training example; ``WeightedText("def solution(): ...", weight=1.0)``.
 
     `weight` multiplies the cross-entropy of each of its tokens: 0 for prompt text, 1 for a target,
     1.5 for TriPosT's feedback (arXiv 2310.13522).
@@ -83,7 +83,7 @@ class WeightedText:
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """How strongly the answer distributions of two examples are drawn together (MCC-KD); ``Consistency(0.1, 1.3)``."""
+    """Weight (alpha) and temperature of the loss between two examples' answers (MCC-KD); ``Consistency(0.1, 1.3)``."""
 
     weight: float  # of the mean KL divergence of both directions, beside the cross-entropy: the paper's alpha
     temperature: float = 1.0  # of both distributions

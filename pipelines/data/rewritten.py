@@ -1,4 +1,4 @@
-"""A question that a model wrote as JSON: the schema that it is held to, how it is read, and as a student learns it."""
+"""A question that a model wrote as JSON: its schema, its parser, and the message that a student learns."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ sources (YAML) --read_rows--> rows --flatten--> {column: text} --encode--> (row,
 settings    what to read, how much of it, with which encoder
 reading     rows of a file or hub dataset; what cannot be read is counted, never fatal
 flattening  nested fields, label names, long values
-build       a Ray Data job that can be killed at any moment
+build       which sources are new; can be killed at any moment
+staging     the Ray Data job of a build
 retrieval   the pool of retrievers, and lookups whose results are kept
 """

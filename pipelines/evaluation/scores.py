@@ -30,7 +30,7 @@ class Score:
     pass_at_n: float | None = None
     executable: float | None = None  # greedy samples that gave a value, right or wrong
     completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
-    wall_s: float = 0.0  # of asking and verifying them, in the run that measured this; without the engines' start
+    wall_s: float = 0.0  # of generation and verification, without the start of engines
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
     updates: dict[str, Any] | None = (
         None  # what a student's own updates of its answers did (`pipelines.recipes.tripost.update_scores`)

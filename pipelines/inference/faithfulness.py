@@ -1,4 +1,4 @@
-"""What tells good steps of a program from bad ones before it is finished: faithfulness, and running it so far.
+"""What scores the steps of an unfinished program in a beam search: faithfulness to the question, and running it.
 
 A step is a completed line of the program that says something: blank lines, fences and ``def solution():`` are none.
 """

@@ -1,1 +1,1 @@
-"""The four published methods, one folder each; `registry` alone knows all of them."""
+"""The four published methods, one folder each, and the table of them (`registry`)."""

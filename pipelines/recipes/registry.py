@@ -1,4 +1,4 @@
-"""The table of recipes: their settings, and how each asks, reads and selects. Nothing else imports a recipe by name."""
+"""The table of recipes: their settings, and how each asks, reads and selects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,16 @@
-"""A run's folder must be one that every node reaches, and one command's alone.
+"""A run's folder: what lies in it, and that every node reaches it and one command alone uses it.
+
+    folder               written                         its name is a hash of                                built by
+    completions/<key>    as they are finished            model, adapter, dtype, prompts, how they are drawn   context
+    verdicts/<key>       as they come, never `unknown`   completions' key, limits, task, grader               context
+    examples/<key>       when all is verified            verdicts' key, recipe, rounds and n, questions       run
+                         (ReBase, repairs, TriPosT: rows, examples, conversations that they are made of)      recipes
+    trajectories/<key>   as conversations end            attempts' key, settings of the edit, teacher         tripost
+    lookups/<key>        when found                      index, target, settings of the lookup                datastore
+    training/<key>       checkpoints, then result.json   examples, base student or adapter, settings          run
+    evaluation/<key>     when nothing is unknown         verdicts' keys, questions, samples, repairs          evaluation
+
+Without a key: ledger/ (every token spent), logs/, student/, config.yaml, environment.json, report.json, examples.jsonl.
 
 What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
 node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked

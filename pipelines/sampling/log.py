@@ -1,4 +1,4 @@
-"""What stages have to say of single samples, for machines: one JSON object per line, with run and sample ids.
+"""Structured logs of the stages, one JSON object per line, with run and sample ids.
 
 Each process writes a file of its own, `logs/STAGE-HOST-PID.jsonl` of the run directory; of a run under a URI to stderr,
 which Ray keeps with the node's logs.

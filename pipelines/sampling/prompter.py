@@ -1,6 +1,6 @@
-"""What a recipe is to the rest of the system.
+"""How a recipe asks, reads and selects: the interface that sampling, evaluation and service see of it.
 
-A recipe is a pure object: it says what to ask, how to find the answer in a completion, and which samples become
+A prompter is a pure object: it says what to ask, how to find the answer in a completion, and which samples become
 examples. It starts no actor and knows no Ray; `pipelines.sampling.job` does the asking, executing and grading.
 """
 
@@ -36,6 +36,8 @@ class Selection:
 
 
 class Prompter(Protocol):
+    """Prompts of teacher and student, extraction of the answer, and which samples become examples."""
+
     @property
     def name(self) -> str:
         """As in the configuration, e.g. ``pad``."""
@@ -68,7 +70,7 @@ class Prompter(Protocol):
 
 
 class AskedOnce:
-    """What recipes have in common that ask for no further round, and learn nothing of a single question's samples."""
+    """`enough` and `select` of prompters that sample one round and select nothing question by question."""
 
     def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
         return True

@@ -91,7 +91,7 @@ class Generate:
     """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
 
     def __init__(self, plan: SamplingPlan, engines: Completer, folder: str) -> None:
-        self._asking, self._engines = plan, engines
+        self._plan, self._engines = plan, engines
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows(folder, "stored_completions")
         self._log = run_log("generate", folder.rsplit("/", 2)[0])
@@ -115,15 +115,15 @@ class Generate:
                 if completion.error:
                     self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
             self._writer.append([made for made in fresh.values() if not made["error"]])
-        ids = self._asking.sample_ids(question)
+        ids = self._plan.sample_ids(question)
         return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
 
     def _missing(self, question: Question, stored: dict[str, Any]) -> list[Request]:
         requests = []
-        for prompt, wanted in self._asking.wanted(question):
+        for prompt, wanted in self._plan.wanted(question):
             indices = tuple(i for i in wanted if f"{question.id}/{prompt.context}/{i}" not in stored)
             if indices:
-                requests.append(self._asking.request(question, prompt, indices))
+                requests.append(self._plan.request(question, prompt, indices))
         return requests
 
 
@@ -199,6 +199,7 @@ class Verify:
         ]
 
     def _verdict(self, question: Question, completion: dict[str, Any], output: str | None, run: Any) -> dict[str, Any]:
+        """The row that is stored: engine error, else extraction, else the sandbox's verdict, else the task's grade."""
         row: dict[str, Any] = {
             "sample_id": completion["sample_id"],
             "question_id": question.id,

@@ -23,7 +23,7 @@ from raydistill.pipelines.tasks.answers import (
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """The verdict on one answer; ``Grade("failed", "wrong_answer", "17")``."""
+    """One answer compared with the gold label; ``Grade("failed", "wrong_answer", "17")``."""
 
     status: Literal["passed", "failed"]
     reason: Literal["ok", "wrong_answer", "no_answer"]
@@ -44,7 +44,7 @@ class Task(Protocol):
 
     @property
     def grader(self) -> str:
-        """numeric, choice, text, or reasoning_gym for that package's own scorer."""
+        """numeric, choice or text; or the name of a family's own rule (bbh, nli, reasoning_gym, ...)."""
 
     def grade(self, value: Value | None, question: Question) -> Grade:
         """Judge `value`: a program's result, or a text that is or states an answer. None is no answer."""

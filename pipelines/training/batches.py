@@ -1,11 +1,11 @@
 """Which examples form which optimiser step: a plan from seed and lengths alone, the same for any number of workers.
 
-    lengths --plan--> steps of about `batch_tokens` --micro_batches--> padded pieces --share--> one worker's part
+    lengths --plan--> steps of about `batch_tokens` --micro_batches--> padded pieces --shard_for_rank--> one worker's
 
 Resume, one or eight workers and elastic resizing all walk the same plan; a step's number is the position in it.
 
-What is planned are units: a row alone or, for consistency training, two rows that must be in one batch. Units are the
-rows of an integer array [n, 1], or [n, 2] where there are pairs; -1 stands for no partner.
+Planned are examples or pairs: a row alone or, for consistency training, two rows that must share a micro-batch. They
+are the rows of an integer array `examples_or_pairs` [n, 1], or [n, 2] where there are pairs; -1 stands for no partner.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def split_by_question(question_ids: Sequence[str], fraction: float, seed: int) -
 def pair_up(
     rows: Sequence[int] | np.ndarray, groups: np.ndarray, generator: np.random.Generator | None = None
 ) -> np.ndarray:
-    """`rows` as units: those without a group alone, those of a group in pairs.
+    """Rows without a group alone, those of a group in pairs.
 
     With a `generator` one pair is drawn of each group and its other rows are left out (MCC-KD's epoch); without,
-    every row is in one unit, in the given order. A row without a partner is a unit alone.
+    every row is there once, in the given order. A row without a partner stands alone.
     """
     import numpy as np
 
@@ -108,10 +108,10 @@ def rows_of(examples_or_pairs: np.ndarray) -> np.ndarray:
 def plan(
     lengths: np.ndarray, rows: Sequence[int], groups: np.ndarray, *, epochs: int, batch_tokens: int, seed: int
 ) -> list[np.ndarray]:
-    """The units of every optimiser step of all epochs.
+    """The examples or pairs of every optimiser step of all epochs.
 
-    Each epoch draws its units of `rows` afresh, shuffles them, cuts them into windows of `WINDOW` steps, sorts a
-    window by length, cuts it into steps of equal tokens (`batch_tokens` at most, but for the last unit) and shuffles
+    Each epoch draws its pairs of `rows` afresh, shuffles them, cuts them into windows of `WINDOW` steps, sorts a
+    window by length, cuts it into steps of equal tokens (`batch_tokens` at most, but for the last one) and shuffles
     the window's steps.
     """
     import numpy as np
@@ -170,7 +170,7 @@ def shard_for_rank(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[
 
 
 def collate(table: TokenTable, examples_or_pairs: np.ndarray) -> Batch:
-    """The units of one micro-batch as padded tensors; padding is token 0 at weight 0."""
+    """One micro-batch as padded tensors; padding is token 0 at weight 0."""
     import numpy as np
     import torch
 

@@ -38,7 +38,7 @@ class Progress:
     train_s: float = 0.0  # seconds spent in optimiser steps
     losses: list[float] = field(default_factory=list)  # per step: mean weighted cross-entropy of a trained token
     validation: list[list[float]] = field(default_factory=list)  # [step, loss] of the held-out questions
-    # Of steps, or validations, with pairs, whose loss is more: [step, cross-entropy, answer KL, answer agreement]
+    # Parts of the loss where there are pairs, per step and validation: [step, cross-entropy, answer KL, agreement]
     consistency: list[list[float]] = field(default_factory=list)
     validation_consistency: list[list[float]] = field(default_factory=list)
     best_step: int = 0

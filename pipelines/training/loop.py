@@ -1,7 +1,7 @@
 """What each training worker runs: an ordinary PyTorch loop; four comments mark the lines that are Ray's.
 
 The loop knows no recipe: what is learned, and how strongly, is in the token weights of the rows; which two rows are
-compared, where and how strongly (consistency between rationales) is in them as well.
+compared, at which tokens and with which weight (consistency between rationales), the rows say as well.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TrainingJob:
     tensorboard: str  # folder of the event files
     stop_id: int
     adapter: str | None = None  # of an earlier student, which training goes on from
-    board: Any = None  # handle of a `train_log.ProgressBoard` actor, if anybody watches
+    board: Any = None  # handle of a `log.ProgressBoard` actor, if anybody watches
 
 
 def train_loop(settings: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,9 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a step, or a validation, came to: ``cross_entropy + pull`` is MCC-KD's loss (arXiv 2310.14747).
+    """Mean losses of an optimiser step or a validation; ``cross_entropy + consistency`` is MCC-KD's loss (2310.14747).
+
+    ``consistency`` is alpha times the symmetric KL divergence of two rationales' answer distributions.
 
     Each component has its own denominator: trained tokens, and pairs whose answers share tokens.
     """
@@ -128,7 +130,7 @@ def _with_rows() -> type[torch.autograd.Function]:
 def _consistency(
     left: torch.Tensor, right: torch.Tensor, pairs: Pairs
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`Losses.pull`, `answer_kl` and `agreement`; the divergence of a pair is the mean over its shared tokens.
+    """`Losses.consistency`, `answer_kl` and `agreement`; the divergence of a pair is the mean over its shared tokens.
 
     `left`, `right` [S, V] are the logits that predict the shared tokens.
     """

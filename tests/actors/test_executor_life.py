@@ -48,7 +48,7 @@ def test_killed_processes_cost_no_program(victim: str, batch_lane: bool) -> None
             if stop.wait(0.7):
                 return
             zygotes = executor.zygote_pids()
-            outer = [jail.process.pid for seat in executor._seats for jail in seat.jails.values() if jail.process]
+            outer = [jail.process.pid for slot in executor._slots for jail in slot.jails.values() if jail.process]
             inner = [child for zygote in zygotes for child in children(zygote)]
             for pid in {"outer": outer, "zygote": zygotes, "child": inner}[victim][:1]:
                 try:

@@ -75,7 +75,7 @@ class ZygoteSlot:
 class Dispatcher:
     """Plans rounds and works on them; shared by all threads of an executor."""
 
-    def __init__(self, limits: Limits, seats: Sequence[ZygoteSlot], grade: str, batch_lane: bool) -> None:
+    def __init__(self, limits: Limits, slots: Sequence[ZygoteSlot], grade: str, batch_lane: bool) -> None:
         self.limits = limits
         self.grade = grade
         self.batch_lane = batch_lane
@@ -84,9 +84,9 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._random = random.Random()
         self._free: queue.Queue[ZygoteSlot] = queue.Queue()
-        for seat in seats:
-            self._free.put(seat)
-        self._size = len(seats)
+        for slot in slots:
+            self._free.put(slot)
+        self._size = len(slots)
 
     def plan(self, programs: Sequence[Program]) -> Round:
         """Pack every program and sort it into jobs; one that is too large has its verdict at once."""
@@ -108,11 +108,11 @@ class Dispatcher:
     def work(self, round_: Round) -> None:
         """Take jobs until the round is done; several threads may work on one round."""
         for job in round_.jobs():
-            seat = self._free.get()
+            slot = self._free.get()
             try:
-                self._run(round_, job, seat)
+                self._run(round_, job, slot)
             finally:
-                self._free.put(seat)
+                self._free.put(slot)
 
     def _add_batches(self, round_: Round, indices: list[int]) -> None:
         most = min(BATCH_PROGRAMS, -(-len(indices) // self._size))
@@ -126,12 +126,12 @@ class Dispatcher:
             batch.append(index)
         round_.add(ProgramJob("batch", LEAN.name, tuple(batch)))
 
-    def _run(self, round_: Round, job: ProgramJob, seat: ZygoteSlot) -> None:
+    def _run(self, round_: Round, job: ProgramJob, slot: ZygoteSlot) -> None:
         if job.lane == "batch" and not self.batch_lane:  # switched off since this job was planned
             round_.add_isolated(job.profile, job.indices)
             return
         try:
-            jail = seat.jail(job.profile, fresh=job.attempt > 0)
+            jail = slot.jail(job.profile, fresh=job.attempt > 0)
         except SandboxError as error:
             self._give_up(round_, job, str(error))
             return

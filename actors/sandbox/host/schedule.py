@@ -1,4 +1,4 @@
-"""The books of one `run`: which programs wait in which lane, which are under way, which verdicts are in.
+"""The state of one `Executor.run`: programs waiting per lane, jobs in flight, verdicts received.
 
 Threat model: none of its own; it holds no program output but verdicts. Its promise is that each program gets
 exactly one verdict: `done` refuses to end while a place is empty.
@@ -17,7 +17,7 @@ ISOLATED_PROGRAMS = 8  # sent ahead to one zygote: enough to keep it busy, few e
 
 @dataclass(frozen=True, slots=True)
 class ProgramJob:
-    """Programs that go to one zygote together, e.g. `Job("isolated", "lean", (4, 9))`."""
+    """Programs that go to one zygote together, e.g. `ProgramJob("isolated", "lean", (4, 9))`."""
 
     lane: str
     profile: str

@@ -3,7 +3,8 @@
 Threat model: the claim comes from a hostile process. It can say only what its own answer is; whether the
 process was killed, crashed, leaked or wrote rubbish is taken from the zygote's observations, and any of these
 outweighs a claim. A claim that is not exactly well-formed is the reason `protocol`. Nothing in it is
-evaluated, unpickled or parsed as text, and gold answers are compared elsewhere, on the decoded plain value.
+evaluated, unpickled or parsed as text. Whether the value is the right answer is decided on the decoded plain value by
+`pipelines.sampling.stages.Verify`; no gold answer ever comes near a program.
 
 `failed` is the program's fault. `unknown` is ours (no child, lost zygote, starved or killed from outside): it
 is retried, never scored.
@@ -167,8 +168,7 @@ def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:
 
 
 def _starved(record: Record) -> bool:
-    """At the wall deadline: it wanted the processor all along and was refused it, which is the machine's
-    doing.
+    """At the wall deadline: it wanted the processor all along and was refused it, which is the machine's doing.
 
     A program that sleeps or waits gives the processor up of its own accord and counts as timed out.
     """

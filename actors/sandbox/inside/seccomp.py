@@ -4,15 +4,12 @@ Threat model: the program inside is hostile and may call the kernel directly (ct
 it may reach is the list ALLOW and the argument rules below; everything else is refused:
 
 - acts that no honest program performs (sockets, exec, ptrace, signals to others, namespaces, writing files)
-  kill it,
-  which the supervisor sees as SIGSYS: the verdict `policy` is certain;
+  kill it, which the supervisor sees as SIGSYS: the verdict `policy` is certain;
 - reading files fails with EACCES and starting threads or processes with EPERM, as an ordinary refusal, so
-  that
-  `import x` of something absent stays a plain ModuleNotFoundError;
+  that `import x` of something absent stays a plain ModuleNotFoundError;
 - what the policy does not name fails with ENOSYS; another architecture or the x32 numbering kills.
 
-Not covered: kernel bugs behind the calls that remain (futex, mmap, clone in the exact shape the zygote
-needs).
+Not covered: kernel bugs behind the calls that remain (futex, mmap, clone in the exact shape the zygote needs).
 """
 
 import errno

@@ -42,7 +42,7 @@ class Claim(NamedTuple):
     text: str
     ours: str
     theirs: str
-    answer_consistency: str = PASSED
+    measure: str = PASSED
     least: float = ABOVE
     most: float = np.inf
     tests: Sequence[str] = tuple(SETS)
@@ -93,13 +93,13 @@ def shared(cells: Cells, *arms: str) -> list[int]:
     return sorted(set.intersection(*(set(cells.get(arm, ())) for arm in arms)))
 
 
-def values(rows: Mapping[int, Measured], answer_consistency: str, test: str) -> Rows:
+def values(rows: Mapping[int, Measured], measure: str, test: str) -> Rows:
     """By seed: right answers question by question, or a measure of consistency block by block (TYPICAL_KL: its log)."""
-    if answer_consistency == PASSED:
+    if measure == PASSED:
         return {seed: cell[PASSED][test] for seed, cell in rows.items()}
-    if answer_consistency == TYPICAL_KL:
+    if measure == TYPICAL_KL:
         return {seed: np.log(cell["consistency"][test][ANSWER_KL]).tolist() for seed, cell in rows.items()}
-    return {seed: cell["consistency"][test][answer_consistency] for seed, cell in rows.items()}
+    return {seed: cell["consistency"][test][measure] for seed, cell in rows.items()}
 
 
 def _arm(rows: Mapping[int, Measured]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _arm(rows: Mapping[int, Measured]) -> dict[str, Any]:
     told: dict[str, Any] = {"title": ARMS[every[0]["arm"]].title, "alpha": every[0]["alpha"], "seeds": [*rows]}
     for test in SETS:
         measures = (PASSED, ANSWER_KL, TYPICAL_KL, AGREEMENT, OTHER_KL)
-        told[test] = {answer_consistency: mean(rows, answer_consistency, test) for answer_consistency in measures}
+        told[test] = {measure: mean(rows, measure, test) for measure in measures}
         told[test]["pairs"] = average(every, "consistency", test, "pairs")
     similar = [cell for cell in every if cell["similarity"] is not None]
     told["similarity"] = average(similar, "similarity", digits=4) if similar else None
@@ -120,38 +120,36 @@ def _arm(rows: Mapping[int, Measured]) -> dict[str, Any]:
     return told
 
 
-def mean(rows: Mapping[int, Measured], answer_consistency: str, test: str) -> dict[str, Any]:
+def mean(rows: Mapping[int, Measured], measure: str, test: str) -> dict[str, Any]:
     """The mean of a measure over seeds and questions, or blocks, with its interval."""
-    told = mean_of(matrix([*values(rows, answer_consistency, test).values()]), DIGITS)
-    return _exponential(told) if answer_consistency == TYPICAL_KL else told
+    told = mean_of(matrix([*values(rows, measure, test).values()]), DIGITS)
+    return _exponential(told) if measure == TYPICAL_KL else told
 
 
 def _exponential(told: Mapping[str, Any]) -> dict[str, Any]:
-    """What was told of logarithms, of the numbers themselves."""
+    """A mean of logarithms and its interval, exponentiated."""
     return {name: told["seeds"] if name == "seeds" else np.exp(told[name]).round(DIGITS).tolist() for name in told}
 
 
-def compare(
-    ours: Mapping[int, Measured], theirs: Mapping[int, Measured], answer_consistency: str, test: str
-) -> dict[str, Any]:
+def compare(ours: Mapping[int, Measured], theirs: Mapping[int, Measured], measure: str, test: str) -> dict[str, Any]:
     """The gain in right answers, or the ratio of a KL, as `value` with its interval, over the seeds that both have."""
-    rows = [values(arm, answer_consistency, test) for arm in (ours, theirs)]
-    if answer_consistency == TYPICAL_KL:
+    rows = [values(arm, measure, test) for arm in (ours, theirs)]
+    if measure == TYPICAL_KL:
         told = _exponential(paired(*rows))
     else:
-        told = paired(*rows) if answer_consistency == PASSED else ratio(*rows)
+        told = paired(*rows) if measure == PASSED else ratio(*rows)
     return {"value": told.pop("gain" if "gain" in told else "ratio"), **told}
 
 
 def judge(claim: Claim, cells: Cells, test: str) -> dict[str, Any]:
     """Whether a claim holds on average (`holds`), and with its whole interval (`certain`)."""
-    told = compare(cells[claim.ours], cells[claim.theirs], claim.answer_consistency, test)
+    told = compare(cells[claim.ours], cells[claim.theirs], claim.measure, test)
     holds = claim.least <= told["value"] <= claim.most
     certain = holds and claim.least <= told["ci95"][0] and told["ci95"][1] <= claim.most
     return {
         "claim": claim.text,
         "test": test,
-        "measure": claim.answer_consistency,
+        "measure": claim.measure,
         **told,
         "holds": holds,
         "certain": certain,
@@ -248,7 +246,7 @@ def _arm_row(name: str, told: Measured) -> list[str]:
 def _kl_row(name: str, told: Measured) -> list[str]:
     forms: dict[str, Callable[[Any], str]] = dict.fromkeys((ANSWER_KL, TYPICAL_KL, AGREEMENT, OTHER_KL), _nats)
     forms[AGREEMENT] = percents
-    cells = [form(told[test][answer_consistency]) for answer_consistency, form in forms.items() for test in SETS]
+    cells = [form(told[test][measure]) for measure, form in forms.items() for test in SETS]
     return [name, *cells, " / ".join(str(told[test]["pairs"]) for test in SETS)]
 
 
@@ -259,19 +257,13 @@ def _nats(told: Measured) -> str:
 def _gain_row(name: str, told: Measured) -> list[str]:
     return [
         name,
-        *(
-            _value(told[test][answer_consistency], answer_consistency)
-            for answer_consistency in COMPARED
-            for test in SETS
-        ),
+        *(_value(told[test][measure], measure) for measure in COMPARED for test in SETS),
     ]
 
 
-def _value(told: Measured, answer_consistency: str) -> str:
+def _value(told: Measured, measure: str) -> str:
     """A gain in points, or a ratio, with its interval."""
-    return (
-        percents(told, "value", signed=True) if answer_consistency == PASSED else with_interval(told, "value", "{:.2f}")
-    )
+    return percents(told, "value", signed=True) if measure == PASSED else with_interval(told, "value", "{:.2f}")
 
 
 def _claim_row(told: Measured) -> list[str]:
@@ -288,8 +280,8 @@ def plot(content: Measured, path: Path) -> None:
     places = range(len(arms))
     with drawn(path, (11, 4.5), (1, 1)) as (left, right):
         for test, title in TITLES.items() if arms else ():
-            for axes, answer_consistency, scale in ((left, TYPICAL_KL, 1), (right, PASSED, 100)):
-                means, bounds = whiskers([told[test][answer_consistency] for told in arms], scale)
+            for axes, measure, scale in ((left, TYPICAL_KL, 1), (right, PASSED, 100)):
+                means, bounds = whiskers([told[test][measure] for told in arms], scale)
                 axes.errorbar(places, means, yerr=bounds, fmt="o-", capsize=3, label=title)
         for axes in (left, right):
             axes.set_xticks(places, [f"{told['alpha']:g}" for told in arms])

@@ -101,7 +101,7 @@ def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[
 
 
 def consistency(examples: Iterable[Example], student: str) -> dict[str, Any]:
-    """What `recipes.mcc_kd.consistency.measure` finds, block by block of the questions, and over how many pairs."""
+    """What `answer_consistency` finds, block by block of the questions, and over how many pairs."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a small model is loaded for each block

@@ -98,14 +98,14 @@ def first_examples(runner: Runner, folder: str, count: int) -> str:
     return taken
 
 
-def record_gold(config: Run, ctx: Path) -> Path:
+def record_gold(config: Run, work: Path) -> Path:
     """A file of the gold programs of the training questions, empty where a template has none, as a teacher's."""
     assert config.questions
     rows = [
         {"question": question.text, "completion": gold_program(question, config.questions.seed)}
         for question in load_questions(config.questions).questions
     ]
-    path = ctx / "gold" / f"{content_hash(rows)}.jsonl"
+    path = work / "gold" / f"{content_hash(rows)}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(str(path), "".join(json.dumps(row) + "\n" for row in rows).encode())
     return path

@@ -55,16 +55,16 @@ COMPARED = 200  # questions whose diversity is measured
 
 def prepare(options: argparse.Namespace) -> None:
     """Write the rows, the test questions and the datastore's settings into the working folder."""
-    ctx = Path(options.work)
-    rebase_data.write(ctx / "data", options.rows_per_task, options.test)
+    work = Path(options.work)
+    rebase_data.write(work / "data", options.rows_per_task, options.test)
     if options.contents == "word_problems":
         lines = [json.dumps(row) + "\n" for row in from_word_problems(options.test)]
-        write_atomic(str(ctx / "data" / "held_out.jsonl"), "".join(lines).encode())
+        write_atomic(str(work / "data" / "held_out.jsonl"), "".join(lines).encode())
     store = yaml.safe_load((ROOT / "configs" / "datastores" / "demo.yaml").read_text(encoding="utf-8"))
-    store["index"] = str(ctx / "datastore")
+    store["index"] = str(work / "datastore")
     for source in store["sources"]:
-        source["path"] = str(ctx / "data" / f"{source['name']}.jsonl")
-    write_atomic(str(ctx / "datastore.yaml"), yaml.safe_dump(store, sort_keys=False).encode())
+        source["path"] = str(work / "data" / f"{source['name']}.jsonl")
+    write_atomic(str(work / "datastore.yaml"), yaml.safe_dump(store, sort_keys=False).encode())
 
 
 def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:

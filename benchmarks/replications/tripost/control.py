@@ -67,7 +67,7 @@ def _kept(rollout: Rollout) -> Rollout:
 
 
 def to_update(draft: Draft, judgement: Judgement) -> Question:
-    """What asks for the update of an attempt; its text, which recorded answers are found by, is all that was said."""
+    """A question of its own that asks for the update of an attempt; recorded answers are looked up by its text."""
     said = f"{draft.attempt}{after_attempt(judgement.text)}\n{UPDATE}"
     question = draft.question
     asked = Question(content_hash("told", question.id, said), f"{question.text}\n\n{said}", question.answer)

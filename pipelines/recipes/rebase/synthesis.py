@@ -156,7 +156,7 @@ class ReBaseSynthesis:
         return result, candidates
 
     def _as_they_are(self, rows: Sequence[Question]) -> tuple[SamplingStats, dict[str, list[Rewritten]]]:
-        """The rows' own values, of which nothing is asked or checked but that the guards let them pass."""
+        """Rows learned as they are (`rewrite: false`): the guards apply, nothing else is asked or checked."""
         candidates: dict[str, list[Rewritten]] = {}
         for row in rows:
             example = as_it_is(row)

@@ -1,1 +1,11 @@
-"""TriPosT (arXiv 2310.13522): a student's own attempts, corrected step by step, replayed."""
+"""TriPosT (arXiv 2310.13522): a student's own attempts, corrected step by step, replayed.
+
+recipe         the baseline that the iterations start from: gold rationales
+iteration      one iteration: attempts, edited until they end right, as training examples
+rollouts       a student that attempts, judges and updates, many conversations at once
+conversation   the form of attempts, feedback and updates in one assistant turn, and where it ends
+critics        who judges and improves: scripts, the teacher, or both
+editing        how a conversation is edited until it ends right, or rejected
+replay         what is learned of it, with which weights, in which proportions
+update_scores  accuracy before and after self-updates
+"""

@@ -93,7 +93,7 @@ def after_attempt(feedback: str, update: str | None = None) -> str:
 
 
 def settle(turns: Sequence[Turn], limit: int) -> tuple[list[Turn], Ending | None]:
-    """The turns of an inference up to where it ends, and why it ends there; None while the last update is unjudged.
+    """The turns up to where the conversation ends, and why it ends there; None while the last update awaits feedback.
 
     The answer is that of the last turn left. `limit` is the number of updates that are allowed.
     """

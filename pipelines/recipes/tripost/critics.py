@@ -28,7 +28,7 @@ from raydistill.pipelines.tasks.stepwise.table import stepwise_task
 
 @dataclass(frozen=True, slots=True)
 class AcceptNonEmpty:
-    """A task without right and wrong: what a critic says is read by whoever asked."""
+    """Accepts any reply that says something; whoever asked parses it."""
 
     name: str = "critic"
     grader: str = "any"

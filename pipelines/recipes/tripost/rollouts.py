@@ -1,10 +1,10 @@
 """A student that attempts questions, judges what it wrote and updates it, many conversations at once.
 
-    question --> attempt [feedback [update]] --> feedback [update] --> ... until `trajectories.settle` says why it ends
+    question --> attempt [feedback [update]] --> feedback [update] --> ... until `conversation.settle` says why it ends
 
 One model does all of it. It decides itself whether it goes on after its first attempt; an update that it stops after is
-given back to it for feedback. Each turn of all conversations is one sampling job: stored under a key, resumed,
-and conversations that have come to the same attempt share what follows.
+given back to it for feedback. Each turn of all conversations is one sampling job: stored under a key, resumed, and
+conversations that have come to the same attempt share what follows.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _opened(sample_id: str, question: Question, replies: Mapping[str, tuple[str,
 
 
 def to_go_on(question: Question, attempt: str) -> Question:
-    """What asks for feedback on an attempt; its text, which recorded answers are found by, is all that was said."""
+    """A question of its own that asks for feedback on `attempt`; recorded answers are looked up by its text."""
     text = f"{question.text}\n\n{asks_for_feedback(attempt)}"
     asked = Question(content_hash("go-on", question.id, attempt), text, question.answer)
     return asked.noting(question=question.text, attempt=attempt)
