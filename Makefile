@@ -45,7 +45,7 @@ demo-tripost: $(STAMP) ## TriPosT on the embedded default: a student that finds 
 	@$(BIN)/raydistill run configs/demo-tripost.yaml
 
 test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP) ## the tests that take long, or need root
 	@$(BIN)/python -m pytest -m slow
