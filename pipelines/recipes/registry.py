@@ -43,11 +43,9 @@ def questions_of(recipe: AnyRecipe, questions: Questions | None) -> Questions:
 
 def load_training_questions(recipe: AnyRecipe, questions: Questions | None) -> LoadedQuestions:
     """The questions that a run learns from; for ReBase the target's examples, with the task that compares answers."""
-    return (
-        rebase.target_questions(recipe)
-        if isinstance(recipe, ReBase)
-        else load_questions(questions_of(recipe, questions))
-    )
+    if isinstance(recipe, ReBase):
+        return rebase.target_questions(recipe)
+    return load_questions(questions_of(recipe, questions))
 
 
 def _recipe_of(settings: Any) -> Any:
