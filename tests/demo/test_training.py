@@ -12,7 +12,7 @@ from demo.skill import Example
 from raydistill.actors.errors import UsageError
 from tests.waiting import wait_until
 
-RECIPE = training.Recipe("base-student", steps=24, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
+RECIPE = training.Recipe("base-student", steps=32, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
 DRAWS = 500
 
 TRAIN = """
@@ -20,9 +20,9 @@ import sys
 from pathlib import Path
 from transformers import AutoTokenizer
 from demo import training
-training.CHECKPOINT_STEPS = 4
+training.CHECKPOINT_STEPS = 16
 work = Path(sys.argv[1])
-recipe = training.Recipe("base-student", steps=24, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
+recipe = training.Recipe("base-student", steps=32, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
 training.train(recipe, AutoTokenizer.from_pretrained(work / "tokenizer"), work, "cpu", "float32")
 """
 
@@ -35,7 +35,7 @@ def tokenizer():
 
 
 def test_training_killed_and_started_again_equals_uninterrupted_training(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 4)
+    monkeypatch.setattr(training, "CHECKPOINT_STEPS", 16)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     whole.mkdir()
     resumed.mkdir()
@@ -58,13 +58,13 @@ def test_training_killed_and_started_again_equals_uninterrupted_training(tokeniz
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tokenizer, tmp_path):
-    training.train(replace(RECIPE, steps=4), tokenizer, tmp_path, "cpu", "float32")
+    training.train(replace(RECIPE, steps=16), tokenizer, tmp_path, "cpu", "float32")
     with pytest.raises(UsageError, match="begun with other steps; delete it to train base-student anew"):
         training.train(RECIPE, tokenizer, tmp_path, "cpu", "float32")
 
 
 def test_a_model_can_start_from_another(tokenizer, tmp_path):
-    training.train(replace(RECIPE, steps=4), tokenizer, tmp_path, "cpu", "float32")
+    training.train(replace(RECIPE, steps=16), tokenizer, tmp_path, "cpu", "float32")
     teacher = training.Recipe("teacher", steps=0, learning_rate=1e-3, layers=1, starts_from="base-student")
     model, _ = training.train(teacher, tokenizer, tmp_path, "cpu", "float32")
     fresh = training.new_model(teacher).state_dict()
