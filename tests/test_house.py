@@ -77,7 +77,7 @@ def test_imports_go_one_way() -> None:
     assert not wrong
 
 
-def order(arrows: Mapping[str, set[str]]) -> str:
+def circle(arrows: Mapping[str, set[str]]) -> str:
     """The circle in `arrows`, if there is one."""
     try:
         TopologicalSorter(arrows).prepare()
@@ -87,7 +87,7 @@ def order(arrows: Mapping[str, set[str]]) -> str:
 
 
 def test_there_is_no_circle_of_files() -> None:
-    assert not order({module: {name for name, _ in found if name in MODULES} for module, found in IMPORTS.items()})
+    assert not circle({module: {name for name, _ in found if name in MODULES} for module, found in IMPORTS.items()})
 
 
 def room(module: str) -> str:
@@ -101,7 +101,7 @@ def test_there_is_no_circle_of_rooms() -> None:
     for module, found in IMPORTS.items():
         others = {room(name) for name, _ in found if name in MODULES}
         arrows.setdefault(room(module), set()).update(others - {room(module)})
-    assert not order(arrows)
+    assert not circle(arrows)
 
 
 def test_no_room_is_too_full() -> None:
