@@ -103,7 +103,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], list[float]]:
             spent = seconds((paired, plain)[which], progress[which])
             if step >= options.warm_up:
                 times[which].append(spent)
-    assert progress[0].tokens == progress[1].tokens and len(progress[0].consistency) == progress[0].step
+    assert progress[0].tokens == progress[1].tokens and len(progress[0].measures["consistency"]) == progress[0].step
     return times
 
 

@@ -14,9 +14,10 @@ step is all the state that they need.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.storage import read_bytes, resolve, write_atomic
 
@@ -27,20 +28,20 @@ if TYPE_CHECKING:
 FOLDER = "checkpoints"
 LIST = "checkpoint_manager_snapshot.json"  # Ray Train's own list of checkpoints
 COPY = ".copy"
+VALIDATION = "validation_"  # before the name of measures that are of a validation
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far training has got; plain JSON."""
+    """How far training has got; as JSON one flat object, in which `measures` stand beside the fields by their names."""
 
     step: int = 0  # optimiser steps taken, which is the position in the plan
     tokens: int = 0  # seen so far, prompts included, padding not
     train_s: float = 0.0  # seconds spent in optimiser steps
-    losses: list[float] = field(default_factory=list)  # per step: mean weighted cross-entropy of a trained token
+    losses: list[float] = field(default_factory=list)  # per step: what is minimised
     validation: list[list[float]] = field(default_factory=list)  # [step, loss] of the held-out questions
-    # Parts of the loss where there are pairs, per step and validation: [step, cross-entropy, answer KL, agreement]
-    consistency: list[list[float]] = field(default_factory=list)
-    validation_consistency: list[list[float]] = field(default_factory=list)
+    # Of the steps and, under "validation_<name>", of the validations that a further term of the loss had a part in
+    measures: dict[str, list[list[float]]] = field(default_factory=dict)
     best_step: int = 0
     best_loss: float | None = None
     stale: int = 0  # evaluations since the best one
@@ -78,6 +79,28 @@ class Progress:
         self.best_step, self.best_loss, self.stale = self.step, loss, 0
         return True
 
+    def add_measures(self, term: str, values: Sequence[float], *, validation: bool = False) -> None:
+        """Record what the loss's term of this name measured in the current step, or in the validation after it."""
+        for name in (term, VALIDATION + term):
+            self.measures.setdefault(name, [])
+        self.measures[(VALIDATION if validation else "") + term].append([self.step, *values])
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """Losses and measures of `result.json`; a term that no step had a part of is left out."""
+        kept = {name: rows for name, rows in self.measures.items() if self.measures.get(name.removeprefix(VALIDATION))}
+        return {"loss": self.losses, "validation_loss": self.validation} | kept
+
+    def to_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        return values | values.pop("measures")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        own = {field.name for field in fields(cls)}
+        measures = {name: rows for name, rows in values.items() if name not in own}
+        return cls(**{name: value for name, value in values.items() if name in own}, measures=measures)
+
 
 def name_of(step: int) -> str:
     """Folder name of the checkpoint taken after `step`."""
@@ -93,7 +116,7 @@ def save_state(folder: Path, model: nn.Module, optimizer: Optimizer, progress: P
     state = get_optimizer_state_dict(model, optimizer, options=options)
     if write:
         torch.save(state, folder / "optimizer.pt")
-        (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+        (folder / "progress.json").write_text(json.dumps(progress.to_json()))
 
 
 def restore_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
@@ -103,7 +126,7 @@ def restore_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> Progr
 
     state = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)
     set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(full_state_dict=True))
-    return Progress(**json.loads((folder / "progress.json").read_text()))
+    return Progress.from_json(json.loads((folder / "progress.json").read_text()))
 
 
 def recover(output_dir: str) -> None:

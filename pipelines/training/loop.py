@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,7 @@ class TrainingJob:
 def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     """Train until the plan ends or validation stops improving.
 
-    Returns `Progress` as a mapping; ``{"error": line}`` where going on or trying again would be of no use.
+    Returns `Progress` as JSON; ``{"error": line}`` where going on or trying again would be of no use.
     """
     import ray.train
     import torch
@@ -96,7 +96,7 @@ def train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     except TrainingError as error:
         return {"error": str(error)}
     # [4] Ray: what worker 0 returns is the result of `TorchTrainer.fit` in the driver
-    return asdict(progress)
+    return progress.to_json()
 
 
 def threads(config: Train) -> int:
@@ -173,7 +173,7 @@ class Trainer:
         if len(self.held_out) and (save or progress.step % config.eval_steps == 0):
             means = self.validate()
             save |= progress.add_validation(means.loss)
-            note(progress.validation_consistency, progress.step, means)
+            note(progress, means, validation=True)
             if config.early_stopping_patience is not None and progress.stale >= config.early_stopping_patience:
                 progress.finished = save = True
             if log:
@@ -205,7 +205,7 @@ class Trainer:
         means = Means(pairs, *self.sum_over_workers(total))
         progress.losses.append(means.loss)
         progress.step += 1
-        note(progress.consistency, progress.step, means)
+        note(progress, means)
         progress.tokens += int(self.lengths[rows_of(examples_or_pairs)].sum())
         progress.train_s += time.perf_counter() - start
         if not math.isfinite(means.loss):
@@ -260,7 +260,8 @@ class Trainer:
         return values.tolist()
 
 
-def note(rows: list[list[float]], step: int, means: Means) -> None:
-    """Add the components of `means` to `rows` of `Progress`, if there were pairs."""
+def note(progress: Progress, means: Means, *, validation: bool = False) -> None:
+    """Record the components of `means`, if there were pairs."""
     if means.pairs:
-        rows.append([step, means.cross_entropy, means.answer_kl, means.agreement])
+        parts = [means.cross_entropy, means.answer_kl, means.agreement]
+        progress.add_measures("consistency", parts, validation=validation)

@@ -98,7 +98,7 @@ def train(
     outcome = fit(job, output_dir, on_progress)
     if "error" in outcome:
         raise TrainingError(outcome["error"])
-    return _finish(output_dir, config, counts, pairs, Progress(**outcome), started)
+    return _finish(output_dir, config, counts, pairs, Progress.from_json(outcome), started)
 
 
 def _check_same_run(output_dir: str, config: Train, data: Mapping[str, str]) -> None:
@@ -142,11 +142,6 @@ def _check_pairs(tokens: str) -> PairCounts:
     return pairs
 
 
-def _history(progress: Progress) -> dict[str, Any]:
-    names = ("consistency", "validation_consistency") if progress.consistency else ()
-    return {"loss": progress.losses, "validation_loss": progress.validation} | {n: getattr(progress, n) for n in names}
-
-
 def _finish(
     output_dir: str, config: Train, counts: Counts, pairs: PairCounts | None, progress: Progress, started: float
 ) -> TrainResult:
@@ -168,7 +163,7 @@ def _finish(
         examples=counts.kept,
         dropped_too_long=counts.too_long,
         wall_s=round(time.monotonic() - started, 2),
-        history=_history(progress),
+        history=progress.history,
         pairs=asdict(pairs) if pairs else None,
     )
     copy_folder(result.best, result.student)

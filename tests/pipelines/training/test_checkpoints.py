@@ -72,3 +72,41 @@ def test_progress_knows_the_best_step():
     assert (progress.student_step, progress.stale) == (10, 1)
     assert progress.add_validation(2.0)
     assert (progress.student_step, progress.best_loss, progress.score, progress.stale) == (20, 2.0, 2.0, 0)
+
+
+OLDER = {  # as `progress.json` was when it had a field for each measure
+    "step": 2,
+    "tokens": 99,
+    "train_s": 0.5,
+    "losses": [3.0, 2.0],
+    "validation": [[2, 2.5]],
+    "consistency": [[1, 2.5, 1.0, 0.5], [2, 1.5, 1.0, 0.5]],
+    "validation_consistency": [],
+    "best_step": 2,
+    "best_loss": 2.5,
+    "stale": 0,
+    "finished": False,
+}
+
+
+def test_progress_of_an_earlier_version_is_read_and_written_as_it_was():
+    progress = Progress.from_json(OLDER)
+    assert progress.to_json() == OLDER
+    assert progress.history == {
+        "loss": [3.0, 2.0],
+        "validation_loss": [[2, 2.5]],
+        "consistency": OLDER["consistency"],
+        "validation_consistency": [],
+    }
+    without = Progress.from_json(OLDER | {"consistency": []})
+    assert [*without.history] == ["loss", "validation_loss"]
+
+
+def test_measures_of_steps_and_of_validations_are_kept_apart():
+    progress = Progress(step=1)
+    progress.add_measures("other", [4.0, 0.5], validation=True)
+    assert "other" not in progress.history
+    progress.step = 2
+    progress.add_measures("other", [3.0, 0.5])
+    assert (progress.history["other"], progress.history["validation_other"]) == ([[2, 3.0, 0.5]], [[1, 4.0, 0.5]])
+    assert Progress.from_json(progress.to_json()) == progress

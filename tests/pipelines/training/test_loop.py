@@ -103,7 +103,7 @@ def test_accumulation_does_not_change_the_trajectory_with_pairs(tiny_model, tmp_
     for budget in (600, 150):
         trainer, progress = make_trainer(tiny_model, table, micro_batch_tokens=budget), Progress()
         norms = [trainer.step(progress, 1e-3)[0] for _ in range(6)]
-        found.append([*progress.losses, *norms, *sum(progress.consistency, [])])
+        found.append([*progress.losses, *norms, *sum(progress.measures["consistency"], [])])
     assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
@@ -111,7 +111,7 @@ def test_parts_of_the_loss_are_kept_unscaled(tiny_model, tmp_path):
     trainer, progress = make_trainer(tiny_model, pair_table(tiny_model, str(tmp_path), 0.5)), Progress()
     for step in (1, 2):
         _, means = trainer.step(progress, 1e-3)
-        assert progress.consistency[-1] == [step, means.cross_entropy, means.answer_kl, means.agreement]
+        assert progress.measures["consistency"][-1] == [step, means.cross_entropy, means.answer_kl, means.agreement]
         assert means.loss == pytest.approx(means.cross_entropy + 0.5 * means.answer_kl, rel=1e-6)
         assert means.answer_kl > 0 and 0 <= means.agreement <= 1 and means.pairs > 1
 
@@ -138,7 +138,7 @@ def test_answers_of_held_out_questions_grow_alike_with_the_weight(tiny_model, tm
 def test_without_pairs_there_are_no_parts(tiny_model, table):
     trainer, progress = make_trainer(tiny_model, table), Progress()
     _, means = trainer.step(progress, 1e-3)
-    assert means.pairs == 0 and not progress.consistency and means.loss == means.cross_entropy
+    assert means.pairs == 0 and not progress.measures and means.loss == means.cross_entropy
 
 
 def test_every_new_best_is_saved_and_patience_ends_training(tiny_model, table, monkeypatch):
