@@ -27,7 +27,7 @@ from raydistill.pipelines.data.records import Consistency, Example, Question, We
 from raydistill.pipelines.recipes.mcc_kd.recipe import ENDING, without_ending
 from raydistill.pipelines.report import environment
 from raydistill.pipelines.tasks import load_questions
-from raydistill.pipelines.training.batches import rows_of
+from raydistill.pipelines.training.batches import alone, rows_of
 from raydistill.pipelines.training.checkpoints import Progress
 from raydistill.pipelines.training.loop import Trainer, make_optimizer
 from raydistill.pipelines.training.student import load_student
@@ -94,8 +94,13 @@ def measure(options: argparse.Namespace) -> tuple[list[float], list[float]]:
         rows = tokenise(load_tokenizer(options.model, None), examples)
         write_tokens(rows, path, max_length=config.max_length, vocabulary=10**6)
         table = TokenTable(path)
-    paired, plain = (make_trainer(config, table, options.vocabulary) for _ in range(2))
-    plain.plan = [rows_of(examples_or_pairs)[:, None] for examples_or_pairs in paired.plan]
+        paired, plain = (make_trainer(config, table, options.vocabulary) for _ in range(2))
+        plain.plan = [alone(rows_of(units)) for units in paired.plan]
+        return take_turns(paired, plain, options)
+
+
+def take_turns(paired: Trainer, plain: Trainer, options: argparse.Namespace) -> tuple[list[float], list[float]]:
+    """Seconds of each step of both, after those of warming up."""
     times: tuple[list[float], list[float]] = ([], [])
     progress = Progress(), Progress()
     for step in range(options.warm_up + options.steps):

@@ -24,8 +24,8 @@ OF_NUMPY = (  # what computes with numpy, and so with OpenBLAS
     "tests/pipelines/datastore/test_datastore.py::test_build_add_search_and_stats_on_the_command_line",
 )
 OF_TORCH = (  # the train loop's tests have both of `train.precision`
-    "tests/pipelines/training/test_losses.py",
-    "tests/pipelines/training/test_consistency_loss.py",
+    "tests/pipelines/training/losses/test_cross_entropy.py",
+    "tests/pipelines/training/losses/test_consistency.py",
     "tests/pipelines/recipes/mcc_kd/test_consistency.py",
     "tests/pipelines/training/test_loop.py",
     "tests/pipelines/inference/test_beam.py::test_faithfulness_is_the_best_cosine_of_a_line_with_a_sentence",

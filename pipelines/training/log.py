@@ -10,7 +10,7 @@ from raydistill.actors.storage import resolve
 
 if TYPE_CHECKING:
     from raydistill.pipelines.training.checkpoints import Progress
-    from raydistill.pipelines.training.losses import Means
+    from raydistill.pipelines.training.losses.base import Means
 
 MESSAGE_S = 1.0  # seconds between two progress messages to the driver
 
@@ -90,12 +90,15 @@ class TrainLog:
 
 
 def _components(means: Means) -> dict[str, float]:
-    """The parts of a consistency loss, unscaled, and their ratio; nothing where there were no pairs."""
-    if not means.pairs:
-        return {}
-    return {
-        "cross_entropy": means.cross_entropy,
-        "answer_kl": means.answer_kl,
-        "answer_kl_per_cross_entropy": means.answer_kl / means.cross_entropy,
-        "answer_agreement": means.agreement,
-    }
+    """The first term's mean, what the others measured, and how large each one's first measure is beside it.
+
+    Nothing where no other term had a part.
+    """
+    first = means.first
+    values: dict[str, float] = {}
+    for term in means.counted:
+        values |= {first.name: first.loss} | term.measures
+        if first.loss and term.measures:
+            name, value = next(iter(term.measures.items()))
+            values[f"{name}_per_{first.name}"] = value / first.loss
+    return values

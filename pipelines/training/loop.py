@@ -1,7 +1,7 @@
 """What each training worker runs: an ordinary PyTorch loop; four comments mark the lines that are Ray's.
 
-The loop knows no recipe: what is learned, and how strongly, is in the token weights of the rows; which two rows are
-compared, at which tokens and with which weight (consistency between rationales), the rows say as well.
+The loop knows no recipe and no loss: what is learned from a row, how strongly, and from which rows together, the row's
+columns say to the terms of the loss (`losses/base.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,7 @@ from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.training.batches import (
     collate,
-    count_shared,
     micro_batches,
-    pair_up,
     plan,
     rows_of,
     shard_for_rank,
@@ -29,7 +28,9 @@ from raydistill.pipelines.training.batches import (
 )
 from raydistill.pipelines.training.checkpoints import Progress, name_of, restore_state, save_state
 from raydistill.pipelines.training.log import TrainLog
-from raydistill.pipelines.training.losses import Losses, Means, batch_losses
+from raydistill.pipelines.training.losses.base import Means, means_of
+from raydistill.pipelines.training.losses.forward import term_sums
+from raydistill.pipelines.training.losses.table import active_terms, pairing_term
 from raydistill.pipelines.training.student import distribute, export_student, gradients_kept_local, load_student, unwrap
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer
 
@@ -45,7 +46,7 @@ class TrainingJob:
     """All a worker is told; paths are absolute or URIs, since workers start in a folder of their own."""
 
     config: Train
-    tokens: str  # the Parquet file of weighted tokens
+    tokens: str  # the Parquet file of tokens
     tensorboard: str  # folder of the event files
     stop_id: int
     adapter: str | None = None  # of an earlier student, which training goes on from
@@ -147,14 +148,15 @@ class Trainer:
     ) -> None:
         self.config, self.model, self.optimizer, self.table = config, model, optimizer, table
         self.rank, self.world = rank, world
-        self.lengths, self.trained = table.lengths, table.trained
+        self.lengths, self.terms = table.lengths, active_terms(table)
+        draw = pairing_term(self.terms).units
         self.output_layer = unwrap(model).get_output_embeddings()
         self.device = self.output_layer.weight.device
         self.bfloat16 = uses_bfloat16(config.precision, self.device)
         rows, held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
         size = {"epochs": config.epochs, "batch_tokens": config.batch_tokens}
-        self.plan = plan(self.lengths, rows, table.groups, **size, seed=config.seed)
-        self.held_out = pair_up(held_out, table.groups)
+        self.plan = plan(self.lengths, rows, draw, **size, seed=config.seed)
+        self.held_out = draw(held_out, None)
         workers = config.workers if isinstance(config.workers, int) else config.workers[1]
         self.budget = min(config.micro_batch_tokens, -(-config.batch_tokens // workers))
 
@@ -183,46 +185,47 @@ class Trainer:
         return save
 
     def step(self, progress: Progress, rate: float) -> tuple[float, Means]:
-        """One optimiser step; returns the gradient's norm before clipping, and the step's means.
-
-        Each micro-batch adds ``sum w CE / trained tokens of the whole step`` and, with pairs, ``sum alpha KL / pairs
-        of the whole step``; DDP and FSDP average gradients over workers, hence the factor `world`. Random numbers
-        are seeded by step and micro-batch, not by worker.
-        """
-        import torch
-
-        start, examples_or_pairs = time.perf_counter(), self.plan[progress.step]
-        trained, pairs = self.count(examples_or_pairs)
-        pieces = shard_for_rank(micro_batches(examples_or_pairs, self.lengths, self.budget), self.rank, self.world)
-        total = torch.zeros(4, device=self.device)
-        for place, (number, piece) in enumerate(pieces):
-            torch.manual_seed(hash((self.config.seed, progress.step, number)) & (2**63 - 1))
-            with gradients_kept_local(self.model, place < len(pieces) - 1):
-                terms = self.losses(piece).over(trained, pairs)
-                ((terms[0] + terms[1]) * self.world).backward()
-            total += terms.detach()
+        """One optimiser step; returns the gradient's norm before clipping, and the step's means."""
+        start, units = time.perf_counter(), self.plan[progress.step]
+        counts = [term.count(units) for term in self.terms]
+        total = self.accumulate(units, counts, progress.step)
         norm = self.update(rate)
-        means = Means(pairs, *self.sum_over_workers(total))
+        means = means_of(self.terms, counts, self.sum_over_workers(total))
         progress.losses.append(means.loss)
         progress.step += 1
         note(progress, means)
-        progress.tokens += int(self.lengths[rows_of(examples_or_pairs)].sum())
+        progress.tokens += int(self.lengths[rows_of(units)].sum())
         progress.train_s += time.perf_counter() - start
         if not math.isfinite(means.loss):
             raise TrainingError(f"the loss is {means.loss} at step {progress.step}: lower learning_rate")
         return norm, means
 
-    def count(self, examples_or_pairs: np.ndarray) -> tuple[int, int]:
-        """Trained tokens of `examples_or_pairs`, and pairs among them whose answers share tokens."""
-        return int(self.trained[rows_of(examples_or_pairs)].sum()), count_shared(self.table, examples_or_pairs)
+    def accumulate(self, units: np.ndarray, counts: Sequence[int], step: int) -> torch.Tensor:
+        """Add up the gradients over this worker's share of `units`; returns its share of the terms' means, in a row.
 
-    def losses(self, piece: np.ndarray) -> Losses:
-        """Sums over one micro-batch, in the configured precision."""
+        Each micro-batch adds, for every term, its sum over the term's count in the whole step; DDP and FSDP average
+        gradients over workers, hence the factor `world`. Random numbers are seeded by step and micro-batch, not by
+        worker.
+        """
         import torch
 
-        batch = collate(self.table, piece).to(self.device)
+        pieces = shard_for_rank(micro_batches(units, self.lengths, self.budget), self.rank, self.world)
+        total = torch.zeros((), device=self.device)
+        for place, (number, piece) in enumerate(pieces):
+            torch.manual_seed(hash((self.config.seed, step, number)) & (2**63 - 1))
+            with gradients_kept_local(self.model, place < len(pieces) - 1):
+                means = [sums / max(1, count) for sums, count in zip(self.sums(piece), counts, strict=True)]
+                (torch.stack([term[0] for term in means]).sum() * self.world).backward()
+            total = total + torch.cat(means).detach()
+        return total
+
+    def sums(self, piece: np.ndarray) -> list[torch.Tensor]:
+        """The sums of each term over one micro-batch, in the configured precision; see `term_sums`."""
+        import torch
+
+        batch = collate(self.table, piece, self.terms).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return batch_losses(self.model, self.output_layer, batch)
+            return term_sums(self.model, self.output_layer, batch, self.terms)
 
     def update(self, rate: float) -> float:
         """Clip the accumulated gradients by their global norm, apply them at `rate`, and clear them."""
@@ -244,12 +247,13 @@ class Trainer:
         pieces = micro_batches(self.held_out, self.lengths, self.config.micro_batch_tokens)
         self.model.eval()
         with torch.no_grad():
-            sums = [self.losses(piece).over(1, 1) for _, piece in shard_for_rank(pieces, self.rank, self.world)]
+            shares = shard_for_rank(pieces, self.rank, self.world)
+            parts = torch.stack([torch.cat(self.sums(piece)) for _, piece in shares], dim=1)
         self.model.train()
-        trained, pairs = self.count(self.held_out)
-        total = torch.stack([column.sum() for column in torch.stack(sums, dim=1)])
-        cross_entropy, *shared = self.sum_over_workers(total)
-        return Means(pairs, cross_entropy / trained, *(value / max(1, pairs) for value in shared))
+        sums = self.sum_over_workers(torch.stack([column.sum() for column in parts]))
+        counts = [term.count(self.held_out) for term in self.terms]
+        sizes = [max(1, count) for term, count in zip(self.terms, counts, strict=True) for _ in (0, *term.measures)]
+        return means_of(self.terms, counts, [total / size for total, size in zip(sums, sizes, strict=True)])
 
     def sum_over_workers(self, values: torch.Tensor) -> list[float]:
         """The sums of `values` [n] over all workers, the same on each."""
@@ -261,7 +265,6 @@ class Trainer:
 
 
 def note(progress: Progress, means: Means, *, validation: bool = False) -> None:
-    """Record the components of `means`, if there were pairs."""
-    if means.pairs:
-        parts = [means.cross_entropy, means.answer_kl, means.agreement]
-        progress.add_measures("consistency", parts, validation=validation)
+    """Record what the further terms of the loss measured beside the first one's mean."""
+    for term in means.counted:
+        progress.add_measures(term.name, [means.first.loss, *term.measures.values()], validation=validation)

@@ -20,10 +20,10 @@ from raydistill.actors.storage import absolute, copy_folder, local_path, read_by
 from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.data.examples import examples_digest, read_examples, write_examples
 from raydistill.pipelines.data.records import Example
-from raydistill.pipelines.training.answer_spans import PairCounts, count_pairs
 from raydistill.pipelines.training.checkpoints import FOLDER, Progress, name_of, recover
 from raydistill.pipelines.training.cluster import fit
 from raydistill.pipelines.training.loop import TrainingJob
+from raydistill.pipelines.training.losses.table import active_terms, pairing_term
 from raydistill.pipelines.training.model_card import model_card
 from raydistill.pipelines.training.tokens import (
     Counts,
@@ -56,10 +56,10 @@ class TrainResult:
     examples: int  # after dropping
     dropped_too_long: int
     wall_s: float  # of the call that finished, start-up included
-    # {"loss": [one per step], "validation_loss": [[step, loss], ...]}; with pairs, under "consistency" and
-    # "validation_consistency", also [[step, cross-entropy, answer KL, answer agreement], ...]
+    # {"loss": [one per step], "validation_loss": [[step, loss], ...]}; of each further term of the loss, under its name
+    # and "validation_<name>", also [[step, mean of the first term, *the term's measures], ...]
     history: dict[str, Any]
-    pairs: dict[str, int] | None = None  # `PairCounts` of consistency training
+    pairs: dict[str, int] | None = None  # what the term that puts examples together has found to put together
 
 
 def train(
@@ -117,7 +117,7 @@ def _check_same_run(output_dir: str, config: Train, data: Mapping[str, str]) -> 
 
 def _prepare(
     source: str, config: Train, output_dir: str, adapter: str | None
-) -> tuple[TrainingJob, Counts, PairCounts | None]:
+) -> tuple[TrainingJob, Counts, dict[str, int] | None]:
     """Tokenise and check all examples, before any worker starts."""
     from raydistill.pipelines.training.student import vocabulary_size
 
@@ -128,22 +128,13 @@ def _prepare(
     rows = tokenise(tokenizer, read_examples(source))
     counts = write_tokens(rows, tokens, max_length=config.max_length, vocabulary=vocabulary)
     job = TrainingJob(config, tokens, f"{output_dir}/tensorboard", stop_token_id(tokenizer), adapter)
-    return job, counts, _check_pairs(tokens) if counts.grouped else None
-
-
-def _check_pairs(tokens: str) -> PairCounts:
-    """What consistency training has to work with. Raises TrainingError if it would compare nothing at all."""
-    pairs = count_pairs(TokenTable(tokens))
-    if not pairs.with_span:
-        raise TrainingError(
-            f"consistency training has nothing to compare: {pairs.questions} questions have several rationales, and "
-            f"none of their {pairs.pairs} pairs shares a token of the answer; train with one rationale, or sample more"
-        )
-    return pairs
+    terms = active_terms(TokenTable(tokens))
+    found = {term.name: term.check() for term in terms}
+    return job, counts, found[pairing_term(terms).name]
 
 
 def _finish(
-    output_dir: str, config: Train, counts: Counts, pairs: PairCounts | None, progress: Progress, started: float
+    output_dir: str, config: Train, counts: Counts, pairs: dict[str, int] | None, progress: Progress, started: float
 ) -> TrainResult:
     """Export the student and write `result.json`, which marks the run as finished."""
 
@@ -164,7 +155,7 @@ def _finish(
         dropped_too_long=counts.too_long,
         wall_s=round(time.monotonic() - started, 2),
         history=progress.history,
-        pairs=asdict(pairs) if pairs else None,
+        pairs=pairs,
     )
     copy_folder(result.best, result.student)
     write_atomic(f"{result.student}/README.md", model_card(config, counts, progress).encode())

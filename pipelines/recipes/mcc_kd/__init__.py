@@ -4,5 +4,5 @@ recipe       which rationales become examples, and in which pairs (`sampling/div
 config       its settings; alpha and the temperature of the answer distributions among them
 consistency  a measurement of trained students: how alike their answers are
 
-The loss is the trainer's: `training/losses.py`.
+The loss is the trainer's: `training/losses/consistency.py`.
 """

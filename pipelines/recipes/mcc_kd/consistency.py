@@ -12,19 +12,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example
-from raydistill.pipelines.training.answer_spans import PairCounts, SharedAnswer, count_pairs
-from raydistill.pipelines.training.batches import Batch, Pairs, align, collate, micro_batches, pair_up
-from raydistill.pipelines.training.losses import batch_losses
+from raydistill.pipelines.training.batches import Batch, collate, micro_batches
+from raydistill.pipelines.training.losses.consistency import Consistency, PairCounts, Pairs, SharedAnswer, align
+from raydistill.pipelines.training.losses.forward import term_sums
 from raydistill.pipelines.training.student import vocabulary_size
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 BATCH_TOKENS = 8192
 
@@ -46,7 +47,7 @@ class AnswerConsistency:
 def count(examples: Iterable[Example], student: str, revision: str | None = None, *, max_length: int) -> PairCounts:
     """How many pairs training `student` on `examples` could draw, and in how many the answers share tokens."""
     with token_table(examples, student, revision, vocabulary_size(student, revision), max_length) as table:
-        return count_pairs(table)
+        return Consistency(table).count_pairs()
 
 
 def answer_consistency(
@@ -61,18 +62,15 @@ def answer_consistency(
 
     model = _load(student)
     with token_table(examples, student, None, model.config.get_text_config().vocab_size, max_length) as table:
-        examples_or_pairs = pair_up(range(len(table)), table.groups)
-        examples_or_pairs = (
-            examples_or_pairs[examples_or_pairs[:, -1] >= 0]
-            if examples_or_pairs.shape[1] == 2
-            else examples_or_pairs[:0]
-        )
-        same, other = _Sums(), _Sums()
+        term = Consistency(table)
+        units = term.units(range(len(table)), None)
+        pairs = units[units[:, -1] >= 0] if units.shape[1] == 2 else units[:0]
+        same, other = _Sums(model, term, temperature), _Sums(model, term, temperature)
         with torch.inference_mode():
-            for piece in micro_batches(examples_or_pairs, table.lengths, BATCH_TOKENS):
-                batch = collate(table, piece)
-                same.add(model, batch, batch.pairs, temperature)
-                other.add(model, batch, other_questions(table, piece), temperature)
+            for piece in micro_batches(pairs, table.lengths, BATCH_TOKENS):
+                batch = collate(table, piece, [term])
+                same.add(batch.ids, batch.parts.get(term.name))
+                other.add(batch.ids, other_questions(term, piece))
     if not same.pairs:
         raise UsageError(
             "consistency: no two examples of a question that state the same answer and ask for consistency training; "
@@ -92,42 +90,40 @@ def token_table(
         yield TokenTable(path)
 
 
-def other_questions(table: TokenTable, examples_or_pairs: np.ndarray) -> Pairs | None:
+def other_questions(term: Consistency, pairs: np.ndarray) -> Pairs | None:
     """Pairs across questions in the batch of these pairs [P, 2]: each one's first row, the next one's second.
 
     Compared are the first tokens of the answers, as many as both have. Pairs with the same answer are left out.
     """
     import numpy as np
 
-    spans = []
-    for place, (left, right) in enumerate(
-        zip(examples_or_pairs[:, 0], np.roll(examples_or_pairs[:, 1], -1), strict=True)
-    ):
-        (start, end), (other_start, other_end) = table.windows[left].tolist(), table.windows[right].tolist()
+    ids, windows, spans = term.table.ids, term.windows, []
+    for place, (left, right) in enumerate(zip(pairs[:, 0], np.roll(pairs[:, 1], -1), strict=True)):
+        (start, end), (other_start, other_end) = windows[left].tolist(), windows[right].tolist()
         length = min(end - start, other_end - other_start)
-        if length and not np.array_equal(table[left][0][start:end], table[right][0][other_start:other_end]):
-            spans.append(
-                (2 * place, (2 * place + 3) % (2 * len(examples_or_pairs)), SharedAnswer(start, other_start, length))
-            )
+        if length and not np.array_equal(ids[left][start:end], ids[right][other_start:other_end]):
+            shared = SharedAnswer(start, other_start, length)
+            spans.append((2 * place, (2 * place + 3) % (2 * len(pairs)), shared))
     plain = np.ones(len(spans), np.float32)
     return align(spans, plain, plain) if spans else None
 
 
 class _Sums:
-    """Divergence and agreement summed over pairs."""
+    """Divergence and agreement of `model`, summed over pairs."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any, term: Consistency, temperature: float) -> None:
         self.pairs, self._answer_kl, self._agreement = 0, 0.0, 0.0
+        self._model, self._term, self._temperature = model, term, temperature
 
-    def add(self, model: Any, batch: Batch, pairs: Pairs | None, temperature: float) -> None:
+    def add(self, ids: torch.Tensor, pairs: Pairs | None) -> None:
         if pairs is None:
             return
-        pairs = replace(pairs, temperature=pairs.temperature.new_full(pairs.temperature.shape, temperature))
-        compared = replace(batch, weights=batch.weights * 0, pairs=pairs).to(model.device)
-        losses = batch_losses(model, model.get_output_embeddings(), compared)
+        pairs = pairs._replace(temperature=pairs.temperature.new_full(pairs.temperature.shape, self._temperature))
+        batch = Batch(ids, {self._term.name: pairs}).to(self._model.device)
+        [sums] = term_sums(self._model, self._model.get_output_embeddings(), batch, [self._term])
         self.pairs += len(pairs.weight)
-        self._answer_kl += losses.answer_kl.item()
-        self._agreement += losses.agreement.item()
+        self._answer_kl += sums[1].item()
+        self._agreement += sums[2].item()
 
     def means(self) -> tuple[float, float]:
         return self._answer_kl / self.pairs, self._agreement / self.pairs

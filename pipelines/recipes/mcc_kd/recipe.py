@@ -4,7 +4,7 @@ Needs a teacher that reasons in words and questions with gold answers. Of the te
 final answer remain; near-duplicates leave, and the K least alike by n-gram Jaccard similarity become examples, all
 ending in one canonical answer sentence. Each epoch trains a random pair of each question's rationales by
 cross-entropy plus alpha times the mean KL divergence of both directions between their answer distributions
-(`training/losses.py`).
+(`training/losses/consistency.py`).
 
 The authors' code lacks selection and span search and cannot run its training; their evident intent is followed.
 Unlike it: answer tokens are compared where a causal model predicts them, and pairs whose answers share no token are

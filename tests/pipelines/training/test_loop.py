@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import astuple
 
 import pytest
 
@@ -11,7 +10,7 @@ from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import Lora, Train
 from raydistill.pipelines.training.checkpoints import Progress
 from raydistill.pipelines.training.loop import Trainer, learning_rate, make_optimizer, threads
-from raydistill.pipelines.training.losses import Means
+from raydistill.pipelines.training.losses.base import Means, TermMeans
 from raydistill.pipelines.training.student import load_student, vocabulary_size
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, tokenise, write_tokens
 from tests.pipelines.training.training_examples import rationales, sums
@@ -111,16 +110,22 @@ def test_parts_of_the_loss_are_kept_unscaled(tiny_model, tmp_path):
     trainer, progress = make_trainer(tiny_model, pair_table(tiny_model, str(tmp_path), 0.5)), Progress()
     for step in (1, 2):
         _, means = trainer.step(progress, 1e-3)
-        assert progress.measures["consistency"][-1] == [step, means.cross_entropy, means.answer_kl, means.agreement]
-        assert means.loss == pytest.approx(means.cross_entropy + 0.5 * means.answer_kl, rel=1e-6)
-        assert means.answer_kl > 0 and 0 <= means.agreement <= 1 and means.pairs > 1
+        cross_entropy, pairs = means.first.loss, means.others[0]
+        answer_kl, agreement = pairs.measures["answer_kl"], pairs.measures["answer_agreement"]
+        assert progress.measures["consistency"][-1] == [step, cross_entropy, answer_kl, agreement]
+        assert means.loss == pytest.approx(cross_entropy + 0.5 * answer_kl, rel=1e-6)
+        assert answer_kl > 0 and 0 <= agreement <= 1 and pairs.count > 1
 
 
 def test_validation_compares_each_held_out_row_once(tiny_model, tmp_path):
     trainer = make_trainer(tiny_model, pair_table(tiny_model, str(tmp_path), 0.5), validation_fraction=0.2)
     assert trainer.held_out.shape == (12, 2)  # 6 questions of 3 rationales: a pair and a row alone each
-    assert trainer.validate().pairs == 6
-    assert astuple(trainer.validate()) == pytest.approx(astuple(trainer.validate()), rel=1e-5)
+    once, again = (
+        [value for term in (means.first, *means.others) for value in (term.count, term.loss, *term.measures.values())]
+        for means in (trainer.validate(), trainer.validate())
+    )
+    assert once[2] == 6
+    assert once == pytest.approx(again, rel=1e-5)
 
 
 def test_answers_of_held_out_questions_grow_alike_with_the_weight(tiny_model, tmp_path):
@@ -130,7 +135,7 @@ def test_answers_of_held_out_questions_grow_alike_with_the_weight(tiny_model, tm
         trainer, progress = make_trainer(tiny_model, table, validation_fraction=0.2, epochs=8), Progress()
         while progress.step < len(trainer.plan):
             trainer.step(progress, 3e-3)
-        found.append(trainer.validate().answer_kl)
+        found.append(trainer.validate().others[0].measures["answer_kl"])
     assert found[0] > found[1] > found[2]
     assert found[2] < found[0] / 2
 
@@ -138,12 +143,12 @@ def test_answers_of_held_out_questions_grow_alike_with_the_weight(tiny_model, tm
 def test_without_pairs_there_are_no_parts(tiny_model, table):
     trainer, progress = make_trainer(tiny_model, table), Progress()
     _, means = trainer.step(progress, 1e-3)
-    assert means.pairs == 0 and not progress.measures and means.loss == means.cross_entropy
+    assert not means.others and not progress.measures and means.loss == means.first.loss
 
 
 def test_every_new_best_is_saved_and_patience_ends_training(tiny_model, table, monkeypatch):
     trainer = make_trainer(tiny_model, table, eval_steps=1, save_steps=100, early_stopping_patience=2)
-    scripted = (Means(0, loss, 0.0, 0.0, 0.0) for loss in (3.0, 2.0, 2.5, 2.6))
+    scripted = (Means(TermMeans("cross_entropy", 9, loss, {})) for loss in (3.0, 2.0, 2.5, 2.6))
     monkeypatch.setattr(trainer, "validate", lambda: next(scripted))
     progress = Progress()
     assert [trainer.advance(progress, None) for _ in range(4)] == [True, True, False, True]

@@ -7,6 +7,7 @@ import pytest
 
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.data.records import Example, WeightedText
+from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy
 from raydistill.pipelines.training.tokens import (
     Tokens,
     TokenTable,
@@ -32,16 +33,16 @@ def one(tokenizer, *segments: WeightedText) -> Tokens:
 
 def test_completion_and_stop_token_are_trained_and_the_prompt_is_not(tokenizer):
     row = one(tokenizer, WeightedText("return 3 + 4"))
-    start = row.weights.index(1.0)
+    start = row.columns["weights"].index(1.0)
     assert tokenizer.decode(row.ids[:start]) == "<|user|>\nHow many?<|end|>\n<|assistant|>\n"
     assert tokenizer.decode(row.ids[start:]) == "return 3 + 4<|end|>"
-    assert row.weights == [0.0] * start + [1.0] * (len(row.ids) - start)
+    assert row.columns["weights"] == [0.0] * start + [1.0] * (len(row.ids) - start)
 
 
 def test_each_token_has_the_weight_of_its_segment(tokenizer):
     row = one(tokenizer, WeightedText("return 3", 0.0), WeightedText(" + 4\n", 1.5), WeightedText("done", 0.5))
     text = {weight: "" for weight in (0.0, 1.5, 0.5)}
-    for token, weight in zip(row.ids, row.weights, strict=True):
+    for token, weight in zip(row.ids, row.columns["weights"], strict=True):
         text[weight] += tokenizer.decode([token])
     assert text[0.0].endswith("<|assistant|>\nreturn 3")
     assert text[1.5].strip() == "+ 4"
@@ -50,8 +51,8 @@ def test_each_token_has_the_weight_of_its_segment(tokenizer):
 
 def test_a_prompt_is_trained_where_the_example_says_so(tokenizer):
     row = next(tokenise(tokenizer, [Example("e", "q", USER, (WeightedText("7", 2.0),), prompt_weight=0.5)]))
-    start = row.weights.index(2.0)
-    assert row.weights == [0.0] + [0.5] * (start - 1) + [2.0] * (len(row.ids) - start)
+    start = row.columns["weights"].index(2.0)
+    assert row.columns["weights"] == [0.0] + [0.5] * (start - 1) + [2.0] * (len(row.ids) - start)
     assert tokenizer.decode(row.ids[:start]).endswith("<|assistant|>\n")
 
 
@@ -72,9 +73,9 @@ def test_border_that_would_merge_is_kept():
     row = next(tokenise(tokenizer, [example]))
     prompt = tokenizer("re").input_ids
     assert row.ids == [*prompt, *tokenizer("turn").input_ids, tokenizer.eos_token_id]
-    assert row.weights[: len(prompt)] == [0.0] * len(prompt)
-    assert row.weights[len(prompt)] == 0.5
-    assert row.weights[-1] == 1.0
+    assert row.columns["weights"][: len(prompt)] == [0.0] * len(prompt)
+    assert row.columns["weights"][len(prompt)] == 0.5
+    assert row.columns["weights"][-1] == 1.0
 
 
 def test_stop_token_is_the_templates_and_else_eos(tokenizer):
@@ -101,11 +102,12 @@ def test_too_long_examples_are_dropped_and_counted(tokenizer, tmp_path):
     kept = [row for row in rows if len(row.ids) <= limit]
     assert (counts.kept, counts.too_long) == (len(kept), 50 - len(kept))
     assert counts.tokens == sum(len(row.ids) for row in kept)
-    assert counts.trained == sum(np.count_nonzero(row.weights) for row in kept)
+    assert counts.trained == sum(np.count_nonzero(row.columns["weights"]) for row in kept)
     table = TokenTable(f"{tmp_path}/tokens.parquet")
-    assert [table[place][0].tolist() for place in range(len(table))] == [row.ids for row in kept]
-    assert [table[place][1].tolist() for place in range(len(table))] == [row.weights for row in kept]
-    assert table.trained.tolist() == [np.count_nonzero(row.weights) for row in kept]
+    term = CrossEntropy(table)
+    assert [table.ids[place].tolist() for place in range(len(table))] == [row.ids for row in kept]
+    assert [term.weights[place].tolist() for place in range(len(table))] == [row.columns["weights"] for row in kept]
+    assert term.tokens.tolist() == [np.count_nonzero(row.columns["weights"]) for row in kept]
     assert table.lengths.tolist() == [len(row.ids) for row in kept]
 
 
@@ -119,7 +121,7 @@ def test_too_long_examples_are_dropped_and_counted(tokenizer, tmp_path):
     ],
 )
 def test_preflight_names_the_problem_in_one_line(tmp_path, weights, vocabulary, limit, line):
-    rows = [Tokens("e", "q", [1, 4], weights)]
+    rows = [Tokens("e", "q", [1, 4], {"weights": weights})]
     with pytest.raises(TrainingError, match=line) as caught:
         write_tokens(rows, f"{tmp_path}/tokens.parquet", max_length=limit, vocabulary=vocabulary)
     assert "\n" not in str(caught.value)

@@ -81,17 +81,19 @@ def test_exported_weights_have_the_validation_loss_that_is_reported(undisturbed)
     import torch
     from transformers import AutoModelForCausalLM
 
-    from raydistill.pipelines.training.batches import collate, split_by_question
-    from raydistill.pipelines.training.losses import batch_losses
+    from raydistill.pipelines.training.batches import alone, collate, split_by_question
+    from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy
+    from raydistill.pipelines.training.losses.forward import term_sums
     from raydistill.pipelines.training.tokens import TokenTable
 
     folder, result, _ = undisturbed
     table = TokenTable(f"{folder}/tokens.parquet")
-    held_out = np.asarray(split_by_question(table.question_ids, 0.1, 42)[1])
-    batch = collate(table, held_out[:, None])
+    term, held_out = CrossEntropy(table), alone(split_by_question(table.question_ids, 0.1, 42)[1])
+    batch = collate(table, held_out, [term])
     model = AutoModelForCausalLM.from_pretrained(result.student)
     with torch.no_grad():
-        loss = batch_losses(model, model.lm_head, batch).cross_entropy.item() / table.trained[held_out].sum()
+        [sums] = term_sums(model, model.lm_head, batch, [term])
+        loss = sums.item() / term.count(held_out)
     assert loss == pytest.approx(result.best_validation_loss, rel=1e-5)
 
 

@@ -12,7 +12,7 @@ import pytest
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency, count, token_table
-from raydistill.pipelines.training.answer_spans import PairCounts
+from raydistill.pipelines.training.losses.consistency import Consistency, PairCounts
 from tests import ROOT
 from tests.pipelines.training.training_examples import rationales, sums
 
@@ -22,11 +22,11 @@ def answers(student: str, table) -> list:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model, found = AutoModelForCausalLM.from_pretrained(student), []
+    model, found, windows = AutoModelForCausalLM.from_pretrained(student), [], Consistency(table).windows
     for row in range(len(table)):
-        start, end = table.windows[row]
+        start, end = windows[row]
         with torch.no_grad():
-            logits = model(input_ids=torch.from_numpy(table[row][0][None].astype(np.int64))).logits[0]
+            logits = model(input_ids=torch.from_numpy(table.ids[row][None].astype(np.int64))).logits[0]
         found.append(logits[start - 1 : end - 1].log_softmax(-1))
     return found
 
@@ -42,7 +42,7 @@ def test_measure_equals_a_naive_computation(tiny_model):
     found = answer_consistency(examples, tiny_model)
     with token_table(examples, tiny_model, None, 400, 512) as table:
         rows = answers(tiny_model, table)
-        windows = [table[row][0][slice(*table.windows[row])].tolist() for row in range(24)]
+        windows = [table.ids[row][slice(*window)].tolist() for row, window in enumerate(Consistency(table).windows)]
     pairs = [(rows[2 * i], rows[2 * i + 1]) for i in range(12)]
     assert found.pairs == 12
     assert found.answer_kl == pytest.approx(np.mean([divergence(*pair) for pair in pairs]), rel=1e-4)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from raydistill.pipelines.data.records import Example
-from raydistill.pipelines.training.answer_spans import PairCounts, common_segment, count_pairs, shared_answer
-from raydistill.pipelines.training.tokens import TokenTable, answer_window, tokenise, write_tokens
+from raydistill.pipelines.training.losses.consistency import Consistency, PairCounts, answer_window, common_segment
+from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy
+from raydistill.pipelines.training.tokens import TokenTable, tokenise, write_tokens
 from tests.pipelines.training.answer_tokenizers import ANSWERS, FUSED, KINDS, build, rationale
 
 
-def make_table(path: str, kind: str, examples: list[Example]) -> TokenTable:
+def make_term(path: str, kind: str, examples: list[Example]) -> Consistency:
     write_tokens(tokenise(build(kind), examples), path, max_length=2000, vocabulary=10**6)
-    return TokenTable(path)
+    return Consistency(TokenTable(path))
 
 
 def test_the_tokenizers_cut_numbers_differently():
@@ -33,33 +34,34 @@ def test_the_tokenizers_cut_numbers_differently():
 @pytest.mark.parametrize("kind", KINDS)
 def test_span_is_the_answer_in_both_rationales(tmp_path, kind, answer):
     tokenizer = build(kind)
-    table = make_table(f"{tmp_path}/tokens.parquet", kind, [rationale(i, 0, answer) for i in range(3)])
+    term = make_term(f"{tmp_path}/tokens.parquet", kind, [rationale(i, 0, answer) for i in range(3)])
+    weights = CrossEntropy(term.table).weights
     for left, right in itertools.combinations(range(3), 2):
-        shared = shared_answer(table, left, right)
+        shared = term.shared_answer(left, right)
         assert shared is not None
         ends = []
         for row, start in ((left, shared.left_start), (right, shared.right_start)):
-            ids = table[row][0].tolist()
+            ids = term.table.ids[row].tolist()
             span = ids[start : start + shared.length]
             assert tokenizer.decode(span).strip(" ").replace(" ", "") == answer.replace(" ", "")
             assert tokenizer.convert_tokens_to_ids("<|end|>") not in span
-            assert table[row][1][start : start + shared.length].all()
+            assert weights[row][start : start + shared.length].all()
             ends.append((span, ids[start + shared.length :]))
         assert ends[0] == ends[1]  # the same answer, and the same end after it
 
 
 def test_span_of_an_answer_that_occurs_before_is_the_last_one(tmp_path):
-    table = make_table(f"{tmp_path}/tokens.parquet", "digits_split", [rationale(0, 0, "7"), rationale(3, 0, "7")])
-    starts, ends = table.windows.T
+    term = make_term(f"{tmp_path}/tokens.parquet", "digits_split", [rationale(0, 0, "7"), rationale(3, 0, "7")])
+    starts, ends = term.windows.T
     assert (ends - starts == 1).all()
-    assert (ends == table.lengths - 2).all()  # the full stop and the stop token follow
+    assert (ends == term.table.lengths - 2).all()  # the full stop and the stop token follow
 
 
 def test_a_token_that_fuses_answer_and_full_stop_belongs_to_the_span(tmp_path):
-    table = make_table(f"{tmp_path}/tokens.parquet", FUSED, [rationale(i, 0, "18") for i in range(2)])
-    shared = shared_answer(table, 0, 1)
+    term = make_term(f"{tmp_path}/tokens.parquet", FUSED, [rationale(i, 0, "18") for i in range(2)])
+    shared = term.shared_answer(0, 1)
     assert shared is not None and shared.length == 1
-    assert build(FUSED).decode(table[0][0][shared.left_start : shared.left_start + 1]).strip() == "18."
+    assert build(FUSED).decode(term.table.ids[0][shared.left_start : shared.left_start + 1]).strip() == "18."
 
 
 def test_window_by_hand():
@@ -104,13 +106,13 @@ def test_pairs_are_counted_with_and_without_a_common_span(tmp_path):
     rows = [rationale(i, 0, "18") for i in range(3)]  # 3 pairs
     rows += [rationale(0, 1, "18"), rationale(1, 1, "B")]  # a pair without a common token
     rows += [rationale(0, 2, "18")]  # alone
-    table = make_table(f"{tmp_path}/tokens.parquet", "bytes", rows)
-    assert count_pairs(table) == PairCounts(questions=2, pairs=4, with_span=3)
-    assert shared_answer(table, 3, 4) is None
+    term = make_term(f"{tmp_path}/tokens.parquet", "bytes", rows)
+    assert term.count_pairs() == PairCounts(questions=2, pairs=4, with_span=3)
+    assert term.shared_answer(3, 4) is None
 
 
 def test_an_answer_that_the_completion_does_not_hold_has_no_span(tmp_path):
     rows = [rationale(0, 0, "18"), rationale(1, 0, "18")]
     lost = Example(**{name: getattr(rows[1], name) for name in Example.__slots__} | {"answer": "99"})
-    table = make_table(f"{tmp_path}/tokens.parquet", "bytes", [rows[0], lost])
-    assert shared_answer(table, 0, 1) is None
+    term = make_term(f"{tmp_path}/tokens.parquet", "bytes", [rows[0], lost])
+    assert term.shared_answer(0, 1) is None

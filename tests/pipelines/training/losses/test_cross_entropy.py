@@ -8,7 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from raydistill.pipelines.training.batches import Batch  # noqa: E402
-from raydistill.pipelines.training.losses import batch_losses, weighted_cross_entropy  # noqa: E402
+from raydistill.pipelines.training.losses.cross_entropy import (  # noqa: E402
+    CrossEntropy,
+    Weights,
+    weighted_cross_entropy,
+)
+from raydistill.pipelines.training.losses.forward import term_sums  # noqa: E402
+
+TERM = CrossEntropy(None)  # whose table is not asked for
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +27,32 @@ def model():
     return LlamaForCausalLM(LlamaConfig(vocab_size=50, **sizes))
 
 
+def make(ids, weights) -> Batch:
+    return Batch(ids, {"cross_entropy": Weights(weights)})
+
+
 def batch(weights: list[list[float]], seed: int = 0) -> Batch:
     shape = len(weights), max(map(len, weights))
     ids = torch.randint(0, 50, shape, generator=torch.Generator().manual_seed(seed))
     padded = torch.zeros(shape)
     for row, values in enumerate(weights):
         padded[row, : len(values)] = torch.tensor(values)
-    return Batch(ids, padded)
+    return make(ids, padded)
 
 
 def loss(model, rows: Batch):
-    return batch_losses(model, model.lm_head, rows).cross_entropy
+    [sums] = term_sums(model, model.lm_head, rows, [TERM])
+    return sums[0]
+
+
+def weights_of(rows: Batch):
+    return rows.parts["cross_entropy"].weights
 
 
 def naive(model, rows: Batch):
     """Token by token, from full logits of each row without its padding."""
     total = torch.zeros(())
-    for ids, weights in zip(rows.ids, rows.weights, strict=True):
+    for ids, weights in zip(rows.ids, weights_of(rows), strict=True):
         logits = model(input_ids=ids[None]).logits[0]
         for place in range(1, len(ids)):
             total = total - weights[place] * torch.log_softmax(logits[place - 1], -1)[ids[place]]
@@ -87,8 +103,8 @@ def gradient(model, pieces: list[Batch], count: int):
 
 def test_gradient_does_not_depend_on_accumulation(model):
     rows = batch([[0, 0, 1, 1.5], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 1, 1]])
-    pieces = [Batch(rows.ids[place : place + 1], rows.weights[place : place + 1]) for place in range(4)]
-    count = int((rows.weights != 0).sum())
+    pieces = [make(rows.ids[place : place + 1], weights_of(rows)[place : place + 1]) for place in range(4)]
+    count = int((weights_of(rows) != 0).sum())
     torch.testing.assert_close(gradient(model, pieces, count), gradient(model, [rows], count), rtol=1e-4, atol=1e-7)
 
 

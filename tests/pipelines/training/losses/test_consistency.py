@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-
-from raydistill.pipelines.training.answer_spans import shared_answer  # noqa: E402
-from raydistill.pipelines.training.batches import Batch, Pairs, collate  # noqa: E402
-from raydistill.pipelines.training.losses import batch_losses, symmetric_kl  # noqa: E402
+from raydistill.pipelines.training.batches import Batch, collate  # noqa: E402
+from raydistill.pipelines.training.losses.consistency import Consistency, Pairs, symmetric_kl  # noqa: E402
+from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy  # noqa: E402
+from raydistill.pipelines.training.losses.forward import term_sums  # noqa: E402
 from raydistill.pipelines.training.tokens import TokenTable, tokenise, write_tokens  # noqa: E402
 from tests.pipelines.training.answer_tokenizers import KINDS, build, rationale  # noqa: E402
+from tests.pipelines.training.losses.large_tensors import LargeTensors  # noqa: E402
 
 UNITS = np.array([[0, 1], [2, 3], [4, -1]])
 
@@ -39,26 +40,40 @@ def make_setting(kind: str, folder: Path):
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.5, **sizes))
     table = TokenTable(path)
-    return model, table, collate(table, UNITS)
+    terms = [CrossEntropy(table), Consistency(table)]
+    return model, terms[1], collate(table, UNITS, terms)
 
 
-def losses(model, batch: Batch):
-    return batch_losses(model, model.lm_head, batch)
+class Losses(NamedTuple):
+    """The sums of a batch."""
+
+    cross_entropy: torch.Tensor
+    consistency: torch.Tensor
+    answer_kl: torch.Tensor
+    agreement: torch.Tensor
+
+
+def losses(model, batch: Batch) -> Losses:
+    return Losses(*torch.cat(term_sums(model, model.lm_head, batch, [CrossEntropy(None), Consistency(None)])))
+
+
+def pairs_of(batch: Batch) -> Pairs:
+    return batch.parts["consistency"]
 
 
 def kl(p, q) -> float:
     return float((p * (p / q).log()).sum())
 
 
-def naive(model, table: TokenTable, temperatures=(1.3, 1.0), weights=(0.5, 2.0)) -> tuple[float, float]:
-    """(answer KL, pull): pair by pair and token by token, from full logits of each row without padding."""
+def naive(model, term: Consistency, temperatures=(1.3, 1.0), weights=(0.5, 2.0)) -> tuple[float, float]:
+    """(answer KL, consistency): pair by pair and token by token, from full logits of each row without padding."""
     totals = [0.0, 0.0]
     for (left, right), temperature, weight in zip(UNITS[:2], temperatures, weights, strict=True):
-        shared = shared_answer(table, left, right)
+        shared = term.shared_answer(left, right)
         assert shared is not None
         found = []
         for row, start in ((left, shared.left_start), (right, shared.right_start)):
-            logits = model(input_ids=torch.from_numpy(table[row][0][None].astype(np.int64))).logits[0]
+            logits = model(input_ids=torch.from_numpy(term.table.ids[row][None].astype(np.int64))).logits[0]
             predicting = logits[start - 1 : start + shared.length - 1]
             found.append((predicting.double() / temperature).softmax(-1))
         per_token = [(kl(p, q) + kl(q, p)) / 2 for p, q in zip(*found, strict=True)]
@@ -94,44 +109,43 @@ def test_softmax_is_float32_and_extreme_logits_stay_finite():
 
 
 def test_batch_equals_naive_reference(setting):
-    model, table, batch = setting
+    model, term, batch = setting
     with torch.no_grad():
-        found, (answer_kl, consistency) = losses(model, batch), naive(model, table)
+        found, (answer_kl, consistency) = losses(model, batch), naive(model, term)
     assert found.answer_kl.item() == pytest.approx(answer_kl, rel=1e-4) and answer_kl > 0.1
     assert found.consistency.item() == pytest.approx(consistency, rel=1e-4)
 
 
 def test_one_changed_logit_counts_at_the_positions_that_predict_the_answer_and_nowhere_else(setting):
     """[start - 1, end - 1) and nothing else: neither the last answer token's own position nor the one before."""
-    _, table, batch = setting
+    _, term, batch = setting
     vocabulary = int(batch.ids.max()) + 1
     logits = torch.randn(*batch.ids.shape, vocabulary, generator=torch.Generator().manual_seed(1))
 
     def answer_kl(row: int, place: int) -> float:
         changed = logits.clone()
         changed[row, place, 5] += 8
-        model = Fixed(changed)
-        return batch_losses(model, model.head, batch).answer_kl.item()
+        return losses(Fixed(changed), batch).answer_kl.item()
 
     before = answer_kl(4, 0)  # of the row alone, which is compared with nothing
     for row in range(5):
-        start, end = table.windows[row]
-        around = range(start - 3, min(end + 2, table.lengths[row]))
+        start, end = term.windows[row]
+        around = range(start - 3, min(end + 2, term.table.lengths[row]))
         effective = {place for place in around if abs(answer_kl(row, place) - before) > 1e-4}
         assert effective == (set(range(start - 1, end - 1)) if row < 4 else set())
 
 
 class Fixed(torch.nn.Module):
-    """A model of the given logits, whatever it reads; `head` gets them as hidden states."""
+    """A model of the given logits, whatever it reads; `lm_head` gets them as hidden states."""
 
     def __init__(self, logits) -> None:
         super().__init__()
-        self.logits, self.head = logits, torch.nn.Identity()
+        self.logits, self.lm_head = logits, torch.nn.Identity()
 
     def forward(self, input_ids, use_cache):
         from types import SimpleNamespace
 
-        return SimpleNamespace(logits=self.head(self.logits))
+        return SimpleNamespace(logits=self.lm_head(self.logits))
 
 
 def gradient(model, batch: Batch, alpha: float = 1.0):
@@ -142,17 +156,18 @@ def gradient(model, batch: Batch, alpha: float = 1.0):
 
 
 def weighted(batch: Batch, weight: float) -> Batch:
-    assert batch.pairs
-    same = {name: getattr(batch.pairs, name) for name in ("rows", "tokens", "pair", "temperature")}
-    return Batch(batch.ids, batch.weights, Pairs(**same, weight=torch.full_like(batch.pairs.weight, weight)))
+    pairs = pairs_of(batch)._replace(weight=torch.full_like(pairs_of(batch).weight, weight))
+    return Batch(batch.ids, {**batch.parts, "consistency": pairs})
+
+
+def without_pairs(batch: Batch) -> Batch:
+    return Batch(batch.ids, {"cross_entropy": batch.parts["cross_entropy"]})
 
 
 def test_alpha_zero_is_plain_cross_entropy(setting):
     model, _, batch = setting
-    plain, zero = Batch(batch.ids, batch.weights), weighted(batch, 0.0)
-    torch.testing.assert_close(
-        losses(model, zero).over(7, 2)[:2], losses(model, plain).over(7, 0)[:2], rtol=1e-5, atol=0
-    )
+    plain, zero = without_pairs(batch), weighted(batch, 0.0)
+    torch.testing.assert_close(losses(model, zero)[:2], losses(model, plain)[:2], rtol=1e-5, atol=0)
     torch.testing.assert_close(gradient(model, zero), gradient(model, plain), rtol=1e-4, atol=1e-7)
     assert losses(model, zero).answer_kl.item() > 0  # measured all the same
     assert losses(model, plain).answer_kl.item() == 0
@@ -163,14 +178,12 @@ def test_gradient_by_finite_differences_through_both_sides(setting):
     logits = (2 * torch.randn(*batch.ids.shape, len(model.lm_head.weight))).requires_grad_()
 
     def consistency(values) -> torch.Tensor:
-        fixed = Fixed(values)
-        return batch_losses(fixed, fixed.head, batch).consistency
+        return losses(Fixed(values), batch).consistency
 
     (consistency(logits)).backward()
-    assert batch.pairs
-    generator = torch.Generator().manual_seed(2)
+    pairs, generator = pairs_of(batch), torch.Generator().manual_seed(2)
     for side in (0, 1):
-        for row, token in zip(batch.pairs.rows[side], batch.pairs.tokens[side], strict=True):
+        for row, token in zip(pairs.rows[side], pairs.tokens[side], strict=True):
             direction = torch.zeros_like(logits)
             direction[row, token - 1] = torch.randn(logits.shape[-1], generator=generator)
             with torch.no_grad():
@@ -193,43 +206,23 @@ def test_gradient_of_both_parts_adds_up(setting):
 
 def test_agreement_counts_pairs_that_expect_the_same_answer(setting):
     _, _, batch = setting
-    assert batch.pairs
-    logits = torch.zeros(*batch.ids.shape, int(batch.ids.max()) + 1)
-    fixed = Fixed(logits)
-    assert batch_losses(fixed, fixed.head, batch).agreement.item() == 2
-    last = batch.pairs.rows.shape[1] - 1  # the last token of the second pair, on one side
-    logits[batch.pairs.rows[0, last], batch.pairs.tokens[0, last] - 1, 4] = 1
-    assert batch_losses(fixed, fixed.head, batch).agreement.item() == 1
-
-
-class LargeTensors(TorchDispatchMode):
-    """Collects how many rows of the whole vocabulary the results of all operations have."""
-
-    def __init__(self, vocabulary: int) -> None:
-        super().__init__()
-        self.vocabulary, self.rows = vocabulary, []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        inputs = {value.data_ptr() for value in args if isinstance(value, torch.Tensor)}
-        for value in result if isinstance(result, tuple | list) else [result]:
-            large = isinstance(value, torch.Tensor) and value.shape[-1:] == (self.vocabulary,)
-            if large and value.data_ptr() not in inputs:  # neither a view nor changed in place
-                self.rows.append(value.numel() // self.vocabulary)
-        return result
+    pairs, logits = pairs_of(batch), torch.zeros(*batch.ids.shape, int(batch.ids.max()) + 1)
+    assert losses(Fixed(logits), batch).agreement.item() == 2
+    last = pairs.rows.shape[1] - 1  # the last token of the second pair, on one side
+    logits[pairs.rows[0, last], pairs.tokens[0, last] - 1, 4] = 1
+    assert losses(Fixed(logits), batch).agreement.item() == 1
 
 
 def test_no_tensor_of_the_whole_vocabulary_is_made_outside_the_spans(tmp_path):
     """Forward and backward: beside those of the cross-entropy there are only tensors of the compared tokens' rows."""
     model, _, batch = make_setting("bytes", tmp_path)
-    assert batch.pairs
     found = []
-    for rows in (Batch(batch.ids, batch.weights), batch):
+    for rows in (without_pairs(batch), batch):
         with LargeTensors(len(model.lm_head.weight)) as large:
             gradient(model, rows)
         found.append(sorted(large.rows))
-    compared = 2 * len(batch.pairs.pair)
-    trained = int((batch.weights[:, 1:] != 0).sum())
+    compared = 2 * len(pairs_of(batch).pair)
+    trained = int((batch.parts["cross_entropy"].weights[:, 1:] != 0).sum())
     assert compared < trained / 4
     assert [rows for rows in found[1] if rows > compared] == [rows for rows in found[0] if rows > compared]
     assert len(found[1]) > len(found[0])
