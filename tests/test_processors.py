@@ -26,6 +26,7 @@ OF_NUMPY = (  # what computes with numpy, and so with OpenBLAS
 OF_TORCH = (  # the train loop's tests have both of `train.precision`
     "tests/pipelines/training/losses/test_cross_entropy.py",
     "tests/pipelines/training/losses/test_consistency.py",
+    "tests/pipelines/training/losses/test_terms.py",
     "tests/pipelines/recipes/mcc_kd/test_consistency.py",
     "tests/pipelines/training/test_loop.py",
     "tests/pipelines/inference/test_beam.py::test_faithfulness_is_the_best_cosine_of_a_line_with_a_sentence",
