@@ -72,7 +72,7 @@ def _question(task: str, row: Row, gold_field: str) -> Question:
         return Question("", "", nli.gold_label(value, row.where))
     answers = extractive_qa.right_answers(value) if task == "extractive_qa" else [as_text(value)]
     if not any(answers) and task == "extractive_qa" and isinstance(value, list | dict):
-        answers = [extractive_qa.NO_ANSWER]  # SQuAD 2: the text has none
+        answers = [extractive_qa.UNANSWERABLE]  # SQuAD 2: the text has none
     check_gold(answers[0] if answers else "", "text", row.where)
     return Question("", "", answers[0]).noting(answers=answers)
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,8 @@ from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Program
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
-from raydistill.actors.segments import SegmentWriter, read_segment
-from raydistill.actors.storage import resolve
-from raydistill.pipelines.data.records import Question, Sample
+from raydistill.actors.segments import SegmentWriter
+from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.sampling.log import run_log
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter
@@ -34,57 +33,14 @@ from raydistill.pipelines.sampling.schemas import (
     verdict_schema,
     verified_schema,
 )
-from raydistill.pipelines.sampling.segment_index import SegmentIndex, StoredSamples
+from raydistill.pipelines.sampling.stored_rows import StoredRows, to_question
 from raydistill.pipelines.tasks.base import Task
+from raydistill.pipelines.tasks.judging import returned
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SEGMENTS_IN_MEMORY = 16
-
-
-class StoredRows:
-    """Rows of a folder's segments by sample id; holds the segments used last in memory.
-
-    Which segments hold a question's samples is in `column` of its row. After an actor restart Ray replays calls whose
-    results were lost, though their rows were stored; those are looked up in the folder.
-    """
-
-    def __init__(self, folder: str, column: str) -> None:
-        self._column = column
-        self._left = SegmentIndex(folder) if started_again() else None
-        self._segments: OrderedDict[str, dict[str, dict[str, Any]]] = OrderedDict()
-
-    def of(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-        """All rows of the segments that hold samples of a question, for each question's row."""
-        left = self._left.of([to_question(row) for row in rows]) if self._left else StoredSamples()
-        return [self._find({*row[self._column], *left.segments(row["question_id"])}) for row in rows]
-
-    def _find(self, uris: Iterable[str]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for uri in uris:
-            found |= self._segment(uri)
-        return found
-
-    def _segment(self, uri: str) -> dict[str, dict[str, Any]]:
-        if uri not in self._segments:
-            rows = read_segment(*resolve(uri)).to_pylist()
-            self._segments[uri] = {row["sample_id"]: row for row in rows}
-            if len(self._segments) > SEGMENTS_IN_MEMORY:
-                self._segments.popitem(last=False)
-        self._segments.move_to_end(uri)
-        return self._segments[uri]
-
-
-def started_again() -> bool:
-    """Whether Ray has restarted the actor that this is called in."""
-    import ray
-
-    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
-
-
-def to_question(row: dict[str, Any]) -> Question:
-    return Question(row["question_id"], row["text"], row["answer"], row["meta"])
+LONGEST_VALUE = 200  # characters of an answer in what is told of a question
 
 
 class Generate:
@@ -216,8 +172,8 @@ class Verify:
             row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}
             if run.status != "passed":
                 return row
-        grade = self._task.grade(run.value if run is not None else output, question)
-        value = grade.parsed or row["value"]  # `parsed` spells equal answers alike, which votes are counted by
+        grade = self._task.grade(returned(run.value) if run is not None else output, question)
+        value = row["value"] if grade.reason == "no_answer" else grade.parsed  # which spells equal answers alike
         return row | {"status": grade.status, "reason": grade.reason, "value": value}
 
 
@@ -264,7 +220,7 @@ class Select:
             "contexts": [sample.context for sample in samples],
             "statuses": [sample.status for sample in samples],
             "reasons": [sample.reason for sample in samples],
-            "values": [sample.value[:200] for sample in samples],
+            "values": [_counted(sample) for sample in samples],
             "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
             "completion_tokens": sum(sample.completion_tokens for sample in samples),
             "grade": next((v["grade"] for v in row["verdicts"] if v["grade"]), ""),
@@ -287,6 +243,12 @@ class Select:
             or (self._budget.tokens is not None and spent >= self._budget.tokens)
             or self._prompter.enough(question, samples)
         )
+
+
+def _counted(sample: Sample) -> str:
+    """The answer of a sample as votes count it; a long one shortened such that different ones stay different."""
+    value = "" if sample.reason == "no_answer" else sample.value
+    return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 17]} {content_hash(value)}"
 
 
 def to_sample(completion: dict[str, Any], verdict: dict[str, Any]) -> Sample:

@@ -6,6 +6,8 @@ Three kinds of answer, each with its own rules:
             numbers are equal or not; otherwise 1e-4 of the gold value is allowed. nan, inf, True: never.
   choice    by letter: (B), B., b) and "(B) the desert" are B; with the options known, so is their text.
   text      without case, articles, surplus white space and punctuation around words; yes = true, no = false.
+
+Which answer a text gives (`find_answer`) never depends on the right one, so that it is the same where that is unknown.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from raydistill.pipelines.tasks.extract import final_reply, until_next_question
 
 Kind = Literal["numeric", "choice", "text"]
 Value = str | int | float | bool | list | dict  # what a program returns; lists and dicts are answers of kind text
 KINDS: tuple[Kind, ...] = ("numeric", "choice", "text")
+Choices = Mapping[str, str]  # the options of a question by label
 
 # What rounding a printed result may cost: 66.6667 is right for 200/3. ToRA's labels use the same bound.
 RELATIVE_TOLERANCE = 1e-4
@@ -69,6 +72,29 @@ _SYNONYMS = {"yes": "true", "no": "false"}
 _ARTICLES = frozenset({"a", "an", "the"})
 
 
+class Returned(str):
+    """A string that a program returned: it is the answer, of however many lines, where another text states one."""
+
+    __slots__ = ()
+
+
+def find_answer(value: Value | None, kind: Kind, choices: Choices | None = None) -> Value | None:
+    """The answer that `value`, a program's result or a text, is or states; None if it states none.
+
+    A number with its unit, or an option named by label or text, is taken as it stands; so is what a program returned.
+    Of any other text it is what `parse_answer` finds.
+    """
+    if value is None or not isinstance(value, str):
+        return value
+    if kind == "numeric" and to_number(value) is not None:
+        return value
+    if kind == "choice" and (letter := _whole_choice(value, choices)):
+        return letter
+    if kind == "text" and isinstance(value, Returned):
+        return stated_answer(value, kind) or value.strip() or None
+    return parse_answer(value, kind)
+
+
 def parse_answer(text: str, kind: Kind) -> str | None:
     """The final answer of a rationale, as written there; None if there is none of this kind.
 
@@ -102,7 +128,7 @@ def stated_answer(text: str, kind: Kind) -> str | None:
     return None
 
 
-def compare(value: Value, gold: str, kind: Kind, choices: Mapping[str, str] | None = None) -> bool:
+def compare(value: Value, gold: str, kind: Kind, choices: Choices | None = None) -> bool:
     """Whether `value`, a program's result or a stated answer, is the gold answer by the rules of its kind."""
     if kind == "numeric":
         number, expected = to_number(value), to_number(gold)
@@ -110,15 +136,26 @@ def compare(value: Value, gold: str, kind: Kind, choices: Mapping[str, str] | No
     if kind == "choice":
         letter = to_letter(str(value), choices)
         return letter is not None and letter == to_letter(gold, choices)
-    return normalise(str(value)) == normalise(gold)
+    return normalise(as_text(value)) == normalise(gold)
 
 
-def canonical(value: Value, kind: Kind, choices: Mapping[str, str] | None = None) -> str:
+def canonical(value: Value, kind: Kind, choices: Choices | None = None) -> str:
     """One spelling for answers that are the same, so that they can be counted: 1080 for $1,080.00, B for (B)."""
     if kind == "numeric":
         number = to_number(value)
         return str(value) if number is None else f"{number:.15g}"
-    return (to_letter(str(value), choices) or str(value)) if kind == "choice" else normalise(str(value))
+    return (to_letter(str(value), choices) or str(value)) if kind == "choice" else normalise(as_text(value))
+
+
+def as_text(value: Any) -> str:
+    """A value as an answer in words: true for a boolean, 39 for 39.0, "" for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def infer_kind(golds: Iterable[str]) -> Kind:
@@ -139,7 +176,7 @@ def to_number(value: Value) -> float | None:
     return _finite(value) if isinstance(value, int | float) else None
 
 
-def to_letter(text: str, choices: Mapping[str, str] | None = None) -> str | None:
+def to_letter(text: str, choices: Choices | None = None) -> str | None:
     """The capital letter of the option that `text` names by its label, by label and text, or by its text."""
     text = text.strip()
     labelled = LETTER.fullmatch(text)
@@ -157,6 +194,17 @@ def normalise(text: str) -> str:
     words = [word.strip(".,;:!?\"'`*()“”‘’") for word in folded]
     joined = " ".join([word for word in words if word and word not in _ARTICLES] or folded)
     return _SYNONYMS.get(joined, joined)
+
+
+def _whole_choice(text: str, choices: Choices | None) -> str | None:
+    """The letter of the option that all of `text` names.
+
+    Where the options are unknown, ``A: ... so (B)`` could be both; there a stated answer comes first, and a label is
+    taken of a single line only.
+    """
+    if not choices and ("\n" in text.strip() or stated_answer(text, "choice")):
+        return None
+    return to_letter(text, choices)
 
 
 def _close(number: float, expected: float) -> bool:

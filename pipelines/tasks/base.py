@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -10,15 +11,19 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.answers import (
+    Choices,
     Kind,
     Value,
     canonical,
     compare,
+    find_answer,
     infer_kind,
-    parse_answer,
     to_letter,
     to_number,
 )
+from raydistill.pipelines.tasks.answers import as_text as as_text
+
+LISTED_OPTION = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,15 @@ class Grade:
 
     status: Literal["passed", "failed"]
     reason: Literal["ok", "wrong_answer", "no_answer"]
-    parsed: str  # the answer that was judged, in its canonical spelling; "" if there is none
+    parsed: str  # the answer that was judged, as `read` spells it; "" if there is none
 
     @classmethod
     def of(cls, right: bool, parsed: str) -> Grade:
         """The verdict on an answer that is there."""
         return cls("passed", "ok", parsed) if right else cls("failed", "wrong_answer", parsed)
+
+
+NO_ANSWER = Grade("failed", "no_answer", "")
 
 
 class Task(Protocol):
@@ -50,6 +58,20 @@ class Task(Protocol):
         """Judge `value`: a program's result, or a text that is or states an answer. None is no answer."""
 
 
+class ReadableTask(Task, Protocol):
+    """A task whose answers can be read where the right one is unknown, so that they can be counted."""
+
+    @property
+    def version(self) -> str:
+        """Of the family's own rule, raised with every change of its verdicts; "" where there is none."""
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        """The answer that `value` is or states, spelt alike for all that are the same; None if it states none.
+
+        `grade` gives the same as `parsed`, for the question's `choices_of`.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedQuestions:
     """The questions of a task, each id once; rows that repeat an earlier one are in `duplicates`."""
@@ -65,30 +87,39 @@ class AnswerTask:
 
     name: str
     grader: Kind
+    version: str = ""
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        return read_answer(value, self.grader, choices)
 
     def grade(self, value: Value | None, question: Question) -> Grade:
-        return grade_answer(value, question.answer, self.grader, question.meta.get("choices"))
+        return grade_answer(value, question.answer, self.grader, choices_of(question))
 
 
-def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Mapping[str, str] | None = None) -> Grade:
-    """Compare `value` with `gold`; a text passes as it stands or by the answer that it states."""
-    stated: Value | None = value
-    if isinstance(value, str) and not compare(value, gold, kind, choices):
-        stated = parse_answer(value, kind)
-    if stated is None or stated == "":
-        return Grade("failed", "no_answer", "")
-    return Grade.of(compare(stated, gold, kind, choices), canonical(stated, kind, choices))
+def read_answer(value: Value | None, kind: Kind, choices: Choices | None = None) -> str | None:
+    """The answer that `value` is or states, in its canonical spelling; None if it states none."""
+    answer = find_answer(value, kind, choices)
+    return None if answer is None else canonical(answer, kind, choices) or None
 
 
-def as_text(value: Any) -> str:
-    """A value of a JSON or Parquet field as a gold answer: true for a boolean, 39 for 39.0, "" for null."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | None = None) -> Grade:
+    """Compare the answer that `value` is or states with `gold`; a text of words passes as it stands, too."""
+    answer, parsed = find_answer(value, kind, choices), read_answer(value, kind, choices) or ""
+    if answer is not None and compare(answer, gold, kind, choices):
+        return Grade.of(True, parsed)
+    if kind == "text" and value is not None and compare(value, gold, kind):
+        return Grade.of(True, parsed)
+    return Grade.of(False, parsed) if parsed else NO_ANSWER
+
+
+def listed_choices(text: str) -> dict[str, str]:
+    """The options that a question lists as lines ``(A) ...``, by letter; {} if it lists none."""
+    return dict(LISTED_OPTION.findall(text))
+
+
+def choices_of(question: Question) -> Choices:
+    """The options of `question` by label: those that its task has noted, else those that its text lists."""
+    return question.meta.get("choices") or listed_choices(question.text)
 
 
 def choose_kind(grader: Kind | Literal["auto"], questions: Iterable[Question]) -> Kind:
@@ -110,7 +141,7 @@ def _names_option(question: Question) -> bool:
     return bool(choices) and to_letter(question.answer, choices) is not None
 
 
-def check_gold(gold: str, kind: Kind, where: str, choices: Mapping[str, str] | None = None) -> None:
+def check_gold(gold: str, kind: Kind, where: str, choices: Choices | None = None) -> None:
     """Raise UsageError where `gold` is empty or not of this kind, so that nothing could ever equal it."""
     if not gold:
         raise UsageError(f"{where}: no gold answer")

@@ -19,30 +19,74 @@ from raydistill.actors.rows import Row
 from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Kind, Value, parse_answer, to_number
-from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, grade_answer, without_duplicates
-from raydistill.pipelines.tasks.families.table import LISTED_OPTION
+from raydistill.pipelines.tasks.answers import (
+    Choices,
+    Kind,
+    Returned,
+    Value,
+    canonical,
+    find_answer,
+    parse_answer,
+    stated_answer,
+    to_letter,
+    to_number,
+)
+from raydistill.pipelines.tasks.base import (
+    NO_ANSWER,
+    Grade,
+    LoadedQuestions,
+    as_text,
+    choices_of,
+    grade_answer,
+    listed_choices,
+    without_duplicates,
+)
 from raydistill.pipelines.tasks.rows import read_rows
 
 OPTION = re.compile(r"\([A-Z]\)")
+LABEL = re.compile(r"\(?([A-Z])\)?")
 
 
 @dataclass(frozen=True, slots=True)
 class BigBenchTask:
-    """Judges by the form of each question's target."""
+    """Judges by the form of each question's target; without a target an answer is read by its own form."""
 
     name: str
     grader: str = "bbh"
+    version: str = "1"
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        """The letter of an option where there are some, else the number that is stated, else the words."""
+        if choices and (letter := to_letter(as_text(find_answer(value, "choice", choices)), choices)):
+            return letter
+        answer = find_answer(value, "text")
+        if answer is None:
+            return None
+        number = _stated_number(value, as_text(answer))
+        if number is not None:
+            return canonical(number, "numeric")
+        label = LABEL.fullmatch(as_text(answer))
+        return label[1] if label else " ".join(_words(as_text(answer))) or None
 
     def grade(self, value: Value | None, question: Question) -> Grade:
+        parsed = self.read(value, choices_of(question)) or ""
+        if not parsed:
+            return NO_ANSWER
         kind = target_kind(question.answer)
         if kind != "text":
-            return grade_answer(value, question.answer, kind, question.meta.get("choices"))
-        text = "" if value is None else str(value)
-        stated = text if _words(text) == _words(question.answer) else parse_answer(text, "text") or ""
-        if not stated:
-            return Grade("failed", "no_answer", "")
-        return Grade.of(_words(stated) == _words(question.answer), " ".join(_words(stated)))
+            right = grade_answer(value, question.answer, kind, choices_of(question)).status == "passed"
+            return Grade.of(right, parsed)
+        said = (as_text(value), as_text(find_answer(value, "text")))
+        return Grade.of(any(_words(text) == _words(question.answer) for text in said), parsed)
+
+
+def _stated_number(value: Value | None, answer: str) -> str | None:
+    """The number that an answer is, or that an equation gives; of a text that states no answer the last line's."""
+    result = answer.rpartition("=")[2]
+    if to_number(result) is not None:
+        return result
+    unmarked = isinstance(value, str) and "\n" in value.strip() and stated_answer(value, "text") is None
+    return parse_answer(answer, "numeric") if unmarked and not isinstance(value, Returned) else None
 
 
 def target_kind(target: str) -> Kind:
@@ -82,7 +126,7 @@ def _question(task: str, row: Row) -> Question:
     answer = as_text(row.field("target" if as_published else "answer"))
     if not text or not answer:
         raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
-    choices = dict(LISTED_OPTION.findall(text))
+    choices = listed_choices(text)
     return Question.make(task, text, answer, row=row.number, **({"choices": choices} if choices else {}))
 
 

@@ -18,12 +18,12 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Value, parse_answer
-from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, without_duplicates
+from raydistill.pipelines.tasks.answers import Choices, Value, find_answer
+from raydistill.pipelines.tasks.base import NO_ANSWER, Grade, LoadedQuestions, as_text, without_duplicates
 from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "rajpurkar/squad"
-NO_ANSWER = "unanswerable"
+UNANSWERABLE = "unanswerable"
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -34,12 +34,18 @@ class ExtractiveTask:
 
     name: str
     grader: str = "squad"
+    version: str = "1"
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        """The answer in SQuAD's normal form; one of nothing but articles and punctuation as it stands."""
+        answer = as_text(find_answer(value, "text"))
+        return normalise(answer) or answer or None
 
     def grade(self, value: Value | None, question: Question) -> Grade:
-        stated = span(value, golds(question))
-        if not stated:
-            return Grade("failed", "no_answer", "")
-        return Grade.of(exact_match(stated, golds(question)), stated)
+        parsed = self.read(value)
+        if parsed is None:
+            return NO_ANSWER
+        return Grade.of(exact_match(span(value, golds(question)), golds(question)), parsed)
 
     def f1(self, value: Value | None, question: Question) -> float:
         """SQuAD's F1 of the answer that `value` states; 0 if it states none."""
@@ -52,9 +58,9 @@ def golds(question: Question) -> tuple[str, ...]:
 
 
 def span(value: Value | None, answers: Sequence[str]) -> str:
-    """The answer that `value` is or states; "" if it states none."""
-    text = "" if value is None else str(value).strip()
-    return text if exact_match(text, answers) else parse_answer(text, "text") or ""
+    """What of `value` is compared with `answers`: all of it if it is one of them, else what it states, else ""."""
+    text = as_text(value)
+    return text if exact_match(text, answers) else as_text(find_answer(value, "text"))
 
 
 def normalise(text: str) -> str:
@@ -93,7 +99,7 @@ def _question(task: str, row: Row) -> Question:
     context, asked = as_text(row.field("context")), as_text(row.field("question"))
     if not context or not asked:
         raise UsageError(f"{row.where}: no {'question' if context else 'context'} in it")
-    answers = _answers(row) or [NO_ANSWER]
+    answers = _answers(row) or [UNANSWERABLE]
     return Question.make(
         task, f"{context}\n\nQuestion: {asked}", answers[0], row=row.number, context=context, answers=answers
     )

@@ -14,8 +14,8 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Value, parse_answer
-from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text, without_duplicates
+from raydistill.pipelines.tasks.answers import Choices, Value, parse_answer
+from raydistill.pipelines.tasks.base import NO_ANSWER, Grade, LoadedQuestions, as_text, without_duplicates
 from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "nyu-mll/multi_nli"
@@ -33,12 +33,14 @@ class InferenceTask:
 
     name: str
     grader: str = "nli"
+    version: str = "1"
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        return stated_label(str(value)) if value is not None else None
 
     def grade(self, value: Value | None, question: Question) -> Grade:
-        label = stated_label(str(value)) if value is not None else None
-        if label is None:
-            return Grade("failed", "no_answer", "")
-        return Grade.of(label == question.answer, label)
+        label = self.read(value)
+        return NO_ANSWER if label is None else Grade.of(label == question.answer, label)
 
 
 def stated_label(text: str) -> str | None:

@@ -22,8 +22,16 @@ from typing import Any, Literal
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Kind, Value, stated_answer
-from raydistill.pipelines.tasks.base import AnswerTask, Grade, LoadedQuestions, as_text, choose_kind, without_duplicates
+from raydistill.pipelines.tasks.answers import Choices, Kind, Value, stated_answer
+from raydistill.pipelines.tasks.base import (
+    NO_ANSWER,
+    AnswerTask,
+    Grade,
+    LoadedQuestions,
+    as_text,
+    choose_kind,
+    without_duplicates,
+)
 from raydistill.pipelines.tasks.extract import final_reply
 from raydistill.pipelines.tasks.families.gsm8k import FINAL_LINE
 
@@ -60,19 +68,24 @@ class ScoredTask:
     """A family whose own scorer judges; it regenerates the entry of a question from its row."""
 
     name: str
-    dataset: Any  # reasoning_gym.dataset.ProceduralDataset
+    dataset: Any  # reasoning_gym.dataset.ProceduralDataset; None reads answers and judges none
     grader: str = "reasoning_gym"
+    version: str = "1"
+
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        """The answer that a text states, else all of it; the scorer wants it as it is written."""
+        if isinstance(value, str):
+            return stated_answer(value, "text") or final_reply(value).strip() or None
+        return as_text(value) or None
 
     def grade(self, value: Value | None, question: Question) -> Grade:
         return self.grade_entry(value, self.dataset[question.meta["row"]])
 
     def grade_entry(self, value: Value | None, entry: Mapping[str, Any]) -> Grade:
         """Judge `value` against an entry of the dataset: a text by the answer it states, else as a whole."""
-        answer = as_text(value)
-        if isinstance(value, str):
-            answer = stated_answer(value, "text") or final_reply(value).strip()
-        if not answer:
-            return Grade("failed", "no_answer", "")
+        answer = self.read(value)
+        if answer is None:
+            return NO_ANSWER
         try:
             score = self.dataset.score_answer(answer, entry)
         except Exception:  # scorers expect well-formed answers; what they choke on is a wrong one

@@ -15,9 +15,9 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Value
+from raydistill.pipelines.tasks.answers import Choices, Kind, Returned, Value
 from raydistill.pipelines.tasks.answers import stated_answer as answer_in_words
-from raydistill.pipelines.tasks.base import Grade, LoadedQuestions, as_text
+from raydistill.pipelines.tasks.base import NO_ANSWER, Grade, LoadedQuestions, as_text, choices_of
 from raydistill.pipelines.tasks.stepwise.base import StepwiseTask
 from raydistill.pipelines.tasks.stepwise.steps import split_lines, stated_answer, step_text
 from raydistill.pipelines.tasks.stepwise.table import TASKS, stepwise_task
@@ -33,17 +33,34 @@ class StepwiseQuestions:
 
     task: StepwiseTask[Any]
     grader: str = "stepwise"
+    version: str = "1"
 
     @property
     def name(self) -> str:
         return PREFIX + self.task.name
 
+    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
+        kind = self._kind(choices)
+        answer = self._stated(value, kind)
+        return self.task.spelling(answer, kind, choices) or None if answer else None
+
     def grade(self, value: Value | None, question: Question) -> Grade:
-        text = as_text(value)
-        answer = last_answer(text) or answer_in_words(text, self.task.kind_of(question.answer)) or ""
+        choices = choices_of(question)
+        answer = self._stated(value, self._kind(choices))
         if not answer:
-            return Grade("failed", "no_answer", "")
-        return Grade.of(self.task.same_answer(str(answer), question.answer), str(answer))
+            return NO_ANSWER
+        return Grade.of(self.task.same_answer(answer, question.answer), self.read(value, choices) or "")
+
+    def _kind(self, choices: Choices | None) -> Kind:
+        """How answers are read: by letter only where the question lists options."""
+        return "text" if self.task.answer_kind == "choice" and not choices else self.task.answer_kind
+
+    def _stated(self, value: Value | None, kind: Kind) -> str:
+        """The answer as it stands in an attempt, or that a program returned; "" without one."""
+        text = as_text(value)
+        if stated := last_answer(text) or answer_in_words(text, kind):
+            return stated
+        return text if isinstance(value, Returned) or not isinstance(value, str) else ""
 
 
 def last_answer(attempt: str) -> str | None:

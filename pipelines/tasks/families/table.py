@@ -7,7 +7,6 @@ option `choices` names the column that holds them, and they are written into the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import Any
@@ -16,10 +15,15 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, choose_kind, without_duplicates
+from raydistill.pipelines.tasks.base import (
+    AnswerTask,
+    LoadedQuestions,
+    as_text,
+    choose_kind,
+    listed_choices,
+    without_duplicates,
+)
 from raydistill.pipelines.tasks.rows import read_rows
-
-LISTED_OPTION = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
 
 
 def load(config: Questions) -> LoadedQuestions:
@@ -41,7 +45,7 @@ def _question(config: Questions, row: Row, choices_column: str | None) -> Questi
     text, answer = as_text(row.field(config.question_column)), as_text(row.field(config.answer_column))
     if not text or not answer:
         raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
-    choices = dict(LISTED_OPTION.findall(text))
+    choices = listed_choices(text)
     if choices_column:
         choices = read_choices(row.field(choices_column), row.where)
         text = with_options(text, choices)

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, ClassVar, Generic, TypeVar
 
 from raydistill.actors.errors import UsageError
-from raydistill.pipelines.tasks.answers import Kind, compare
+from raydistill.pipelines.tasks.answers import Choices, Kind, canonical, compare
 from raydistill.pipelines.tasks.stepwise.steps import (
     ANSWER_SENTENCE,
     MAX_STEPS,
@@ -127,6 +127,10 @@ class StepwiseTask(ABC, Generic[State]):
     def same_answer(self, stated: str, answer: str) -> bool:
         """Whether a stated answer is the right one."""
         return compare(stated, answer, self.kind_of(answer))
+
+    def spelling(self, stated: str, kind: Kind, choices: Choices | None = None) -> str:
+        """One spelling for stated answers that are the same."""
+        return canonical(stated, kind, choices)
 
     def generate(self, level: int, rng: Random, *, choices: bool = True) -> StepwiseItem:
         """A question of this level with its gold rationale, without its options if they are not wanted.

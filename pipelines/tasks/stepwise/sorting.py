@@ -12,6 +12,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from raydistill.pipelines.tasks.answers import Choices, Kind
 from raydistill.pipelines.tasks.stepwise.base import Fault, StepwiseTask, UnreadableQuestion, another
 
 QUESTION = "Sort the following words alphabetically: List: {words}"
@@ -83,6 +84,9 @@ class WordSorting(StepwiseTask[Words]):
 
     def same_answer(self, stated: str, answer: str) -> bool:
         return stated.split() == answer.split()
+
+    def spelling(self, stated: str, kind: Kind, choices: Choices | None = None) -> str:
+        return " ".join(stated.split())
 
     def wrong_answer(self, state: Words, answer: str, rng: Random) -> str:
         words = answer.split()

@@ -9,7 +9,7 @@ import ray
 
 from raydistill.actors.segments import SegmentWriter
 from raydistill.pipelines.sampling.schemas import verdict_schema
-from raydistill.pipelines.sampling.stages import StoredRows
+from raydistill.pipelines.sampling.stored_rows import StoredRows
 
 ROW = {"question_id": "q1", "text": "How many?", "answer": "2", "meta": {}, "stored_verdicts": []}
 
