@@ -8,10 +8,11 @@ trouble) are left out of every mean and counted.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from raydistill.pipelines.tasks.judging import elect
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Score:
     average: float | None = None  # pass@1, mean over samples, then over questions
     majority: float | None = None
     pass_at_n: float | None = None
-    executable: float | None = None  # greedy samples that gave a value, right or wrong
+    executable: float | None = None  # greedy samples that gave an answer, right or wrong
     completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
     wall_s: float = 0.0  # of generation and verification, without the start of engines
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
@@ -78,15 +79,10 @@ def _known(statuses: Sequence[str], values: Sequence[str]) -> list[tuple[bool, s
     return [(status == "passed", value) for status, value in pairs if status != "unknown"]
 
 
-def _majority(question: Sequence[tuple[bool, str]]) -> float:
-    """Whether the most frequent value is right; ties count in proportion. Samples without a value don't vote."""
-    votes = Counter(value for _, value in question if value)
-    if not votes:
-        return 0.0
-    right = {value for passed, value in question if passed}
-    most = max(votes.values())
-    winners = [value for value, count in votes.items() if count == most]
-    return _mean([value in right for value in winners])
+def _majority(question: Sequence[tuple[bool, str]]) -> bool:
+    """Whether the value that the samples elect is right; where none has a value nothing is."""
+    place = elect([value for _, value in question])
+    return place is not None and question[place][0]
 
 
 def _mean(values: Sequence[float]) -> float:

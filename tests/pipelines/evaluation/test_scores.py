@@ -27,14 +27,17 @@ def test_unknown_is_counted_and_never_scored() -> None:
     assert measured.average == measured.majority == measured.pass_at_n == 1.0
 
 
-def test_majority_needs_the_right_value_to_win_and_shares_ties() -> None:
+def test_majority_is_the_elected_value_and_ties_go_to_the_first() -> None:
     lost = (["passed", "failed", "failed"], ["1", "2", "2"])
-    tied = (["passed", "failed", "failed"], ["1", "2", ""])
-    won = (["passed", "passed", "failed"], ["1", "1", "2"])
-    measured = score([(["failed"], [""])] * 3, [lost, tied, won], samples=3, **SETTINGS)
-    assert measured.majority == pytest.approx((0 + 0.5 + 1) / 3)
-    assert measured.pass_at_n == 1.0
-    assert measured.average == pytest.approx((1 / 3 + 1 / 3 + 2 / 3) / 3)
+    first = (["passed", "failed", "failed"], ["1", "2", ""])
+    second = (["failed", "failed", "passed"], ["", "2", "1"])
+    won = (["failed", "passed", "passed"], ["2", "1", "1"])
+    silent = (["failed", "failed", "failed"], ["", "", ""])
+    sampled = [lost, first, second, won, silent]
+    measured = score([(["failed"], [""])] * 5, sampled, samples=3, **SETTINGS)
+    assert measured.majority == pytest.approx((0 + 1 + 0 + 1 + 0) / 5)
+    assert measured.pass_at_n == pytest.approx(4 / 5)
+    assert measured.average == pytest.approx((1 / 3 + 1 / 3 + 1 / 3 + 2 / 3 + 0) / 5)
 
 
 def test_nothing_to_score() -> None:
