@@ -10,6 +10,7 @@ from raydistill.actors.storage import copy_folder, is_uri, remove, write_json
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig
 from raydistill.pipelines.recipes.registry import questions_of
 from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.tasks import Task
 
 
 def teacher_model(config: Run) -> EngineConfig:
@@ -48,14 +49,19 @@ def named_model(config: Run, name: str, root: str) -> EngineConfig:
     return trained_model(config, folder)
 
 
-def publish_student(config: Run, trained: str, root: str) -> None:
-    """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json."""
+def publish_student(config: Run, trained: str, root: str, task: Task | None = None) -> None:
+    """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json.
+
+    `task` is that of the loaded questions, whose grader is resolved: a service reads and counts answers by it.
+    """
     student = f"{root}/student"
     remove(student)
     copy_folder(trained, student)
-    serving = {
+    serving: dict[str, Any] = {
         "recipe": config.recipe.model_dump(),
         "questions": questions_of(config.recipe, config.questions).model_dump(),
         "execution": config.execution.model_dump(include=set(LIMITS)),
     }
+    if task:
+        serving["judge"] = {"task": task.name, "grader": task.grader}
     write_json(f"{student}/raydistill.json", serving)

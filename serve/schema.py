@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from string import ascii_uppercase
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 VOTING_TEMPERATURE = 0.7  # samples that vote must differ
+
+Label = Annotated[str, StringConstraints(pattern="^[A-Z]$")]
+Option = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\n\r]*$")]
 
 
 class SolveRequest(BaseModel):
@@ -18,6 +22,13 @@ class SolveRequest(BaseModel):
     )
 
     question: str = Field(min_length=1, description="in plain words; the student's own prompt is put around it")
+    choices: list[Option] | dict[Label, Option] | None = Field(
+        None,
+        min_length=1,
+        max_length=len(ascii_uppercase),
+        description="the options of a multiple-choice question: their texts, or capital letter -> text; written into "
+        "the question as in training, unless it lists them already as lines (A) ...",
+    )
     n: int = Field(1, ge=1, le=64, description="samples; the answer that most of them give wins, ties go to the first")
     temperature: float | None = Field(
         None, ge=0, le=2, description=f"0 is greedy; default: 0 for one sample, {VOTING_TEMPERATURE} for several"
@@ -43,6 +54,13 @@ class SolveRequest(BaseModel):
         return self
 
     @property
+    def labelled_choices(self) -> dict[str, str]:
+        """The options by letter; {} without any."""
+        if isinstance(self.choices, list):
+            return dict(zip(ascii_uppercase, self.choices, strict=False))
+        return self.choices or {}
+
+    @property
     def effective_temperature(self) -> float:
         if self.temperature is not None:
             return self.temperature
@@ -65,7 +83,10 @@ class SolveAnswer(BaseModel):
         description="passed: there is an answer; failed: no sample has one (a sandbox in trouble is HTTP 503 instead)"
     )
     reason: str = Field(description="ok, or why there is no answer: no_program, length, syntax, exception:<Type>, ...")
-    answer: str | None = Field(description="what the program returned, or what the rationale states; null without one")
+    answer: str | None = Field(
+        description="what the program returned, or what the rationale states, as votes count it: 1080 for $1,080.00; "
+        "null without one"
+    )
     program: str | None = Field(description="the program that was run; null without one, and for rationales")
     output: str = Field(description="what the program printed (its last 2 KB)")
     message: str = Field(description="the interpreter's last line where the program failed")

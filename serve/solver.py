@@ -1,6 +1,6 @@
 """Solving one question: ask the student, run its programs, let it repair what fails, let their values vote.
 
-    question --student_prompt--> n completions --extract--> programs --execute--> attempts --elect--> answer
+    question --student_prompt--> n completions --extract--> programs --execute--> attempts --choose--> answer
                                       ^------ repair prompt (if trained for it) ----- failed
 
 With `improve`, a student that was trained to (TriPosT) goes on from each completion by itself (`serve.improver`).
@@ -23,8 +23,9 @@ from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, feedback, re
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.conversation import Turn
 from raydistill.pipelines.sampling.prompter import Prompter
-from raydistill.pipelines.tasks.answers import canonical, parse_answer
-from raydistill.pipelines.tasks.base import as_text
+from raydistill.pipelines.tasks.base import choices_of, listed_choices
+from raydistill.pipelines.tasks.families.table import with_options
+from raydistill.pipelines.tasks.judging import Judge, elect, returned
 from raydistill.serve.improver import Conversation, Improver
 from raydistill.serve.replies import Ask, Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest, TurnShown
@@ -35,13 +36,12 @@ Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One completion and what became of it. `vote` is the answer in canonical form, by which votes are counted."""
+    """One completion and what became of it. `answer` is spelt alike for all that are the same, and so it votes."""
 
     reply: Reply
     status: str  # passed | failed | unknown
     reason: str
     answer: str | None = None
-    vote: str | None = None
     program: str | None = None
     output: str = ""
     message: str = ""
@@ -58,6 +58,8 @@ class Attempt:
 class Solver:
     """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run.
 
+    What is read in an answer, and which one is taken, is decided as in an evaluation (`pipelines.tasks.judging`).
+
     A student that was trained to repair gets each of its programs that fails to run back, with the interpreter's
     last line, up to as many times as the request says, or else its recipe; every repair is run.
     """
@@ -65,19 +67,22 @@ class Solver:
     def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
         self._student, self._ask, self._execute = student, ask, execute
         self._recipe: Prompter = make_recipe(student.recipe)
+        self._judge = Judge(student.task)
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
-        prompt = self._recipe.student_prompt(Question("", request.question, ""))
+        question = to_question(request)
+        prompt = self._recipe.student_prompt(question)
         improver = Improver(self._student.recipe, self._ask) if request.improve else None
         limit = self._limit(request)
         drawn = await self._ask(prompt.messages, request)
         if improver:
             conversations, repairs = await improver.improve(prompt.messages, drawn.replies, request)
-            attempts = [self._said_last(conversation) for conversation in conversations]
+            attempts = [self._said_last(conversation, question) for conversation in conversations]
         else:
-            attempts, repairs = await self._repaired(await self._judge(drawn.replies), request, limit)
-        elected = elect(attempts)
+            attempts = await self._attempts(drawn.replies, question)
+            attempts, repairs = await self._repaired(attempts, question, request, limit)
+        elected = choose(attempts)
         if elected.status == "unknown":
             raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
         return SolveAnswer(
@@ -99,9 +104,9 @@ class Solver:
             ending=elected.ending,
         )
 
-    def _said_last(self, conversation: Conversation) -> Attempt:
+    def _said_last(self, conversation: Conversation, question: Question) -> Attempt:
         """The answer of a conversation's last attempt."""
-        last = self._read(Reply(conversation.text, "stop"), conversation.turns[-1].attempt)
+        last = self._read(Reply(conversation.text, "stop"), conversation.turns[-1].attempt, question)
         return replace(last, turns=conversation.turns, ending=conversation.ending)
 
     def _limit(self, request: SolveRequest) -> int:
@@ -117,7 +122,7 @@ class Solver:
         return request.repairs
 
     async def _repaired(
-        self, attempts: list[Attempt], request: SolveRequest, limit: int
+        self, attempts: list[Attempt], question: Question, request: SolveRequest, limit: int
     ) -> tuple[list[Attempt], list[Replies]]:
         """The attempts with repairs in the places of those that failed to run, and all replies that this took."""
         asked: list[Replies] = []
@@ -126,63 +131,66 @@ class Solver:
             broken = [place for place, attempt in enumerate(attempts) if attempt.repairable]
             if not broken:
                 break
-            drawn = await asyncio.gather(*(self._ask_repair(attempts[place], one) for place in broken))
-            tried = await self._judge([replies.replies[0] for replies in drawn])
+            drawn = await asyncio.gather(*(self._ask_repair(attempts[place], question, one) for place in broken))
+            tried = await self._attempts([replies.replies[0] for replies in drawn], question)
             asked += drawn
             for place, attempt in zip(broken, tried, strict=True):
                 attempts[place] = replace(attempt, repairs=number)
         return attempts, asked
 
-    async def _ask_repair(self, broken: Attempt, request: SolveRequest) -> Replies:
+    async def _ask_repair(self, broken: Attempt, question: Question, request: SolveRequest) -> Replies:
         said = feedback(broken.reason, broken.message)
-        return await self._ask(repair_messages(request.question, broken.program or "", said), request)
+        return await self._ask(repair_messages(question.text, broken.program or "", said), request)
 
-    async def _judge(self, replies: Sequence[Reply]) -> list[Attempt]:
+    async def _attempts(self, replies: Sequence[Reply], question: Question) -> list[Attempt]:
+        """What became of each reply: its program's value or the answer that it states."""
         outputs = [self._recipe.extract(reply.text) for reply in replies]
         if self._execute is None:
-            return [self._read(reply, output) for reply, output in zip(replies, outputs, strict=True)]
+            return [self._read(reply, output, question) for reply, output in zip(replies, outputs, strict=True)]
         programs = [Program(str(i), output) for i, output in enumerate(outputs) if output is not None]
         verdicts = {verdict.id: verdict for verdict in await self._execute(programs)} if programs else {}
         return [
-            _without_program(reply) if output is None else _executed(reply, output, verdicts[str(i)])
+            _without_program(reply) if output is None else self._executed(reply, output, verdicts[str(i)], question)
             for i, (reply, output) in enumerate(zip(replies, outputs, strict=True))
         ]
 
-    def _read(self, reply: Reply, rationale: str | None) -> Attempt:
+    def _read(self, reply: Reply, rationale: str | None, question: Question) -> Attempt:
         """The answer that a rationale states."""
-        answer = parse_answer(rationale, self._student.kind) if rationale else None
-        if answer is None:
-            return Attempt(reply, "failed", "no_answer")
-        return Attempt(reply, "passed", "ok", answer, canonical(answer, self._student.kind))
+        answer = self._judge.read(rationale, choices_of(question))
+        return Attempt(reply, "failed", "no_answer") if answer is None else Attempt(reply, "passed", "ok", answer)
+
+    def _executed(self, reply: Reply, program: str, verdict: Verdict, question: Question) -> Attempt:
+        """The answer that a program's value is."""
+        run = Attempt(
+            reply, verdict.status, verdict.reason, None, program, output=verdict.stdout, message=verdict.message
+        )
+        if verdict.status != "passed":
+            return run
+        answer = self._judge.read(returned(verdict.value), choices_of(question))
+        return replace(run, status="failed", reason="no_answer") if answer is None else replace(run, answer=answer)
+
+
+def to_question(request: SolveRequest) -> Question:
+    """The question as a task would load it: with its options, written into it unless it lists them already."""
+    listed = listed_choices(request.question)
+    choices = request.labelled_choices or listed
+    text = request.question if choices.items() <= listed.items() else with_options(request.question, choices)
+    question = Question("", text, "")
+    return question.noting(choices=choices) if choices else question
 
 
 def _without_program(reply: Reply) -> Attempt:
     return Attempt(reply, "failed", "length" if reply.finish_reason == "length" else "no_program")
 
 
-def _executed(reply: Reply, program: str, verdict: Verdict) -> Attempt:
-    value = verdict.value if verdict.status == "passed" else None
-    return Attempt(
-        reply,
-        verdict.status,
-        verdict.reason,
-        answer=None if value is None else as_text(value),
-        vote=None if value is None else canonical(value, "numeric"),
-        program=program,
-        output=verdict.stdout,
-        message=verdict.message,
-    )
-
-
 def count_votes(attempts: Sequence[Attempt]) -> dict[str, int]:
     """How many attempts gave which answer, the most frequent first, ties in the order of the attempts."""
-    return dict(Counter(attempt.vote for attempt in attempts if attempt.vote is not None).most_common())
+    return dict(Counter(attempt.answer for attempt in attempts if attempt.answer is not None).most_common())
 
 
-def elect(attempts: Sequence[Attempt]) -> Attempt:
-    """The majority's first attempt; where no attempt has an answer an unknown one, else the first."""
-    votes = count_votes(attempts)
-    if votes:
-        winner = next(iter(votes))
-        return next(attempt for attempt in attempts if attempt.vote == winner)
+def choose(attempts: Sequence[Attempt]) -> Attempt:
+    """The first attempt with the elected answer; where no attempt has an answer an unknown one, else the first."""
+    place = elect([attempt.answer for attempt in attempts])
+    if place is not None:
+        return attempts[place]
     return next((attempt for attempt in attempts if attempt.status == "unknown"), attempts[0])

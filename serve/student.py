@@ -15,7 +15,8 @@ from raydistill.pipelines.config.sections import Execution, Questions
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model
-from raydistill.pipelines.tasks.answers import Kind
+from raydistill.pipelines.tasks import ReadableTask, task_for
+from raydistill.pipelines.tasks.base import AnswerTask
 
 EXPECTED = "expected a run directory (with student/ in it) or a student directory (a model, or a PEFT adapter)"
 
@@ -31,7 +32,7 @@ class Student:
     adapter: str | None = None  # directory of a PEFT adapter
     adapter_rank: int = 0
     recipe: Any = field(default_factory=PaD)  # the recipe's configuration
-    kind: Kind = "text"  # how an answer that a rationale states is read
+    task: ReadableTask = AnswerTask("", "text")  # by whose rule answers are read and counted
     execution: Execution = Execution()  # the limits of its programs
 
 
@@ -57,7 +58,10 @@ def find_student(path: str) -> Student:
 
 
 def _asked_how(path: Path) -> dict[str, Any]:
-    """Recipe, kind of answers and limits from a student's raydistill.json; {} where there is none."""
+    """Recipe, task and limits from a student's raydistill.json; {} where there is none.
+
+    One published before the grader was noted there is judged by what its configuration says.
+    """
     if not path.is_file():
         return {}
     noted = _read(path)
@@ -65,10 +69,11 @@ def _asked_how(path: Path) -> dict[str, Any]:
         recipe = TypeAdapter(Run.model_fields["recipe"].rebuild_annotation()).validate_python(noted["recipe"])
         questions = Questions.model_validate(noted["questions"])
         execution = Execution.model_validate(noted.get("execution", {}))
+        judge = noted.get("judge", {"task": questions.task, "grader": questions.grader})
+        task = task_for(judge["task"], judge["grader"])
     except (KeyError, ValidationError) as error:
         raise UsageError(f"{path}: not the recipe and questions of a run: {error}") from None
-    kind = "text" if questions.grader == "auto" else questions.grader
-    return {"recipe": recipe, "kind": kind, "execution": execution}
+    return {"recipe": recipe, "task": task, "execution": execution}
 
 
 def _read(path: Path) -> dict[str, Any]:

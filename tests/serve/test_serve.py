@@ -26,10 +26,10 @@ from raydistill.actors.errors import SandboxError, UsageError
 from raydistill.actors.executor import Executor, Program, Verdict
 from raydistill.pipelines.config.sections import Execution, Questions
 from raydistill.pipelines.recipes.pad.config import PaD
-from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.tasks import load_questions, task_for
 from raydistill.serve.app import serve_student
 from raydistill.serve.schema import SolveRequest
-from raydistill.serve.solver import Attempt, Replies, Reply, Solver, count_votes, elect
+from raydistill.serve.solver import Attempt, Replies, Reply, Solver, choose, count_votes
 from raydistill.serve.student import Student, find_student
 from tests import ROOT
 
@@ -177,21 +177,21 @@ def test_solve_returns_executed_answers(service: Service) -> None:
 
 
 def attempt(vote: str | None, status: str = "passed", text: str = "") -> Attempt:
-    return Attempt(Reply(text, "stop"), status, "ok" if vote else "no_program", answer=vote, vote=vote)
+    return Attempt(Reply(text, "stop"), status, "ok" if vote else "no_program", answer=vote)
 
 
 def test_most_votes_win_and_ties_go_to_the_first() -> None:
     attempts = [attempt("7"), attempt(None, "failed"), attempt("8"), attempt("8"), attempt("7"), attempt("9")]
-    assert elect(attempts) is attempts[0]
-    assert elect(attempts[1:]) is attempts[2]
+    assert choose(attempts) is attempts[0]
+    assert choose(attempts[1:]) is attempts[2]
     assert count_votes(attempts) == {"7": 2, "8": 2, "9": 1}
 
 
 def test_without_an_answer_unknown_comes_before_failed() -> None:
     failed, unknown = attempt(None, "failed"), attempt(None, "unknown")
-    assert elect([failed, unknown]) is unknown
-    assert elect([failed, failed]) is failed
-    assert elect([unknown, attempt("1")]).vote == "1"
+    assert choose([failed, unknown]) is unknown
+    assert choose([failed, failed]) is failed
+    assert choose([unknown, attempt("1")]).answer == "1"
 
 
 def solve(student: Student, texts: Sequence[str], execute: Any) -> Any:
@@ -235,10 +235,10 @@ def test_a_sandbox_in_trouble_is_no_answer() -> None:
 
 
 def test_a_student_of_rationales_states_its_answer() -> None:
-    student = Student("s", "m", "m", recipe=PaD(target="rationale"), kind="numeric")
+    student = Student("s", "m", "m", recipe=PaD(target="rationale"), task=task_for("gsm8k"))
     texts = ["3 + 4 is 7. Therefore, the answer is 7.", "Therefore, the answer is $1,080.00.", "The answer is 1080."]
     answer = solve(student, texts, None)
-    assert (answer.status, answer.answer, answer.program) == ("passed", "$1,080.00", None)
+    assert (answer.status, answer.answer, answer.program) == ("passed", "1080", None)
     assert answer.votes == {"1080": 2, "7": 1}
 
 
@@ -250,7 +250,11 @@ def test_the_student_of_a_run_is_asked_as_the_run_asked(tmp_path: Path) -> None:
     noted = {"recipe": {"recipe": "pad", "target": "rationale"}, "questions": {"task": "gsm8k", "grader": "numeric"}}
     (folder / "raydistill.json").write_text(json.dumps(noted))
     found = find_student(str(tmp_path))
-    assert (found.recipe.target, found.kind, found.execution) == ("rationale", "numeric", Execution())
+    assert (found.recipe.target, found.task, found.execution) == (
+        "rationale",
+        task_for("gsm8k", "numeric"),
+        Execution(),
+    )
     (folder / "raydistill.json").write_text(json.dumps(noted | {"execution": {"cpu_s": 7, "memory_mb": 64}}))
     assert find_student(str(tmp_path)).execution == Execution(cpu_s=7, memory_mb=64)
 

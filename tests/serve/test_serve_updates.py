@@ -12,6 +12,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import after_attempt, asks_for_feedback
+from raydistill.pipelines.tasks import task_for
 from raydistill.pipelines.tasks.stepwise.prompts import ALL_RIGHT, attempt_prompt
 from raydistill.serve.replies import Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest
@@ -38,7 +39,7 @@ def solve(begins: Sequence[str], recipe: Any, **request: Any) -> SolveAnswer:
         assert len(texts) == asked.n
         return Replies([Reply(text, "stop") for text in texts], 5, 7 * len(texts))
 
-    student = Student("student", "", "", recipe=recipe, kind="numeric")
+    student = Student("student", "", "", recipe=recipe, task=task_for("stepwise:multistep_arithmetic"))
     body = SolveRequest(question="3 + 4 =", n=len(begins), **request)
     return asyncio.run(Solver(student, ask, None).solve(body))
 

@@ -63,6 +63,11 @@ class StepwiseQuestions:
         return text if isinstance(value, Returned) or not isinstance(value, str) else ""
 
 
+def without_questions(name: str) -> StepwiseQuestions:
+    """The task ``stepwise:<name>``. Raises UsageError for an unknown one."""
+    return StepwiseQuestions(stepwise_task(name.removeprefix(PREFIX)))
+
+
 def last_answer(attempt: str) -> str | None:
     """The answer of the last answer sentence in an attempt; None without one."""
     lines = split_lines(attempt)
