@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from raydistill.actors.engine.ledger import Ledger, LedgerEntry
 from raydistill.actors.engine.outputs import EnginePrompt, Output, plain
+from raydistill.actors.engine.rendering import prompt_ids
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 
@@ -158,7 +159,7 @@ class Engine:
         result, prompt_logprobs = None, None
         try:
             async for result in self._engine.generate(
-                self._render(request),
+                {"prompt_token_ids": prompt_ids(self._tokenizer, request)},
                 self._sampling_params(request, first, count),
                 request_id=f"{request.id}/{first}-{uuid.uuid4().hex[:8]}",
                 lora_request=self._lora(request.adapter),
@@ -176,16 +177,6 @@ class Engine:
         assert result is not None
         prompt = EnginePrompt(len(result.prompt_token_ids), prompt_logprobs)
         return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
-
-    def _render(self, request: Request) -> str | dict[str, Any]:
-        templated = not isinstance(request.prompt, str)  # such a text has its special tokens already
-        text = request.prompt
-        if templated:
-            text = self._tokenizer.apply_chat_template(list(request.prompt), tokenize=False, add_generation_prompt=True)
-        elif not request.prefix_ids:
-            return f"{text}{request.prefix}"
-        ids = self._tokenizer.encode(f"{text}{request.prefix}", add_special_tokens=not templated)
-        return {"prompt_token_ids": [*ids, *request.prefix_ids]}
 
     def _sampling_params(self, request: Request, first: int, count: int) -> SamplingParams:
         from vllm import SamplingParams
