@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.engine.engine import CPU_ARGUMENTS, adapter_room
+from raydistill.actors.engine.engine import CACHE_VARIABLE, CPU_ARGUMENTS, adapter_room, cache_arguments
 from raydistill.actors.errors import EngineError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.recipes.registry import make_recipe
@@ -26,7 +26,7 @@ INGRESS_CPUS = 0.5
 REASON_CHARACTERS = 500
 REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
 SEQUENCES_PER_ENGINE = 64
-KV_CACHE_GB = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE", 1))  # vLLM takes it whole at start, where there is no GPU
+KV_CACHE_GB = float(os.environ.get(CACHE_VARIABLE, 1))  # taken at start, where there is no GPU; may be a fraction
 CPU_DTYPE = "float32"  # half precision is ten times slower on a CPU that has to emulate it
 
 
@@ -101,7 +101,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "revision": student.revision,
         "max_num_seqs": SEQUENCES_PER_ENGINE,
         **_adapter_arguments(student),
-        **({} if reserved.gpus else CPU_ARGUMENTS | {"dtype": CPU_DTYPE}),
+        **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(KV_CACHE_GB) | {"dtype": CPU_DTYPE}),
     }
     config = {
         "model_loading_config": {"model_id": student.name, "model_source": student.model},
@@ -117,20 +117,26 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
             },
             "max_constructor_retry_count": 1,
         },
-        "callback_config": {"callback_class": _download_by_vllm()},
+        "callback_config": {"callback_class": _before_start()},
     }
     return LLMConfig.model_validate(config)
 
 
-def _download_by_vllm() -> type:
-    """Skips Ray's own download step: a process that imports vLLM (10 s, 700 MB) for what vLLM does itself."""
+def _before_start() -> type:
+    """What an engine's process does before it starts vLLM.
+
+    It skips Ray's own download step, a process that imports vLLM (10 s, 700 MB) for what vLLM does itself; and where
+    the size of the cache is an argument, it forgets the variable that would come before it.
+    """
     from ray.llm._internal.common.callbacks.base import CallbackBase
 
-    class DownloadByVllm(CallbackBase):
+    class BeforeStart(CallbackBase):
         async def on_before_node_init(self) -> None:
             self.ctx.run_init_node = False
+            if self.llm_config.engine_kwargs.get("kv_cache_memory_bytes"):
+                os.environ.pop(CACHE_VARIABLE, None)
 
-    return DownloadByVllm
+    return BeforeStart
 
 
 def _adapter_arguments(student: Student) -> dict[str, Any]:

@@ -34,6 +34,9 @@ CPU_ARGUMENTS = {"enable_chunked_prefill": False, "enforce_eager": True}
 # process, and waits for each of its steps in a loop that takes a whole core. Threads are set by the environment here.
 LONE_CPU_ARGUMENTS = {"distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor"}
 
+# Where vLLM reads the size of the cache without a GPU: in whole gigabytes, and before its argument for it.
+CACHE_VARIABLE = "VLLM_CPU_KVCACHE_SPACE"
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
@@ -48,6 +51,7 @@ class EngineSettings:
     max_num_seqs: int = 64
     reasoning_parser: str | None = None
     max_lora_rank: int = 0  # 0: no adapters
+    kv_cache_gb: float | None = None  # of the key-value cache without a GPU; None: as CACHE_VARIABLE says
     ledger: str | None = None  # folder for what was spent; local path or URI
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,7 +110,7 @@ class Engine:
         }
         if settings.max_lora_rank:
             arguments |= {"enable_lora": True, "max_lora_rank": adapter_room(settings.max_lora_rank)}
-        arguments |= {**_platform_arguments(settings.tensor_parallel_size), **settings.options}
+        arguments |= {**_platform_arguments(settings), **settings.options}
         try:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as error:
@@ -257,12 +261,21 @@ class Engine:
             self._ledger.close()
 
 
-def _platform_arguments(processes: int) -> dict[str, Any]:
+def cache_arguments(gigabytes: float | None) -> dict[str, Any]:
+    """vLLM's argument for a cache of this size without a GPU; {} for whole gigabytes, which CACHE_VARIABLE says."""
+    if gigabytes is None or gigabytes == int(gigabytes):
+        return {}
+    return {"kv_cache_memory_bytes": int(gigabytes * 2**30)}
+
+
+def _platform_arguments(settings: EngineSettings) -> dict[str, Any]:
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
         return {}
-    return CPU_ARGUMENTS | (LONE_CPU_ARGUMENTS if processes == 1 else {})
+    if cache := cache_arguments(settings.kv_cache_gb):
+        os.environ.pop(CACHE_VARIABLE, None)  # inherited from whoever started this process
+    return CPU_ARGUMENTS | cache | (LONE_CPU_ARGUMENTS if settings.tensor_parallel_size == 1 else {})
 
 
 def _reason(error: BaseException) -> str:

@@ -42,7 +42,7 @@ class EngineConfig(Strict):
     max_num_seqs: int = Field(64, ge=1, description="sequences in flight per engine")
     max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
     reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
-    kv_cache_gb: int = Field(4, ge=1, description="memory of the key-value cache where there is no GPU")
+    kv_cache_gb: float = Field(4, gt=0, description="memory of the key-value cache where there is no GPU")
     replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
     cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")

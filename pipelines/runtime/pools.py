@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raydistill.actors.engine.engine import Engine, EngineSettings
+from raydistill.actors.engine.engine import CACHE_VARIABLE, Engine, EngineSettings, cache_arguments
 from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.executor import Executor, Limits
@@ -133,6 +133,7 @@ def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
         max_num_seqs=config.max_num_seqs,
         reasoning_parser=config.reasoning_parser,
         max_lora_rank=config.max_lora_rank,
+        kv_cache_gb=config.kv_cache_gb,
         ledger=ledger,
         options=config.options,
     )
@@ -164,12 +165,13 @@ def has_gpus() -> bool:
 def _engine_environment(config: settings.EngineConfig) -> dict[str, str]:
     """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
     environment = {
-        "VLLM_CPU_KVCACHE_SPACE": f"{config.kv_cache_gb}",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
+    if not cache_arguments(config.kv_cache_gb):
+        environment[CACHE_VARIABLE] = f"{config.kv_cache_gb:.0f}"
     if Path(config.model).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
     return environment

@@ -46,6 +46,7 @@ class Service:
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "raydistill", "serve", student, "--port", str(port)]
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        environment["VLLM_CPU_KVCACHE_SPACE"] = "0.5"  # which vLLM itself does not take
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout
         self.printed = ""

@@ -52,7 +52,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pool(cluster: None, tiny_model: str, ledger: str, imported: Path) -> Iterator[Pool]:
-    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=1, max_lora_rank=8)
+    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=0.25, max_lora_rank=8)
     pool = engine_pool("test-engine", config, ledger)
     path = os.pathsep.join(filter(None, [str(imported), os.environ.get("PYTHONPATH")]))
     pool.settings = replace(pool.settings, environment={**pool.settings.environment, "PYTHONPATH": path})
