@@ -15,7 +15,7 @@
         │                                     executors (sandbox)                 │
         ▼                                                                         ▼
     recipes/<name>/  what each paper adds: its prompts, selection, iterations    training/  tokens.py, batches.py,
-        recipe.py    how teacher and student are asked, what is learned          losses/, loop.py; Ray Train
+        recipe.py    how teacher and student are asked, what is learned          losses.py, loop.py; Ray Train
         config.py    its settings, with the paper's defaults                      │
                                                                                   ▼
     report.py ◀── evaluation/  scores of base, student, teacher ◀── inference/   student/  (Hugging Face or PEFT)
@@ -31,6 +31,6 @@ Every stored step lies in a folder named by a hash of what it depends on, so tha
 stopped; `runtime/run_dir.py` has the table.
 
 Looking for: a sample's verdict: sampling/stages.py (`Verify`), of a program: actors/sandbox/host/verdict.py, of an
-answer: tasks/base.py, tasks/answers.py. The loss: training/losses/. A prompt: prompts/, recipes/<name>/. What a
+answer: tasks/judging.py, tasks/answers.py. The loss: training/losses.py. A prompt: prompts/, recipes/<name>/. What a
 command does: cli/app.py, then run.py. What is served: serve/solver.py.
 """

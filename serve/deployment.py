@@ -9,6 +9,7 @@ An engine costs one logical CPU and the ingress half of one: with an executor, 2
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.engine import CACHE_VARIABLE, CPU_ARGUMENTS, adapter_room, cache_arguments
@@ -62,8 +63,9 @@ class Service:
         deployment = serve.deployment(
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, max_ongoing_requests=REQUESTS_IN_FLIGHT
         )
+        engines = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=_student_server())
         return deployment(ingress).bind(
-            llm_deployments={self.student.name: build_llm_deployment(config)},
+            llm_deployments={self.student.name: engines},
             model_cards={self.student.name: to_model_metadata(self.student.name, config)},
         )
 
@@ -120,6 +122,18 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "callback_config": {"callback_class": _before_start()},
     }
     return LLMConfig.model_validate(config)
+
+
+def _student_server() -> type:
+    """Ray's server of a model, which also says how many tokens its context has: only vLLM in it knows."""
+    from ray.serve.llm.deployment import LLMServer
+
+    class StudentServer(LLMServer):
+        async def context_length(self) -> AsyncIterator[int]:
+            engine: Any = self.engine
+            yield engine._engine_client.model_config.max_model_len
+
+    return StudentServer
 
 
 def _before_start() -> type:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from raydistill.actors.engine.requests import Completion
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import (
@@ -24,7 +25,8 @@ from raydistill.pipelines.recipes.tripost.conversation import (
     read_turns,
     settle,
 )
-from raydistill.serve.replies import Ask, Replies, Reply
+from raydistill.pipelines.sampling.prompter import Prompt
+from raydistill.serve.asking import Generate, to_request
 from raydistill.serve.schema import SolveRequest
 
 
@@ -40,32 +42,31 @@ class Conversation:
 class Improver:
     """Lets the student go on from its completions. Raises UsageError for a student of another recipe."""
 
-    def __init__(self, recipe: Any, ask: Ask) -> None:
+    def __init__(self, recipe: Any, generate: Generate) -> None:
         if not isinstance(recipe, TriPosT):
             raise UsageError(
                 f"improve: this student was trained by recipe {recipe.recipe}; expected one of recipe tripost, "
                 "which learns to judge its own answers: ask without improve"
             )
-        self._limit, self._ask = recipe.updates, ask
+        self._limit, self._generate = recipe.updates, generate
 
     async def improve(
-        self, messages: Sequence[dict[str, Any]], replies: Sequence[Reply], request: SolveRequest
-    ) -> tuple[list[Conversation], list[Replies]]:
-        """The conversation that begins with each reply to `messages`, and all replies that this took."""
-        one = request.model_copy(update={"n": 1, "temperature": request.effective_temperature})
-        done = await asyncio.gather(*(self._converse(messages, reply, one) for reply in replies))
-        return [conversation for conversation, _ in done], [asked for _, all_asked in done for asked in all_asked]
+        self, prompt: Prompt, drawn: Sequence[Completion], request: SolveRequest
+    ) -> tuple[list[Conversation], list[Completion]]:
+        """The conversation that begins with each completion of `prompt`, and all completions that this took."""
+        done = await asyncio.gather(*(self._converse(prompt, begun, request) for begun in drawn))
+        return [conversation for conversation, _ in done], [said for _, all_said in done for said in all_said]
 
     async def _converse(
-        self, messages: Sequence[dict[str, Any]], reply: Reply, request: SolveRequest
-    ) -> tuple[Conversation, list[Replies]]:
-        text, asked = reply.text, list[Replies]()
-        turns, ending = settle(read_turns(text, cut_off=reply.finish_reason == "length"), self._limit)
+        self, prompt: Prompt, begun: Completion, request: SolveRequest
+    ) -> tuple[Conversation, list[Completion]]:
+        text, asked = begun.text, list[Completion]()
+        turns, ending = settle(read_turns(text, cut_off=begun.finish_reason == "length"), self._limit)
         while ending is None:
-            begun = {"role": "assistant", "content": asks_for_feedback(turns[-1].attempt)}
-            drawn = await self._ask([*messages, begun], request)
-            (said,) = drawn.replies
-            asked.append(drawn)
+            goes_on = replace(prompt, prefix=asks_for_feedback(turns[-1].attempt))
+            turn = to_request(f"{begun.sample_id}/turn-{len(asked)}", goes_on, request, [begun.index])
+            [said] = await self._generate([turn])
+            asked.append(said)
             text += f"\n{FEEDBACK}{said.text}"
             turns, ending = go_on(turns, said.text, self._limit, cut_off=said.finish_reason == "length")
         return Conversation(text, tuple(turns), ending), asked

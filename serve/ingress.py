@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import EngineError, RaydistillError, UsageError
 from raydistill.actors.executor import Program, Verdict
 from raydistill.actors.pool import PoolClient
-from raydistill.serve.replies import Replies, Reply
+from raydistill.serve.model import Model
 from raydistill.serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
@@ -28,56 +28,6 @@ if TYPE_CHECKING:
 SOLVE = "/v1/solve"
 SOLVE_TIMEOUT_S = 300.0
 HEALTH_TIMEOUT_S = 20.0
-
-
-class Model:
-    """The student's engines, called by handle."""
-
-    def __init__(self, name: str, handle: DeploymentHandle) -> None:
-        self._name, self._handle = name, handle.options(stream=True)
-
-    async def ask(self, messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
-        """Sample the chat `messages` as `request` says; a last turn of the assistant is gone on with.
-
-        Raises UsageError where the context has no room for them.
-        """
-        sampling = {
-            "model": self._name,
-            "messages": list(messages),
-            "n": request.n,
-            "temperature": request.effective_temperature,
-            "seed": request.seed,
-        }
-        if messages[-1]["role"] == "assistant":
-            sampling |= {"add_generation_prompt": False, "continue_final_message": True}
-        try:
-            response = await self._chat(sampling | {"max_tokens": request.max_tokens})
-        except UsageError:  # the context has less room than that, or none
-            response = await self._chat(sampling)
-        replies = [Reply(choice.message.content or "", choice.finish_reason) for choice in response.choices]
-        return Replies(replies, response.usage.prompt_tokens, response.usage.completion_tokens)
-
-    async def _chat(self, sampling: dict[str, Any]) -> Any:
-        from ray.serve.llm.openai_api_models import ChatCompletionRequest
-
-        return await self._call("chat", ChatCompletionRequest.model_validate(sampling))
-
-    async def check(self) -> None:
-        """Generate one token. Raises EngineError when that fails."""
-        from ray.serve.llm.openai_api_models import CompletionRequest
-
-        body = {"model": self._name, "prompt": "1", "max_tokens": 1}
-        await self._call("completions", CompletionRequest.model_validate(body))
-
-    async def _call(self, method: str, body: Any) -> Any:
-        """The one response to a request that does not stream. UsageError where vLLM refuses the request."""
-        from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-
-        (response,) = [part async for part in getattr(self._handle, method).remote(body)]
-        if isinstance(response, ErrorResponse):
-            refused = response.error.code in (400, 422)
-            raise (UsageError if refused else EngineError)(response.error.message)
-        return response
 
 
 class Sandbox:
@@ -100,9 +50,9 @@ def make_ingress(student: Student, executors: PoolClient | None) -> Callable[...
     class StudentIngress(OpenAiIngress):
         def __init__(self, llm_deployments: dict[str, DeploymentHandle], model_cards: dict[str, Any]) -> None:
             super().__init__(llm_deployments, model_cards)
-            self._model = Model(student.name, llm_deployments[student.name])
+            self._model = Model(student, llm_deployments[student.name])
             self._sandbox = Sandbox(executors) if executors else None
-            self._solver = Solver(student, self._model.ask, self._sandbox.execute if self._sandbox else None)
+            self._solver = Solver(student, self._model, self._sandbox.execute if self._sandbox else None)
 
         async def solve(self, body: SolveRequest) -> SolveAnswer:
             """Ask the student, run the programs that it writes, and return what most of them return."""

@@ -5,16 +5,16 @@
 
 With `improve`, a student that was trained to (TriPosT) goes on from each completion by itself (`serve.improver`).
 
-Nothing here knows of HTTP or Ray: the model and the sandbox are two functions that are handed in.
+Nothing here knows of HTTP or Ray: a completer and a function that runs programs are handed in.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.actors.engine.requests import Completion
 from raydistill.actors.errors import SandboxError, UsageError
 from raydistill.actors.executor import Program, Verdict
 from raydistill.pipelines.data.records import Question
@@ -22,12 +22,13 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.conversation import Turn
-from raydistill.pipelines.sampling.prompter import Prompter
+from raydistill.pipelines.sampling.plan import Completer
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 from raydistill.pipelines.tasks.base import choices_of, listed_choices
 from raydistill.pipelines.tasks.families.table import with_options
 from raydistill.pipelines.tasks.judging import Judge, elect, returned
+from raydistill.serve.asking import completing, count_tokens, to_request
 from raydistill.serve.improver import Conversation, Improver
-from raydistill.serve.replies import Ask, Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest, TurnShown
 from raydistill.serve.student import Student
 
@@ -36,9 +37,9 @@ Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One completion and what became of it. `answer` is spelt alike for all that are the same, and so it votes."""
+    """A completion's text and what became of it. `answer` is spelt alike for all that are the same, and so it votes."""
 
-    reply: Reply
+    text: str
     status: str  # passed | failed | unknown
     reason: str
     answer: str | None = None
@@ -64,8 +65,8 @@ class Solver:
     last line, up to as many times as the request says, or else its recipe; every repair is run.
     """
 
-    def __init__(self, student: Student, ask: Ask, execute: Execute | None) -> None:
-        self._student, self._ask, self._execute = student, ask, execute
+    def __init__(self, student: Student, model: Completer, execute: Execute | None) -> None:
+        self._student, self._generate, self._execute = student, completing(model), execute
         self._recipe: Prompter = make_recipe(student.recipe)
         self._judge = Judge(student.task)
 
@@ -73,16 +74,16 @@ class Solver:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
         question = to_question(request)
         prompt = self._recipe.student_prompt(question)
-        improver = Improver(self._student.recipe, self._ask) if request.improve else None
+        improver = Improver(self._student.recipe, self._generate) if request.improve else None
         limit = self._limit(request)
-        drawn = await self._ask(prompt.messages, request)
+        drawn = await self._generate([to_request("solve", prompt, request, range(request.n))])
         if improver:
-            conversations, repairs = await improver.improve(prompt.messages, drawn.replies, request)
+            conversations, more = await improver.improve(prompt, drawn, request)
             attempts = [self._said_last(conversation, question) for conversation in conversations]
         else:
-            attempts = await self._attempts(drawn.replies, question)
-            attempts, repairs = await self._repaired(attempts, question, request, limit)
-        elected = choose(attempts)
+            attempts = await self._attempts(drawn, question)
+            attempts, more = await self._repaired(attempts, question, request, limit)
+        elected, (prompt_tokens, completion_tokens) = choose(attempts), count_tokens([*drawn, *more])
         if elected.status == "unknown":
             raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
         return SolveAnswer(
@@ -94,19 +95,19 @@ class Solver:
             program=elected.program,
             output=elected.output,
             message=elected.message,
-            completion=elected.reply.text,
+            completion=elected.text,
             n=len(attempts),
             repairs=elected.repairs,
             votes=count_votes(attempts),
-            prompt_tokens=sum(asked.prompt_tokens for asked in (drawn, *repairs)),
-            completion_tokens=sum(asked.completion_tokens for asked in (drawn, *repairs)),
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
             trajectory=[TurnShown(attempt=t.attempt, feedback=t.feedback) for t in elected.turns] if improver else None,
             ending=elected.ending,
         )
 
     def _said_last(self, conversation: Conversation, question: Question) -> Attempt:
         """The answer of a conversation's last attempt."""
-        last = self._read(Reply(conversation.text, "stop"), conversation.turns[-1].attempt, question)
+        last = self._read(conversation.text, conversation.turns[-1].attempt, question)
         return replace(last, turns=conversation.turns, ending=conversation.ending)
 
     def _limit(self, request: SolveRequest) -> int:
@@ -123,51 +124,59 @@ class Solver:
 
     async def _repaired(
         self, attempts: list[Attempt], question: Question, request: SolveRequest, limit: int
-    ) -> tuple[list[Attempt], list[Replies]]:
-        """The attempts with repairs in the places of those that failed to run, and all replies that this took."""
-        asked: list[Replies] = []
-        one = request.model_copy(update={"n": 1, "temperature": request.effective_temperature})
+    ) -> tuple[list[Attempt], list[Completion]]:
+        """The attempts with repairs in the places of those that failed to run, and all completions that this took."""
+        asked: list[Completion] = []
         for number in range(1, limit + 1):
             broken = [place for place, attempt in enumerate(attempts) if attempt.repairable]
             if not broken:
                 break
-            drawn = await asyncio.gather(*(self._ask_repair(attempts[place], question, one) for place in broken))
-            tried = await self._attempts([replies.replies[0] for replies in drawn], question)
+            prompts = [self._repair_prompt(attempts[place], question) for place in broken]
+            drawn = await self._generate(
+                [
+                    to_request(f"repair-{number}/{place}", prompt, request, [place])
+                    for place, prompt in zip(broken, prompts, strict=True)
+                ]
+            )
             asked += drawn
-            for place, attempt in zip(broken, tried, strict=True):
+            for place, attempt in zip(broken, await self._attempts(drawn, question), strict=True):
                 attempts[place] = replace(attempt, repairs=number)
         return attempts, asked
 
-    async def _ask_repair(self, broken: Attempt, question: Question, request: SolveRequest) -> Replies:
+    def _repair_prompt(self, broken: Attempt, question: Question) -> Prompt:
         said = feedback(broken.reason, broken.message)
-        return await self._ask(repair_messages(question.text, broken.program or "", said), request)
+        return Prompt("repair", repair_messages(question.text, broken.program or "", said))
 
-    async def _attempts(self, replies: Sequence[Reply], question: Question) -> list[Attempt]:
-        """What became of each reply: its program's value or the answer that it states."""
-        outputs = [self._recipe.extract(reply.text) for reply in replies]
+    async def _attempts(self, drawn: Sequence[Completion], question: Question) -> list[Attempt]:
+        """What became of each completion: its program's value or the answer that it states."""
+        outputs = [self._recipe.extract(completion.text) for completion in drawn]
         if self._execute is None:
-            return [self._read(reply, output, question) for reply, output in zip(replies, outputs, strict=True)]
+            return [self._read(c.text, output, question) for c, output in zip(drawn, outputs, strict=True)]
         programs = [Program(str(i), output) for i, output in enumerate(outputs) if output is not None]
         verdicts = {verdict.id: verdict for verdict in await self._execute(programs)} if programs else {}
         return [
-            _without_program(reply) if output is None else self._executed(reply, output, verdicts[str(i)], question)
-            for i, (reply, output) in enumerate(zip(replies, outputs, strict=True))
+            _without_program(c) if output is None else self._executed(c.text, output, verdicts[str(i)], question)
+            for i, (c, output) in enumerate(zip(drawn, outputs, strict=True))
         ]
 
-    def _read(self, reply: Reply, rationale: str | None, question: Question) -> Attempt:
+    def _read(self, text: str, rationale: str | None, question: Question) -> Attempt:
         """The answer that a rationale states."""
         answer = self._judge.read(rationale, choices_of(question))
-        return Attempt(reply, "failed", "no_answer") if answer is None else Attempt(reply, "passed", "ok", answer)
+        return Attempt(text, "failed", "no_answer") if answer is None else Attempt(text, "passed", "ok", answer)
 
-    def _executed(self, reply: Reply, program: str, verdict: Verdict, question: Question) -> Attempt:
+    def _executed(self, text: str, program: str, verdict: Verdict, question: Question) -> Attempt:
         """The answer that a program's value is."""
         run = Attempt(
-            reply, verdict.status, verdict.reason, None, program, output=verdict.stdout, message=verdict.message
+            text, verdict.status, verdict.reason, None, program, output=verdict.stdout, message=verdict.message
         )
         if verdict.status != "passed":
             return run
         answer = self._judge.read(returned(verdict.value), choices_of(question))
         return replace(run, status="failed", reason="no_answer") if answer is None else replace(run, answer=answer)
+
+
+def _without_program(completion: Completion) -> Attempt:
+    return Attempt(completion.text, "failed", "length" if completion.finish_reason == "length" else "no_program")
 
 
 def to_question(request: SolveRequest) -> Question:
@@ -177,10 +186,6 @@ def to_question(request: SolveRequest) -> Question:
     text = request.question if choices.items() <= listed.items() else with_options(request.question, choices)
     question = Question("", text, "")
     return question.noting(choices=choices) if choices else question
-
-
-def _without_program(reply: Reply) -> Attempt:
-    return Attempt(reply, "failed", "length" if reply.finish_reason == "length" else "no_program")
 
 
 def count_votes(attempts: Sequence[Attempt]) -> dict[str, int]:

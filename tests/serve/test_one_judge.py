@@ -24,10 +24,10 @@ from raydistill.pipelines.sampling.schemas import generated_schema
 from raydistill.pipelines.sampling.stages import Budget, Select, Verify
 from raydistill.pipelines.tasks import ReadableTask, task_for
 from raydistill.pipelines.tasks.judging import elect
-from raydistill.serve.replies import Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
+from tests.serve.saying import Saying
 
 PROGRAM, RATIONALE = PaD(), PaD(target="rationale")
 MONEY = ["$1,080", 1080, "1080 dollars", 1090, 1090]
@@ -85,19 +85,16 @@ def served(
     task: ReadableTask, recipe: PaD, question: str, texts: Sequence[str], choices: Any = None
 ) -> tuple[SolveAnswer, str]:
     """What the service answers with these samples, and what it has asked."""
-    asked = []
-
-    async def ask(messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
-        asked.append(messages[-1]["content"])
-        return Replies([Reply(text, "stop") for text in texts], 1, 1)
+    model = Saying(lambda request: texts)
 
     async def execute(programs: Sequence[Program]) -> Sequence[Verdict]:
         return await Sandbox().call("run", programs)
 
     student = Student("s", "m", "m", recipe=recipe, task=task)
-    solver = Solver(student, ask, execute if recipe.target == "program" else None)
+    solver = Solver(student, model, execute if recipe.target == "program" else None)
     request = SolveRequest(question=question, n=len(texts), choices=choices, repairs=0)
-    return asyncio.run(solver.solve(request)), asked[0]
+    answer = asyncio.run(solver.solve(request))
+    return answer, model.asked[0].prompt[-1]["content"]  # type: ignore[index, return-value]
 
 
 def as_texts(recipe: PaD, values: Sequence[Any]) -> list[str]:

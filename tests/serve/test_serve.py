@@ -1,27 +1,19 @@
-"""The service: `raydistill serve` as a process of its own, a real engine and sandbox in it, asked over HTTP.
-
-One start for all tests. The demo teacher stands in for a student where its weights are there, since it answers.
-"""
+"""The service, asked over HTTP: `raydistill serve` with a real engine and sandbox in it (`conftest.py`)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from raydistill.actors.engine.requests import Request
 from raydistill.actors.errors import SandboxError, UsageError
 from raydistill.actors.executor import Executor, Program, Verdict
 from raydistill.pipelines.config.sections import Execution, Questions
@@ -29,71 +21,10 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.tasks import load_questions, task_for
 from raydistill.serve.app import serve_student
 from raydistill.serve.schema import SolveRequest
-from raydistill.serve.solver import Attempt, Replies, Reply, Solver, choose, count_votes
+from raydistill.serve.solver import Attempt, Solver, choose, count_votes
 from raydistill.serve.student import Student, find_student
-from tests import ROOT
-
-TEACHER = ROOT / "demo" / "models" / "teacher"
-TEACHER_IS_THERE = (TEACHER / "model.safetensors").is_file()
-START_S = 300
-STOP_S = 120
-
-
-class Service:
-    """A running `raydistill serve`, and what it answers."""
-
-    def __init__(self, student: str, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "raydistill", "serve", student, "--port", str(port)]
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        environment["VLLM_CPU_KVCACHE_SPACE"] = "0.5"  # which vLLM itself does not take
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert self.process.stdout
-        self.printed = ""
-        for line in self.process.stdout:
-            self.printed += line
-            if line.startswith("print(reply"):
-                return
-        raise RuntimeError(f"the service ended with exit code {self.process.wait()}: {self.printed}")
-
-    def request(self, path: str, body: object = None) -> tuple[int, Any]:
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=120) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    def stop(self) -> list[psutil.Process]:
-        """End it as a service manager would; the processes that are left."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(STOP_S) == 0
-        return psutil.wait_procs(family, timeout=30)[1]
-
-
-@pytest.fixture(scope="module")
-def student(tiny_model: str) -> str:
-    return str(TEACHER) if TEACHER_IS_THERE else tiny_model
-
-
-@pytest.fixture(scope="module")
-def service(student: str) -> Iterator[Service]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    started = time.monotonic()
-    service = Service(student, port)
-    print(f"ready after {time.monotonic() - started:.0f} s")
-    yield service
-    assert service.stop() == []
-
-
-@pytest.fixture(scope="module")
-def client(service: Service) -> Any:
-    from openai import OpenAI
-
-    return OpenAI(base_url=f"{service.url}/v1", api_key="none")
+from tests.serve.conftest import TEACHER_IS_THERE, Service
+from tests.serve.saying import Saying
 
 
 def test_health_names_model_and_confinement(service: Service, student: str) -> None:
@@ -178,7 +109,7 @@ def test_solve_returns_executed_answers(service: Service) -> None:
 
 
 def attempt(vote: str | None, status: str = "passed", text: str = "") -> Attempt:
-    return Attempt(Reply(text, "stop"), status, "ok" if vote else "no_program", answer=vote)
+    return Attempt(text, status, "ok" if vote else "no_program", answer=vote)
 
 
 def test_most_votes_win_and_ties_go_to_the_first() -> None:
@@ -196,11 +127,11 @@ def test_without_an_answer_unknown_comes_before_failed() -> None:
 
 
 def solve(student: Student, texts: Sequence[str], execute: Any) -> Any:
-    async def ask(messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
-        assert "How many?" in messages[-1]["content"]
-        return Replies([Reply(text, "stop") for text in texts], 10, 20)
+    def say(request: Request) -> Sequence[str]:
+        assert "How many?" in request.prompt[-1]["content"]
+        return texts
 
-    return asyncio.run(Solver(student, ask, execute).solve(SolveRequest(question="How many?", n=len(texts))))
+    return asyncio.run(Solver(student, Saying(say), execute).solve(SolveRequest(question="How many?", n=len(texts))))
 
 
 def test_values_of_executed_programs_vote() -> None:

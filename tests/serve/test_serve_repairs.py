@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from raydistill.actors.engine.requests import Request
 from raydistill.actors.errors import UsageError
 from raydistill.actors.executor import Executor, Program
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
 from raydistill.pipelines.recipes.tripost.config import TriPosT
-from raydistill.serve.replies import Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
+from tests.serve.saying import Saying
 
 VERSIONS = ("return a + b", "a = 3\n    return a + b", "a, b = 3, 4\n    return a + b")  # each lacks a name less
 
@@ -29,18 +30,19 @@ def executor() -> Iterator[Executor]:
 
 
 def solve(executor: Executor, recipe: Any, **request: Any) -> SolveAnswer:
-    async def ask(messages: Sequence[dict[str, Any]], asked: SolveRequest) -> Replies:
+    def say(asked: Request) -> list[str]:
         """One name more than in the program that it is asked to repair."""
-        shown = [body for body in VERSIONS if f"():\n    {body}" in messages[-1]["content"]]
+        shown = [body for body in VERSIONS if f"():\n    {body}" in asked.prompt[-1]["content"]]
         body = VERSIONS[VERSIONS.index(shown[0]) + 1] if shown else VERSIONS[0]
-        text = f"```python\ndef solution():\n    {body}\n```"
-        return Replies([Reply(text, "stop")] * asked.n, 5, 7)
+        return [f"```python\ndef solution():\n    {body}\n```"] * len(asked.indices)
 
     async def execute(programs: Sequence[Program]) -> Any:
         return executor.run(programs)
 
     student = Student("student", "", "", recipe=recipe)
-    return asyncio.run(Solver(student, ask, execute).solve(SolveRequest(question="What is 3 plus 4?", **request)))
+    return asyncio.run(
+        Solver(student, Saying(say), execute).solve(SolveRequest(question="What is 3 plus 4?", **request))
+    )
 
 
 def test_a_request_says_how_many_repairs_there_may_be(executor: Executor) -> None:

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from raydistill.actors.engine.requests import Request
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import after_attempt, asks_for_feedback
 from raydistill.pipelines.tasks import task_for
 from raydistill.pipelines.tasks.stepwise.prompts import ALL_RIGHT, attempt_prompt
-from raydistill.serve.replies import Replies, Reply
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
+from tests.serve.saying import Saying
 
 WRONG = "Step 1: 3 + 4 = 8, so 8\nStep 2: Therefore, the answer is 8."
 BETTER = "Step 1: 3 + 4 = 7, so 7\nStep 2: Therefore, the answer is 9."
@@ -33,15 +34,14 @@ GOES_ON = {
 def solve(begins: Sequence[str], recipe: Any, **request: Any) -> SolveAnswer:
     """What the service answers when the student begins with one of `begins` per sample."""
 
-    async def ask(messages: Sequence[dict[str, Any]], asked: SolveRequest) -> Replies:
-        assert messages[0]["content"] == attempt_prompt("3 + 4 =") or isinstance(recipe, PaD)
-        texts = [GOES_ON[messages[1]["content"]]] if len(messages) > 1 else begins
-        assert len(texts) == asked.n
-        return Replies([Reply(text, "stop") for text in texts], 5, 7 * len(texts))
+    def say(asked: Request) -> Sequence[str]:
+        [message] = asked.prompt
+        assert message["content"] == attempt_prompt("3 + 4 =") or isinstance(recipe, PaD)
+        return [GOES_ON[asked.prefix]] if asked.prefix else begins
 
     student = Student("student", "", "", recipe=recipe, task=task_for("stepwise:multistep_arithmetic"))
     body = SolveRequest(question="3 + 4 =", n=len(begins), **request)
-    return asyncio.run(Solver(student, ask, None).solve(body))
+    return asyncio.run(Solver(student, Saying(say), None).solve(body))
 
 
 def test_the_trajectory_is_shown() -> None:
