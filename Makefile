@@ -29,7 +29,7 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 setup-gpu: ## install the GPU set into .venv instead: the lock's versions, with vLLM's CUDA build and what it pins
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@grep -v -i -E '^($(CPU_ONLY))==' requirements-cpu.txt > $(VENV)/constraints.txt
-	@$(PIP) install --constraint $(VENV)/constraints.txt -e '.[gpu,rebase]'
+	@$(PIP) install --constraint $(VENV)/constraints.txt -e '.[gpu,datastore]'
 
 demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, student, evaluation (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo.yaml

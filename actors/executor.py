@@ -29,7 +29,10 @@ from raydistill.actors.sandbox.host.targets import probe_targets
 from raydistill.actors.sandbox.host.verdict import Verdict
 from raydistill.actors.sandbox.profiles import LEAN
 
-__all__ = ["Executor", "Limits", "Program", "Verdict", "self_test"]
+__all__ = ["SANDBOX_VERSION", "Executor", "Limits", "Program", "Verdict", "self_test"]
+
+SANDBOX_VERSION = "1"
+"""Part of the keys of stored verdicts: raise it when the same program may be judged in another way."""
 
 DEFAULT_LIMITS = Limits()
 HOSTILE = "def solution():\n    return open('/etc/passwd').read()\n"

@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -31,24 +32,27 @@ from benchmarks.replications.cells import ROOT, provenance
 from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
-from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import load_config
+from raydistill.pipelines.sampling.prompter import Format, Prompter
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 
 ENGINE_CORE, OTHER_CORE = 0, 1
 FIRST_ROUNDS, TRIES = 700_000, 4  # of the loop, to see what it costs
 
 
-class WithLoop(ProgramAidedDistillation):
-    """PaD whose programs turn in a loop first; `rounds` None: they are not run at all."""
+def with_loop(config: PaD, rounds: int | None) -> Prompter:
+    """PaD's teacher, whose programs turn in a loop first; `rounds` None: they are not run at all.
 
-    def __init__(self, config: PaD, rounds: int | None) -> None:
-        super().__init__(config)
-        self.executes, self._rounds = rounds is not None, rounds
+    What is run is told by the completion's format, which is stored with it; so the loop of programs that are not to
+    be run is in their reading: nothing is read.
+    """
+    asked = ProgramAidedDistillation(config).teacher
 
-    def extract(self, text: str) -> str | None:
-        output = super().extract(text)
-        return output and f"for _ in range({self._rounds}):\n    pass\n{output}" if self.executes else output
+    def read(text: str, form: Format) -> str | None:
+        output = asked.read(text, form) if rounds is not None else None
+        return output and f"for _ in range({rounds}):\n    pass\n{output}"
+
+    return replace(asked, read=read, reader=f"loop/{rounds}")
 
 
 class Passes:
@@ -58,7 +62,7 @@ class Passes:
         changes = {"questions.size": questions, "teacher.n": 5, "teacher.cpus": 1, "execution.cpus": 1}
         config = load_config(ROOT / "configs" / "demo.yaml", [f"{name}={value}" for name, value in changes.items()])
         self._config = config.model_copy(update={"run_dir": run_dir})
-        self._ctx = RunContext(self._config, make_recipe(self._config.recipe), None)
+        self._ctx = RunContext(self._config, None)
         assert config.questions
         self._loaded = load_questions(config.questions)
 
@@ -78,10 +82,10 @@ class Passes:
         self._ctx.close()
 
     def run(self, name: str, rounds: int | None, loaded: LoadedQuestions | None = None) -> float:
-        """Seconds of a pass over completions that are stored under `name`, or else made; `rounds` as in WithLoop."""
+        """Seconds of a pass over completions that are stored under `name`, or else made; `rounds` as in `with_loop`."""
         assert isinstance(self._config.recipe, PaD)
-        teacher, recipe, loaded = self._config.teacher, WithLoop(self._config.recipe, rounds), loaded or self._loaded
-        job, _ = self._ctx.job(teacher, loaded, teacher, prompter=recipe, extra_key=name)
+        teacher, asked, loaded = self._config.teacher, with_loop(self._config.recipe, rounds), loaded or self._loaded
+        job = self._ctx.job(teacher, loaded, teacher, prompter=asked, extra_key=name)
         shutil.rmtree(job.verdicts, ignore_errors=True)
         result = self._ctx.run(name, job, loaded.questions, teacher)
         assert result.verified == len(loaded.questions) * teacher.n and not result.statuses["unknown"]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from raydistill.actors.segments import read_segments
+from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling.program_dedup import canonical_program
@@ -61,9 +62,9 @@ def draw(config: Run, limit: int) -> list[list[Drawn]]:
     """The first `limit` samples of each question, in the order in which rounds draw them: contexts in turn."""
     runner = Runner(config)
     try:
-        loaded = runner.start()
-        runner.synthesise(loaded)
-        order = [prompt.context for prompt in runner.ctx.prompter.prompts(loaded.questions[0])]
+        runner.start().synthesize()
+        assert isinstance(runner.recipe, ProgramAidedDistillation)
+        order = [p.context for p in runner.recipe.teacher.prompts(runner.ctx.questions.questions[0])]
     finally:
         runner.close()
     verified = {row["sample_id"]: row for row in rows(config, "verdicts", ["sample_id", "status", "output"])}

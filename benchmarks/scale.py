@@ -29,6 +29,7 @@ import psutil
 from benchmarks.replications.cells import RESULTS, ROOT, provenance
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions
@@ -117,7 +118,7 @@ def measure(size: int) -> dict[str, Any]:
         try:
             warm_up(runner)
             started, costs = time.monotonic(), Costs()
-            runner.synthesise(runner.start())
+            runner.start().synthesize()
             seconds, found = time.monotonic() - started, costs.stop()
         finally:
             runner.close()
@@ -144,7 +145,8 @@ def warm_up(runner: Runner) -> None:
     assert runner.config.questions
     loaded = load_questions(runner.config.questions.model_copy(update={"size": 1}))
     loaded = replace(loaded, questions=[Question.make("warm-up", loaded.questions[0].text, "0")])
-    job, _ = runner.ctx.job(runner.config.teacher, loaded, runner.config.teacher)
+    assert isinstance(runner.recipe, ProgramAidedDistillation)
+    job = runner.ctx.job(runner.config.teacher, loaded, runner.config.teacher, prompter=runner.recipe.teacher)
     runner.ctx.run("warm-up", job, loaded.questions, runner.config.teacher)
 
 

@@ -3,7 +3,7 @@
     run.yaml ── config/, run_config.py ─────────────────────────────────────────────────────────────┐
                                                                                                     ▼
     JSONL, hub, generators                                                             run.py walks the stages:
-        │ tasks/  (families/ load and grade, answers.py compares)                      synthesise, train, evaluate
+        │ tasks/  (families/ load and grade, answers.py compares)                      synthesize, train, evaluate
         ▼
     Question ── prompts/ ──▶ sampling/  one way to ask a model for many samples, stored and resumable
         │                      plan.py    which prompts, how many samples of each, with which seeds
@@ -14,23 +14,23 @@
         │         engines (vLLM)              verdicts/*.parquet                  │
         │                                     executors (sandbox)                 │
         ▼                                                                         ▼
-    recipes/<name>/  what each paper adds: its prompts, selection, iterations    training/  tokens.py, batches.py,
-        recipe.py    how teacher and student are asked, what is learned          losses.py, loop.py; Ray Train
+    recipes/<name>/  a paper's method: recipe.py has its synthesize and train     training/  tokens.py, batches.py,
+        recipe.py    and how its student answers; both work with context.py      losses/, loop.py; Ray Train
         config.py    its settings, with the paper's defaults                      │
                                                                                   ▼
     report.py ◀── evaluation/  scores of base, student, teacher ◀── inference/   student/  (Hugging Face or PEFT)
-                  (the same sampling as synthesis)                  beam search       │
+                  (the same sampling as synthesis)            answering.py, beam.py   │
                                                                                       ▼
                                                                                   serve/  HTTP, /v1/solve
 
-Beside the way: context.py holds a run's folders, pools and keys; models.py its teacher, base and student;
+Beside the way: context.py is what a run hands to its recipe; models.py its teacher, base and student;
 runtime/ the pools on Ray, the run's folder, progress; data/ the records, and what must not become an example;
-datastore/ ReBase's index of rows; cli/ the commands.
+datastore/ an index of rows of other data sets; cli/ the commands.
 
 Every stored step lies in a folder named by a hash of what it depends on, so that the same command goes on where it
 stopped; `runtime/run_dir.py` has the table.
 
-Looking for: a sample's verdict: sampling/stages.py (`Verify`), of a program: actors/sandbox/host/verdict.py, of an
-answer: tasks/judging.py, tasks/answers.py. The loss: training/losses.py. A prompt: prompts/, recipes/<name>/. What a
-command does: cli/app.py, then run.py. What is served: serve/solver.py.
+Looking for: a sample's verdict: sampling/verdicts.py, of a program: actors/sandbox/host/verdict.py, of an answer:
+tasks/judging.py, tasks/answers.py. The loss: training/losses/. A prompt: prompts/, recipes/<name>/. What a command
+does: cli/app.py, then run.py, then the recipe. What is served: serve/solver.py.
 """

@@ -1,157 +1,185 @@
-"""What a run has at hand: its folders and their keys, its pools, and the sampling jobs that bring questions to them.
+"""What a run hands to its recipe: questions, models, and verbs, each of them resumable.
 
-Folders are keyed by a hash of exactly what they depend on: completions by model, prompts and sampling; verdicts by
-those and by limits and task. Pools start when a job needs them, and give their resources away when training does.
+    synthesize      ask the teacher, verify, select: examples          examples/<key>
+    write_examples  examples that come from elsewhere                  examples/<digest of their content>
+    cached          examples that are made in another way              examples/<key>
+    train           a student, from the base or from another student   training/<key>
+    evaluate        a score on the held-out questions                  evaluation/<key>
+    report          the recipe's own part of report.json
+
+Beside them `job` and `run`, which all sampling is made of (`sampling.sampler`). Folders are keyed by a hash of exactly
+what they depend on; `runtime.run_dir` has the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from raydistill.actors.engine.requests import Sampling
-from raydistill.actors.pool import PoolClient
-from raydistill.actors.storage import absolute
-from raydistill.pipelines.config.sections import LIMITS, EngineConfig, SamplingConfig, Train
-from raydistill.pipelines.data.records import Question, content_hash
-from raydistill.pipelines.runtime import pools as cluster
-from raydistill.pipelines.runtime.engines import Engines, model_identity
+from raydistill.actors.errors import UsageError
+from raydistill.actors.storage import read_bytes, remove
+from raydistill.pipelines import report
+from raydistill.pipelines.config.sections import EngineConfig, Teacher
+from raydistill.pipelines.data.cache import cached
+from raydistill.pipelines.data.examples import export_chat, read_examples, sort_examples, write_by_content
+from raydistill.pipelines.data.records import Example, content_hash
+from raydistill.pipelines.evaluation.measure import evaluate_model
+from raydistill.pipelines.inference.answering import Answerer
+from raydistill.pipelines.models import student_tokens, teacher_model, trained_model
+from raydistill.pipelines.runtime.engines import model_identity
+from raydistill.pipelines.runtime.pools import run_on_driver_node
 from raydistill.pipelines.runtime.progress import bar
-from raydistill.pipelines.runtime.run_dir import check_shared
-from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
-from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
-from raydistill.pipelines.sampling.prompter import Prompter
-from raydistill.pipelines.tasks import LoadedQuestions, Task
+from raydistill.pipelines.sampling.job import SamplingStats
+from raydistill.pipelines.sampling.prompter import Prompter, Selector
+from raydistill.pipelines.sampling.sampler import Sampler
+from raydistill.pipelines.tasks import LoadedQuestions
+from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
 if TYPE_CHECKING:
     from raydistill.pipelines.run_config import Run  # which knows the recipes, as this does not
 
 
-class RunContext:
-    """The folders and pools of one run; `console` None keeps quiet."""
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """A folder of training examples; `key` is what depends on them is keyed by."""
 
-    def __init__(self, config: Run, prompter: Prompter, console: Console | None) -> None:
-        self.config, self.console = config, console
-        self.root = absolute(config.run_dir)
-        self.ledger = f"{self.root}/ledger"
-        self.prompter = prompter
-        name = f"raydistill-{content_hash(self.root, length=8)}"
-        self.engines = Engines(f"{name}-engines", self.ledger)
-        self.executors = cluster.executor_pool(f"{name}-executors", config.execution)
+    folder: str
+    key: str
+    count: int
+    known: bool = False  # made by an earlier run
 
-    def say(self, text: str) -> None:
-        if self.console:
-            self.console.print(text)
 
-    def _connect(self) -> None:
-        cluster.connect(self.config.cpus)
-        check_shared(self.root)
+class RunContext(Sampler):
+    """The questions, folders and pools of one run; `console` None keeps quiet."""
 
-    def job(
-        self,
-        model: EngineConfig,
-        loaded: LoadedQuestions,
-        sampling: SamplingConfig,
-        *,
-        student: bool = False,
-        prompter: Prompter | None = None,
-        extra_key: object = None,
-    ) -> tuple[SamplingJob, str]:
-        """A job that asks `model` as `prompter` does (default: the run's), and the key of its verdicts.
+    questions: LoadedQuestions  # to learn from; without the held-out ones
+    held_out: LoadedQuestions | None = None
 
-        `extra_key` is what else the completions depend on.
+    def __init__(self, config: Run, console: Console | None) -> None:
+        super().__init__(config.run_dir, config.execution, config.cpus, console)
+        self.config = config
+        self.sections = report.empty(config.recipe.recipe, config.teacher.model)
+
+    @property
+    def teacher(self) -> Teacher:
+        """The teacher's engines, and how it is sampled."""
+        return self.config.teacher
+
+    @property
+    def teacher_engine(self) -> EngineConfig:
+        """The teacher's engines alone."""
+        return teacher_model(self.config)
+
+    @property
+    def student_tokens(self) -> int:
+        """Tokens that the student may write where it writes to learn from."""
+        return student_tokens(self.config)
+
+    @property
+    def measures_students(self) -> bool:
+        """Whether students are evaluated in this run."""
+        return self.config.evaluation is not None and "student" in self.config.evaluation.models
+
+    def report(self, **sections: Any) -> None:
+        """Add sections to report.json, or replace them."""
+        self.sections |= sections
+
+    # Examples -------------------------------------------------------------------------------------------------
+
+    def synthesize(self, title: str, prompter: Prompter, selector: Selector) -> ExampleSet:
+        """Ask the teacher about all questions, verify what it writes, and select examples of it."""
+        ids = content_hash(*sorted(question.id for question in self.questions.questions))
+        drawn = self.teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
+        job = self.job(self.teacher, self.questions, self.teacher, prompter=prompter, selector=selector)
+        key = content_hash(job.key, selector.version, drawn, ids)
+        folder = f"{self.root}/examples/{key}"
+
+        def compute() -> dict[str, Any]:
+            started, parts = time.monotonic(), f"{folder}/parts"
+            remove(folder)
+            found = self.run(title, replace(job, examples=parts), self.questions.questions, self.teacher)
+            run_on_driver_node(sort_examples, parts, folder)
+            remove(parts)
+            told = {"wall_s": round(time.monotonic() - started, 2), "unknown": found.statuses["unknown"]}
+            return found.to_json() | told
+
+        summary, known = cached(f"{folder}/summary.json", compute)
+        if known:
+            summary |= {"generated": 0, "verified": 0}
+            self.say(f"{title}: done before, {summary['samples']:,} samples in {job.completions}")
+        self.report(**report.synthesis(self.teacher.model, summary, wasted_tokens=self.wasted_tokens(job)))
+        return self.exported(ExampleSet(folder, key, summary["examples"]))
+
+    def write_examples(self, examples: Iterable[Example]) -> ExampleSet:
+        """Examples that no teacher was asked for in this run, sorted by their ids."""
+        made = sorted(examples, key=lambda example: example.id)
+        key = write_by_content(made, f"{self.root}/examples")
+        stats = SamplingStats(questions=len(self.questions.questions), examples=len(made)).to_json()
+        self.report(**report.synthesis(self.teacher.model, stats | {"wall_s": 0.0}, wasted_tokens=0))
+        return self.exported(ExampleSet(f"{self.root}/examples/{key}", key, len(made)))
+
+    def exported(self, examples: ExampleSet) -> ExampleSet:
+        """The same examples, as chats beside the report, too."""
+        export_chat(read_examples(examples.folder), self.root)
+        self.report(examples=examples.count)
+        return examples
+
+    def cached(
+        self, name: str, depends_on: Sequence[Any], compute: Callable[[str], Mapping[str, Any]]
+    ) -> tuple[ExampleSet, dict[str, Any]]:
+        """Examples that `compute` writes into the folder it is given, and what it tells of them (`examples`: how many).
+
+        What a killed `compute` had left in the folder is there when it is called again.
         """
-        prompter, probe = prompter or self.prompter, Question("", "{question}", "")
-        prompts = [prompter.student_prompt(probe)] if student else prompter.prompts(probe)
-        drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
-        identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
-        keyed = [list(prompt.messages) for prompt in prompts if not prompt.named_by_content]
-        key = content_hash(identity, model.dtype, keyed, drawn, *([extra_key] if extra_key else []))
-        verdicts = self.verdicts_key(key, loaded.task, prompter)
-        plan = SamplingPlan(
-            prompter=prompter,
-            sampling=Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop),
-            n=sampling.n,
-            prompts_per_round=sampling.contexts_per_round,
-            seed=sampling.seed,
-            purpose=key,
-            adapter=model.adapter,
-            student=student,
-        )
-        in_flight = 2 * model.max_num_seqs * model.replicas[1]
-        folders = (f"{self.root}/completions/{key}", f"{self.root}/verdicts/{verdicts}")
-        made = SamplingJob(
-            plan,
-            loaded.task,
-            *folders,
-            samples_in_flight=in_flight,
-            rounds=sampling.rounds,
-            question_tokens=sampling.question_tokens,
-        )
-        return made, verdicts
+        key = content_hash(name, *depends_on)
+        folder = f"{self.root}/examples/{key}"
+        told, known = cached(f"{folder}/summary.json", lambda: compute(folder))
+        return ExampleSet(folder, key, told["examples"], known), told
 
-    def verdicts_key(self, completions: str, task: Task, prompter: Prompter) -> str:
-        """The cache key of verdicts: completions key, limits (if programs run), task and grader."""
-        limits = self.config.execution.model_dump(include=set(LIMITS))
-        return content_hash(completions, prompter.executes and limits, task.name, task.grader)
+    # Students -------------------------------------------------------------------------------------------------
 
-    def run(
-        self,
-        title: str,
-        job: SamplingJob,
-        questions: Sequence[Question],
-        model: EngineConfig | Completer,
-        *,
-        keep_outcomes: bool = False,
-        wrap_engines: Callable[[PoolClient], Completer] | None = None,
-    ) -> SamplingStats:
-        """Run a job. Engines start only if a completion is missing; a Completer as `model` answers in their place.
+    def train(self, examples: ExampleSet, *, start: TrainResult | None = None, **changed: Any) -> TrainResult:
+        """A student that has learned `examples`: from the base, or from the student of `start` on.
 
-        `wrap_engines` makes a Completer around the engines, for example a beam search.
+        With LoRA it goes on from that student's adapter, over the same base. `changed` are settings of `train`.
         """
-
-        def start_engines() -> None:
-            if not isinstance(model, EngineConfig):
-                return
-            if not self.engines.runs(model):
-                self.say(f"{title}: starting engine for {model.model} ...")
-            self.engines.use(model)
-
-        self._connect()
-        completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
-        if wrap_engines:
-            completer = wrap_engines(self.engines.client)
-        if job.plan.prompter.executes:
-            self.executors.start()
-        with bar(self.console, title, len(questions)) as shown:
-            return run_sampling(
-                job,
-                questions,
-                completer,
-                self.executors.client,
-                start_engines=start_engines,
-                keep_outcomes=keep_outcomes,
-                on_progress=lambda result: shown.update(result.questions, _tally(result)),
+        if self.config.train is None:
+            raise UsageError("train: this configuration has no train section")
+        config, adapter = self.config.train.model_copy(update=changed), None
+        if start and config.lora:
+            adapter = start.student
+        elif start:
+            config = config.model_copy(update={"student": start.student, "revision": None})
+        learnt = config.model_dump(exclude=set(RESOURCES))
+        begun = [model_identity(adapter)] if adapter else []
+        key = content_hash(examples.key, model_identity(config.student, config.revision), learnt, *begun)
+        folder = f"{self.root}/training/{key}"
+        if read_bytes(f"{folder}/result.json") is None:
+            self.make_room(config)
+            self.say(f"training: {examples.count:,} examples, {config.workers} worker(s)")
+        with bar(self.console, "training") as shown:
+            return train(
+                examples.folder,
+                config,
+                folder,
+                adapter=adapter,
+                on_progress=lambda p: shown.update(p["step"], f"loss {p['loss']:.3f}", total=p["steps"]),
             )
 
-    def make_room(self, config: Train) -> None:
-        """Let the pools give their resources back if training does not fit beside them."""
-        self._connect()
-        workers = config.workers if isinstance(config.workers, int) else config.workers[1]
-        free = cluster.free_resources()
-        if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
-            self.say("training: the pools hand their resources over")
-            self.close()
+    def engine_of(self, student: TrainResult) -> EngineConfig:
+        """The engine settings of a trained student."""
+        return trained_model(self.config, student.student)
 
-    def close(self) -> None:
-        """Stop all pools."""
-        self.engines.release()
-        self.executors.release()
-
-
-def _tally(result: SamplingStats) -> str:
-    counts = result.statuses
-    round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
-    return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"
+    def evaluate(self, name: str, model: EngineConfig, answerer: Answerer) -> None:
+        """Measure a model on the held-out questions, as `answerer` has it answer."""
+        if self.config.evaluation is None or self.held_out is None:
+            return
+        measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
+        if model.engine == "recorded" and not measured.n:
+            self.say(f"{name}: not evaluated, since {model.model} holds no answers to the held-out questions")
+            return
+        self.sections["evaluation"][name] = measured.to_json()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import copy_folder, is_uri, remove, write_json
-from raydistill.pipelines.config.sections import LIMITS, EngineConfig
-from raydistill.pipelines.recipes.registry import questions_of
-from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.config.sections import (
+    LIMITS,
+    TEACHERS_OWN,
+    EngineConfig,
+    Questions,
+    SamplingConfig,
+    Student,
+)
 from raydistill.pipelines.tasks import Task
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.run_config import Run
 
 
 def teacher_model(config: Run) -> EngineConfig:
@@ -19,14 +27,30 @@ def teacher_model(config: Run) -> EngineConfig:
 
 
 def base_model(config: Run) -> EngineConfig:
-    """The teacher's engine settings with the student's base; with LoRA such that its engine takes adapters as well."""
+    """The student's engine settings with its base; with LoRA such that its engine takes adapters as well."""
     train = config.train
     if train is None:
         raise UsageError("evaluation.models: base and student need a train section")
-    changes: dict[str, Any] = {"engine": "vllm", "model": train.student, "revision": train.revision}
-    if train.lora:
-        changes["max_lora_rank"] = train.lora.rank
-    return teacher_model(config).model_copy(update=changes)
+    hosted = student_hosting(config) | {"model": train.student, "revision": train.revision}
+    if train.lora and config.student.max_lora_rank is None:
+        hosted["max_lora_rank"] = train.lora.rank
+    return EngineConfig(**hosted)
+
+
+def student_hosting(config: Run) -> dict[str, Any]:
+    """How the student is hosted, by fields of EngineConfig: as `student` says, else as a local teacher is."""
+    names = set(Student.model_fields) & set(EngineConfig.model_fields)
+    local = config.teacher.engine == "vllm"
+    taken = config.teacher.model_dump(include=names - TEACHERS_OWN) if local else {}
+    return taken | config.student.model_dump(include=names, exclude_none=True)
+
+
+def student_tokens(config: Run) -> int:
+    """Tokens that the student may write where it writes to learn from."""
+    return (
+        config.student.max_tokens
+        or (config.teacher if config.teacher.engine == "vllm" else SamplingConfig()).max_tokens
+    )
 
 
 def trained_model(config: Run, folder: str) -> EngineConfig:
@@ -49,7 +73,7 @@ def named_model(config: Run, name: str, root: str) -> EngineConfig:
     return trained_model(config, folder)
 
 
-def publish_student(config: Run, trained: str, root: str, task: Task | None = None) -> None:
+def publish_student(config: Run, questions: Questions, task: Task, trained: str, root: str) -> None:
     """Copy the student from the folder `trained` to `root`/student, with what serving it needs in raydistill.json.
 
     `task` is that of the loaded questions, whose grader is resolved: a service reads and counts answers by it.
@@ -57,11 +81,11 @@ def publish_student(config: Run, trained: str, root: str, task: Task | None = No
     student = f"{root}/student"
     remove(student)
     copy_folder(trained, student)
-    serving: dict[str, Any] = {
+    serving = {
         "recipe": config.recipe.model_dump(),
-        "questions": questions_of(config.recipe, config.questions).model_dump(),
+        "questions": questions.model_dump(),
         "execution": config.execution.model_dump(include=set(LIMITS)),
+        "student": config.student.model_dump(exclude_none=True),
+        "judge": {"task": task.name, "grader": task.grader},
     }
-    if task:
-        serving["judge"] = {"task": task.name, "grader": task.grader}
     write_json(f"{student}/raydistill.json", serving)

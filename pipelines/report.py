@@ -108,17 +108,6 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
     }
 
 
-def conversations(account: Mapping[str, Any]) -> str:
-    """One line about the trajectories of an iteration, from its account (`pipelines.recipes.tripost.iteration`)."""
-    rejected = ", ".join(f"{reason} {count:,}" for reason, count in account["rejected"].items()) or "none"
-    accepted, kept = account["accepted"], account["kept"]
-    return (
-        f"{account['conversations']:,} conversations: {accepted['self_correct']:,} right at once, "
-        f"{accepted['improved']:,} improved, rejected: {rejected}, {account['unknown']:,} unknown; learned from: "
-        + ", ".join(f"{count:,} {kind}" for kind, count in kept.items())
-    )
-
-
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
     """The tables at the end of a run: verification, then evaluation."""
     teacher, verification = report["teacher"], report["verification"]
@@ -157,7 +146,7 @@ def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def updates_table(updated: Mapping[str, Mapping[str, Any]]) -> Table:
-    """What self-update does (`recipes.tripost.update_scores`): a row per student and split of the questions."""
+    """What self-update does (`updates` of an evaluation): a row per student and split of the questions."""
     table = Table(title="before and after self-update, of all questions", title_justify="left")
     names = ("before", "after", "tried", "helped", "hurt")
     for column in ("student", "split", "questions", *names):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import read_settings, validated
-from raydistill.pipelines.config.sections import Evaluation, Execution, Questions, RetrieverConfig, Teacher, Train
-from raydistill.pipelines.recipes.pad.config import PaD
-from raydistill.pipelines.recipes.rebase.config import ReBase
-from raydistill.pipelines.recipes.registry import AnyRecipe
+from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Execution, Questions, Student, Teacher, Train
+from raydistill.pipelines.recipes.registry import RECIPES, AnyRecipe, default_recipe
+
+MOVED = {"retriever": "recipe.retriever"}
+"""Keys of earlier versions, and what they are called now."""
 
 
 class Run(Strict):
@@ -20,22 +22,30 @@ class Run(Strict):
 
     run_dir: str = Field("runs/default", description="folder or URI that every node reaches")
     cpus: int | None = Field(None, ge=1, description="logical CPUs of a Ray started here (default: at least 4)")
-    questions: Questions | None = Field(None, description="those to learn from; recipe rebase makes its own")
+    questions: Questions | None = Field(None, description="those to learn from; some recipes make their own")
     teacher: Teacher
+    student: Student = Student()
     execution: Execution = Execution()
-    retriever: RetrieverConfig = RetrieverConfig()
-    recipe: AnyRecipe = PaD()
+    recipe: AnyRecipe = Field(default_factory=default_recipe)
     train: Train | None = None
     evaluation: Evaluation | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, settings: Any) -> Any:
+        for old, new in MOVED.items():
+            if isinstance(settings, dict) and old in settings:
+                raise ValueError(f"{old} is called {new} now: write it there")
+        return settings
+
     @model_validator(mode="after")
-    def _origin(self) -> Run:
-        makes_its_own = isinstance(self.recipe, ReBase)
-        if makes_its_own == bool(self.questions):
-            told = "makes its questions of rows: remove questions" if makes_its_own else "needs questions to learn from"
-            raise ValueError(f"recipe {self.recipe.recipe} {told}")
-        if makes_its_own and self.teacher.rounds > 1:
-            raise ValueError("recipe rebase asks once about each row: raise teacher.n instead of teacher.rounds")
+    def _goes_together(self) -> Run:
+        RECIPES[self.recipe.recipe].check(self)
+        if self.teacher.engine != "vllm":
+            hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
+            for name in sorted(hosted - {"max_num_seqs", "replicas", "node_labels", "health_timeout_s"}):
+                if getattr(self.teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
+                    raise ValueError(f"teacher.{name} says nothing of recorded answers: write student.{name}")
         return self
 
 

@@ -1,10 +1,10 @@
 """The finished student behind HTTP.
 
-    POST /v1/solve --ingress--> Solver.solve --replies.Ask--> n completions (vLLM, Ray's LLM server)
-        --Prompter.extract--> programs --Execute--> verdicts (executor pool) --repairs--> attempts --elect--> answer
+    POST /v1/solve --ingress--> Solver.solve --Answerer--> n completions (vLLM, Ray's LLM server)
+        --Prompter.read--> programs --executor pool--> verdicts --follow-ups--> answers --elect--> answer
 
 student     what is served: weights, and how it is asked, from the student's raydistill.json
 deployment  the two Ray Serve applications, executors and student; app starts them for `raydistill serve`, builders for
             KubeRay
-ingress     the routes; solver answers one question; improver lets TriPosT's students update their answers
+ingress     the routes; solver answers one question, as the student's recipe has it answer in an evaluation
 """

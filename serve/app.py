@@ -124,7 +124,7 @@ def _stop(service: Service, joined: bool) -> None:
 def _welcome(url: str, student: Student) -> str:
     """The addresses, and two commands to copy."""
     question = json.dumps({"question": EXAMPLE})
-    messages = list(make_recipe(student.recipe).student_prompt(Question("", EXAMPLE, "")).messages)
+    messages = list(make_recipe(student.recipe).student.prompts(Question("", EXAMPLE, ""))[0].messages)
     return f"""\
   {url}/v1/solve              executed answers
   {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models

@@ -28,6 +28,7 @@ REASON_CHARACTERS = 500
 REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
 SEQUENCES_PER_ENGINE = 64
 KV_CACHE_GB = float(os.environ.get(CACHE_VARIABLE, 1))  # taken at start, where there is no GPU; may be a fraction
+ENGINE_ARGUMENTS = ("max_model_len", "tensor_parallel_size", "gpu_memory_utilization")
 CPU_DTYPE = "float32"  # half precision is ten times slower on a CPU that has to emulate it
 
 
@@ -37,7 +38,7 @@ class Service:
     def __init__(self, student: Student, replicas: int) -> None:
         self.student, self._replicas = student, replicas
         self._name, self._started = f"raydistill-serve-{student.name}", False
-        executes = make_recipe(student.recipe).executes
+        executes = make_recipe(student.recipe).student.executes
         self.executors = executor_pool(f"{self._name}-executors", student.execution) if executes else None
 
     def deploy(self) -> None:
@@ -94,16 +95,19 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
     """The student's engines for Ray Serve LLM, with the reservation and environment of a run's engines."""
     from ray.serve.llm import LLMConfig
 
-    engine = EngineConfig(
-        model=student.model, replicas=(1, replicas), max_num_seqs=SEQUENCES_PER_ENGINE, kv_cache_gb=KV_CACHE_GB
-    )
+    hosted = student.hosting.model_dump(include=set(EngineConfig.model_fields), exclude_none=True)
+    given = {"max_num_seqs": SEQUENCES_PER_ENGINE, "kv_cache_gb": KV_CACHE_GB} | hosted
+    engine = EngineConfig(**given | {"model": student.model, "replicas": (1, replicas)})
     reserved = engine_pool("", engine, ledger="").settings
     arguments = {
         "tokenizer": student.tokenizer,
         "revision": student.revision,
-        "max_num_seqs": SEQUENCES_PER_ENGINE,
+        **{name: hosted[name] for name in ENGINE_ARGUMENTS if name in hosted},
+        "max_num_seqs": engine.max_num_seqs,
         **_adapter_arguments(student),
-        **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(KV_CACHE_GB) | {"dtype": CPU_DTYPE}),
+        **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(engine.kv_cache_gb)),
+        "dtype": hosted.get("dtype", "auto" if reserved.gpus else CPU_DTYPE),
+        **engine.options,
     }
     config = {
         "model_loading_config": {"model_id": student.name, "model_source": student.model},
@@ -115,7 +119,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
             "autoscaling_config": {
                 "min_replicas": 1,
                 "max_replicas": replicas,
-                "target_ongoing_requests": SEQUENCES_PER_ENGINE // 2,
+                "target_ongoing_requests": max(1, engine.max_num_seqs // 2),
             },
             "max_constructor_retry_count": 1,
         },

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import EngineError, RaydistillError, UsageError
-from raydistill.actors.executor import Program, Verdict
 from raydistill.actors.pool import PoolClient
+from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.serve.model import Model
-from raydistill.serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest
+from raydistill.serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest, request_model
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
 
@@ -30,19 +30,6 @@ SOLVE_TIMEOUT_S = 300.0
 HEALTH_TIMEOUT_S = 20.0
 
 
-class Sandbox:
-    """The pool of executors, called by handle."""
-
-    def __init__(self, pool: PoolClient) -> None:
-        self._pool = pool
-
-    async def execute(self, programs: Sequence[Program]) -> list[Verdict]:
-        return await self._pool.call("run", programs)
-
-    async def grade(self) -> str:
-        return (await self._pool.call("status"))["grade"]
-
-
 def make_ingress(student: Student, executors: PoolClient | None) -> Callable[..., Any]:
     """The class of the ingress deployment; without `executors` answers are read, not executed."""
     from ray.serve.llm.ingress import OpenAiIngress, make_fastapi_ingress
@@ -51,8 +38,7 @@ def make_ingress(student: Student, executors: PoolClient | None) -> Callable[...
         def __init__(self, llm_deployments: dict[str, DeploymentHandle], model_cards: dict[str, Any]) -> None:
             super().__init__(llm_deployments, model_cards)
             self._model = Model(student, llm_deployments[student.name])
-            self._sandbox = Sandbox(executors) if executors else None
-            self._solver = Solver(student, self._model, self._sandbox.execute if self._sandbox else None)
+            self._solver = Solver(student, self._model, executors)
 
         async def solve(self, body: SolveRequest) -> SolveAnswer:
             """Ask the student, run the programs that it writes, and return what most of them return."""
@@ -80,12 +66,14 @@ def make_ingress(student: Student, executors: PoolClient | None) -> Callable[...
                 async with asyncio.timeout(HEALTH_TIMEOUT_S):
                     await self._model.check()
                     tried = "sandbox"
-                    grade = await self._sandbox.grade() if self._sandbox else None
+                    grade = (await executors.call("status"))["grade"] if executors else None
             except Exception as error:  # whatever it is, it keeps the service from answering
                 reason = f"{tried}: {_last_line(error)}"
                 return Health(status="unavailable", model=student.name, sandbox=None, reason=reason)
             return Health(status="ok", model=student.name, sandbox=grade)
 
+    # FastAPI reads the body by this: what a request may set depends on the student's recipe
+    StudentIngress.solve.__annotations__["body"] = request_model(make_recipe(student.recipe).options)
     return make_fastapi_ingress(StudentIngress, endpoint_map=_routes())
 
 
@@ -120,7 +108,9 @@ def _report_problems(app: FastAPI) -> None:
 
     async def bad_body(request: Request, error: Any) -> JSONResponse:
         code = 422 if request.url.path == SOLVE else 400  # OpenAI's routes answer as OpenAI does
-        return _problem(code, "invalid_request_error", "; ".join(map(_describe, error.errors())))
+        known = getattr(request.scope.get("route"), "body_field", None)
+        names = sorted(getattr(getattr(known, "type_", None), "model_fields", {}))
+        return _problem(code, "invalid_request_error", "; ".join(_describe(one, names) for one in error.errors()))
 
     async def refused(_: Request, error: Any) -> JSONResponse:
         return _problem(error.status_code, "invalid_request_error", str(error.detail))
@@ -137,9 +127,11 @@ def _problem(code: int, kind: str, message: str) -> JSONResponse:
     return JSONResponse(ProblemReport(error=problem).model_dump(), code)
 
 
-def _describe(error: dict[str, Any]) -> str:
-    """``question: Field required``, from pydantic's account of one mistake."""
+def _describe(error: dict[str, Any], known: Sequence[str]) -> str:
+    """``question: Field required``, from pydantic's account of one mistake; `known` is what may be set."""
     where = ".".join(map(str, error["loc"][1:])) if error["type"] != "json_invalid" else ""
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 2 and known:
+        return f"{where}: no setting of this student; expected one of {', '.join(known)}"
     return f"{where or 'body'}: {error['msg'].removeprefix('Value error, ')}"
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from string import ascii_uppercase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+
+from raydistill.pipelines.config.sections import Beam
 
 VOTING_TEMPERATURE = 0.7  # samples that vote must differ
 
@@ -35,20 +37,12 @@ class SolveRequest(BaseModel):
     )
     max_tokens: int = Field(512, ge=1, description="tokens per sample; fewer where the student's context has less room")
     seed: int = Field(0, ge=0, description="of the first sample; the same request has the same answer on a CPU")
-    improve: bool = Field(
-        False, description="let a student that was trained for it (recipe tripost) judge and update its own answers"
-    )
-
-    repairs: int | None = Field(
-        None,
-        ge=0,
-        le=8,
-        description="at most so many repairs of each program that fails to run, every one executed, by a student that "
-        "was trained for it (recipe pad with refine); default: as many as its recipe says",
-    )
+    beam: Beam | None = Field(None, description="answer with the best hypothesis of a beam search over program lines")
 
     @model_validator(mode="after")
     def _samples_differ(self) -> SolveRequest:
+        if self.beam and self.n > 1:
+            raise ValueError("n > 1 does not go with beam: a beam search has one best hypothesis")
         if self.n > 1 and self.temperature == 0:
             raise ValueError("n > 1 needs a temperature above 0: greedy samples are all the same")
         return self
@@ -65,6 +59,12 @@ class SolveRequest(BaseModel):
         if self.temperature is not None:
             return self.temperature
         return VOTING_TEMPERATURE if self.n > 1 else 0.0
+
+
+def request_model(options: type[BaseModel]) -> type[SolveRequest]:
+    """A request to a student that takes `options`, its recipe's, too."""
+    fields: dict[str, Any] = {name: (field.annotation, field) for name, field in options.model_fields.items()}
+    return create_model("SolveRequest", __base__=SolveRequest, __doc__=SolveRequest.__doc__, **fields)
 
 
 class TurnShown(BaseModel):
@@ -96,10 +96,12 @@ class SolveAnswer(BaseModel):
     votes: dict[str, int] = Field(description="how many samples gave which answer")
     prompt_tokens: int
     completion_tokens: int = Field(description="of all samples together")
-    trajectory: list[TurnShown] | None = Field(None, description="with improve: the winning sample's attempts in order")
+    trajectory: list[TurnShown] | None = Field(
+        None, description="of a student that updates itself: its attempts in order"
+    )
     ending: str | None = Field(
         None,
-        description="with improve: why no update follows: correct, no_progress, repetition, limit, ...",
+        description="of such a student: why no update follows: correct, no_progress, repetition, limit, ...",
     )
 
 

@@ -1,182 +1,134 @@
-"""Solving one question: ask the student, run its programs, let it repair what fails, let their values vote.
+"""Solving one question: the student answers as its recipe has it answer in an evaluation, and its answers vote.
 
-    question --student_prompt--> n completions --extract--> programs --execute--> attempts --choose--> answer
-                                      ^------ repair prompt (if trained for it) ----- failed
+    question --answerer--> n completions [repairs, updates, ...] --verdicts--> answers --elect--> the answer
 
-With `improve`, a student that was trained to (TriPosT) goes on from each completion by itself (`serve.improver`).
-
-Nothing here knows of HTTP or Ray: a completer and a function that runs programs are handed in.
+Nothing here knows of HTTP or Ray: the student and the sandbox are two `Completer`s that are handed in.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from raydistill.actors.engine.requests import Completion
-from raydistill.actors.errors import SandboxError, UsageError
-from raydistill.actors.executor import Program, Verdict
-from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.recipes.pad.config import PaD
-from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, feedback, repair_messages, repairs_of
+from raydistill.actors.engine.requests import Completion, Request, Sampling
+from raydistill.actors.errors import EngineError, SandboxError
+from raydistill.pipelines.data.records import Question, Sample
+from raydistill.pipelines.inference.answering import Answered, Answerer, converse
+from raydistill.pipelines.inference.beam import BeamSearch, TokenDecoder
+from raydistill.pipelines.inference.faithfulness import Faithfulness
 from raydistill.pipelines.recipes.registry import make_recipe
-from raydistill.pipelines.recipes.tripost.conversation import Turn
 from raydistill.pipelines.sampling.plan import Completer
-from raydistill.pipelines.sampling.prompter import Prompt, Prompter
-from raydistill.pipelines.tasks.base import choices_of, listed_choices
+from raydistill.pipelines.sampling.prompter import Prompter
+from raydistill.pipelines.sampling.samples import completion_row, to_sample
+from raydistill.pipelines.sampling.verdicts import judge
+from raydistill.pipelines.tasks.base import Grade, choices_of, listed_choices
 from raydistill.pipelines.tasks.families.table import with_options
-from raydistill.pipelines.tasks.judging import Judge, elect, returned
-from raydistill.serve.asking import completing, count_tokens, to_request
-from raydistill.serve.improver import Conversation, Improver
-from raydistill.serve.schema import SolveAnswer, SolveRequest, TurnShown
+from raydistill.pipelines.tasks.judging import Judge, elect
+from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.student import Student
-
-Execute = Callable[[Sequence[Program]], Awaitable[Sequence[Verdict]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A completion's text and what became of it. `answer` is spelt alike for all that are the same, and so it votes."""
-
-    text: str
-    status: str  # passed | failed | unknown
-    reason: str
-    answer: str | None = None
-    program: str | None = None
-    output: str = ""
-    message: str = ""
-    turns: tuple[Turn, ...] = ()  # with improve: the attempts that led to it
-    ending: str | None = None
-    repairs: int = 0  # how often its program was repaired before
-
-    @property
-    def repairable(self) -> bool:
-        """Whether a program failed to run, so that there is feedback to repair it by."""
-        return self.status == "failed" and self.program is not None and self.reason not in NOT_REPAIRABLE
 
 
 class Solver:
-    """Answers questions as the student's recipe asks and extracts; without `execute` answers are read, not run.
+    """Answers questions; what is asked, run, read and counted is decided as in an evaluation."""
 
-    What is read in an answer, and which one is taken, is decided as in an evaluation (`pipelines.tasks.judging`).
-
-    A student that was trained to repair gets each of its programs that fails to run back, with the interpreter's
-    last line, up to as many times as the request says, or else its recipe; every repair is run.
-    """
-
-    def __init__(self, student: Student, model: Completer, execute: Execute | None) -> None:
-        self._student, self._generate, self._execute = student, completing(model), execute
-        self._recipe: Prompter = make_recipe(student.recipe)
-        self._judge = Judge(student.task)
+    def __init__(self, student: Student, model: Completer, executors: Completer | None) -> None:
+        self._student, self._model, self._executors = student, model, executors
+        self._recipe, self._judge = make_recipe(student.recipe), Judge(student.task)
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
-        question = to_question(request)
-        prompt = self._recipe.student_prompt(question)
-        improver = Improver(self._student.recipe, self._generate) if request.improve else None
-        limit = self._limit(request)
-        drawn = await self._generate([to_request("solve", prompt, request, range(request.n))])
-        if improver:
-            conversations, more = await improver.improve(prompt, drawn, request)
-            attempts = [self._said_last(conversation, question) for conversation in conversations]
-        else:
-            attempts = await self._attempts(drawn, question)
-            attempts, more = await self._repaired(attempts, question, request, limit)
-        elected, (prompt_tokens, completion_tokens) = choose(attempts), count_tokens([*drawn, *more])
+        names = self._recipe.options.model_fields
+        options = self._recipe.options(**{name: getattr(request, name) for name in names})
+        asking = Asking(request, self._judge, self._completer(request), self._executors)
+        answers = await asking.answers(self._recipe.answerer(options), to_question(request))
+        elected = choose(answers)
+        last = elected.trail[-1]
         if elected.status == "unknown":
-            raise SandboxError(f"the sandbox could not run the program: {elected.message or elected.reason}")
-        return SolveAnswer(
-            question=request.question,
-            model=self._student.name,
-            status="failed" if elected.answer is None else "passed",
-            reason=elected.reason,
-            answer=elected.answer,
-            program=elected.program,
-            output=elected.output,
-            message=elected.message,
-            completion=elected.text,
-            n=len(attempts),
-            repairs=elected.repairs,
-            votes=count_votes(attempts),
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            trajectory=[TurnShown(attempt=t.attempt, feedback=t.feedback) for t in elected.turns] if improver else None,
-            ending=elected.ending,
+            raise SandboxError(f"the sandbox could not run the program: {last.detail or elected.reason}")
+        told: dict[str, Any] = {
+            "question": request.question,
+            "model": self._student.name,
+            "status": "passed" if elected.value else "failed",
+            "reason": elected.reason,
+            "answer": elected.value or None,
+            "program": (last.output or None) if last.format == "program" else None,
+            "output": last.stdout,
+            "message": last.detail,
+            "completion": last.text,
+            "n": len(answers),
+            "votes": count_votes(answers),
+            **count_tokens([sample for answer in answers for sample in answer.trail]),
+        }
+        return SolveAnswer(**told | dict(elected.shown))
+
+    def _completer(self, request: SolveRequest) -> Completer:
+        """The student's engines, or a beam search around them."""
+        if request.beam is None:
+            return self._model
+        decoder = TokenDecoder(self._student.tokenizer, None)
+        verifier = Faithfulness(request.beam.encoder) if request.beam.faithfulness else None
+        return BeamSearch(
+            request.beam, self._model, decoder, verifier, self._executors if request.beam.execution else None
         )
 
-    def _said_last(self, conversation: Conversation, question: Question) -> Attempt:
-        """The answer of a conversation's last attempt."""
-        last = self._read(conversation.text, conversation.turns[-1].attempt, question)
-        return replace(last, turns=conversation.turns, ending=conversation.ending)
 
-    def _limit(self, request: SolveRequest) -> int:
-        """How many repairs a program may get. Raises UsageError where the student has not learned to repair."""
-        recipe = self._student.recipe
-        if request.repairs is None:
-            return repairs_of(recipe) if self._execute else 0
-        if request.repairs and not (self._execute and isinstance(recipe, PaD) and recipe.refine):
-            raise UsageError(
-                "repairs: this student has not learned to repair programs; expected one of recipe pad with "
-                "recipe.refine: ask without repairs"
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What one request asks of student and sandbox."""
+
+    request: SolveRequest
+    judge: Judge
+    model: Completer
+    executors: Completer | None
+
+    async def answers(self, answerer: Answerer, question: Question) -> list[Answered]:
+        """All answers to the question: of each prompt's samples in order."""
+
+        async def ask_again(task: Question) -> Sample:
+            (sample,) = await self._samples(answerer.follow_ups, task, 1)
+            return sample
+
+        firsts = await self._samples(answerer.prompter, question, self.request.n)
+        conversations = (
+            converse(answerer, question, first, ask_again, lambda text: self._grade(text, question)) for first in firsts
+        )
+        return list(await asyncio.gather(*conversations))
+
+    async def _samples(self, prompter: Prompter, question: Question, n: int) -> list[Sample]:
+        """`n` judged samples of each prompt. Raises EngineError where the student cannot be asked."""
+        asked = self.request
+        sampling = Sampling(temperature=asked.effective_temperature, max_tokens=asked.max_tokens)
+        prompts = {prompt.context: prompt for prompt in prompter.prompts(question)}
+        requests = [
+            Request(
+                id=f"{question.id}/{context}",
+                prompt=prompt.messages,
+                sampling=sampling,
+                indices=tuple(range(n)),
+                seed=asked.seed,
+                prefix=prompt.prefix,
+                key=question.text,
             )
-        return request.repairs
-
-    async def _repaired(
-        self, attempts: list[Attempt], question: Question, request: SolveRequest, limit: int
-    ) -> tuple[list[Attempt], list[Completion]]:
-        """The attempts with repairs in the places of those that failed to run, and all completions that this took."""
-        asked: list[Completion] = []
-        for number in range(1, limit + 1):
-            broken = [place for place, attempt in enumerate(attempts) if attempt.repairable]
-            if not broken:
-                break
-            prompts = [self._repair_prompt(attempts[place], question) for place in broken]
-            drawn = await self._generate(
-                [
-                    to_request(f"repair-{number}/{place}", prompt, request, [place])
-                    for place, prompt in zip(broken, prompts, strict=True)
-                ]
-            )
-            asked += drawn
-            for place, attempt in zip(broken, await self._attempts(drawn, question), strict=True):
-                attempts[place] = replace(attempt, repairs=number)
-        return attempts, asked
-
-    def _repair_prompt(self, broken: Attempt, question: Question) -> Prompt:
-        said = feedback(broken.reason, broken.message)
-        return Prompt("repair", repair_messages(question.text, broken.program or "", said))
-
-    async def _attempts(self, drawn: Sequence[Completion], question: Question) -> list[Attempt]:
-        """What became of each completion: its program's value or the answer that it states."""
-        outputs = [self._recipe.extract(completion.text) for completion in drawn]
-        if self._execute is None:
-            return [self._read(c.text, output, question) for c, output in zip(drawn, outputs, strict=True)]
-        programs = [Program(str(i), output) for i, output in enumerate(outputs) if output is not None]
-        verdicts = {verdict.id: verdict for verdict in await self._execute(programs)} if programs else {}
-        return [
-            _without_program(c) if output is None else self._executed(c.text, output, verdicts[str(i)], question)
-            for i, (c, output) in enumerate(zip(drawn, outputs, strict=True))
+            for context, prompt in prompts.items()
         ]
+        completions: Sequence[Completion] = await self.model.call("generate", requests)
+        if failed := next((completion for completion in completions if completion.error), None):
+            raise EngineError(f"the student could not answer: {failed.error}")
+        contexts = [completion.request_id.partition("/")[2] for completion in completions]
+        rows = [
+            completion_row(question, completion, context, prompts[context].format)
+            for completion, context in zip(completions, contexts, strict=True)
+        ]
+        verdicts = await judge([(question, row) for row in rows], prompter, self._grade, self.executors)
+        return [to_sample(row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
 
-    def _read(self, text: str, rationale: str | None, question: Question) -> Attempt:
-        """The answer that a rationale states."""
-        answer = self._judge.read(rationale, choices_of(question))
-        return Attempt(text, "failed", "no_answer") if answer is None else Attempt(text, "passed", "ok", answer)
-
-    def _executed(self, text: str, program: str, verdict: Verdict, question: Question) -> Attempt:
-        """The answer that a program's value is."""
-        run = Attempt(
-            text, verdict.status, verdict.reason, None, program, output=verdict.stdout, message=verdict.message
-        )
-        if verdict.status != "passed":
-            return run
-        answer = self._judge.read(returned(verdict.value), choices_of(question))
-        return replace(run, status="failed", reason="no_answer") if answer is None else replace(run, answer=answer)
-
-
-def _without_program(completion: Completion) -> Attempt:
-    return Attempt(completion.text, "failed", "length" if completion.finish_reason == "length" else "no_program")
+    def _grade(self, value: Any, question: Question) -> Grade:
+        """What answer `value` is: whether it is right nobody knows."""
+        answer = self.judge.read(value, choices_of(question))
+        return Grade("failed", "no_answer", "") if answer is None else Grade("passed", "ok", answer)
 
 
 def to_question(request: SolveRequest) -> Question:
@@ -188,14 +140,21 @@ def to_question(request: SolveRequest) -> Question:
     return question.noting(choices=choices) if choices else question
 
 
-def count_votes(attempts: Sequence[Attempt]) -> dict[str, int]:
-    """How many attempts gave which answer, the most frequent first, ties in the order of the attempts."""
-    return dict(Counter(attempt.answer for attempt in attempts if attempt.answer is not None).most_common())
+def count_votes(answers: Sequence[Answered]) -> dict[str, int]:
+    """How many answers are which, the most frequent first, ties in their order."""
+    return dict(Counter(answer.value for answer in answers if answer.value).most_common())
 
 
-def choose(attempts: Sequence[Attempt]) -> Attempt:
-    """The first attempt with the elected answer; where no attempt has an answer an unknown one, else the first."""
-    place = elect([attempt.answer for attempt in attempts])
+def count_tokens(samples: Sequence[Sample]) -> dict[str, int]:
+    """Tokens of the prompts, each prompt's once however many samples it has, and of all completions."""
+    prompts = {sample.id.rpartition("/")[0]: sample.prompt_tokens for sample in samples}
+    written = sum(sample.completion_tokens for sample in samples)
+    return {"prompt_tokens": sum(prompts.values()), "completion_tokens": written}
+
+
+def choose(answers: Sequence[Answered]) -> Answered:
+    """The first of the elected answer; where there is none an unknown one, else the first."""
+    place = elect([answer.value for answer in answers])
     if place is not None:
-        return attempts[place]
-    return next((attempt for attempt in attempts if attempt.status == "unknown"), attempts[0])
+        return answers[place]
+    return next((answer for answer in answers if answer.status == "unknown"), answers[0])

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import local_path
 from raydistill.pipelines.config.sections import Execution, Questions
-from raydistill.pipelines.recipes.pad.config import PaD
+from raydistill.pipelines.config.sections import Student as Hosting
+from raydistill.pipelines.recipes.registry import default_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model
 from raydistill.pipelines.tasks import ReadableTask, task_for
@@ -31,9 +32,10 @@ class Student:
     revision: str | None = None
     adapter: str | None = None  # directory of a PEFT adapter
     adapter_rank: int = 0
-    recipe: Any = field(default_factory=PaD)  # the recipe's configuration
+    recipe: Any = field(default_factory=default_recipe)  # the recipe's configuration
     task: ReadableTask = AnswerTask("", "text")  # by whose rule answers are read and counted
     execution: Execution = Execution()  # the limits of its programs
+    hosting: Hosting = Hosting()  # what its run says of its engines
 
 
 def find_student(path: str) -> Student:
@@ -69,11 +71,12 @@ def _asked_how(path: Path) -> dict[str, Any]:
         recipe = TypeAdapter(Run.model_fields["recipe"].rebuild_annotation()).validate_python(noted["recipe"])
         questions = Questions.model_validate(noted["questions"])
         execution = Execution.model_validate(noted.get("execution", {}))
+        hosting = Hosting.model_validate(noted.get("student", {}))
         judge = noted.get("judge", {"task": questions.task, "grader": questions.grader})
         task = task_for(judge["task"], judge["grader"])
     except (KeyError, ValidationError) as error:
         raise UsageError(f"{path}: not the recipe and questions of a run: {error}") from None
-    return {"recipe": recipe, "task": task, "execution": execution}
+    return {"recipe": recipe, "task": task, "execution": execution, "hosting": hosting}
 
 
 def _read(path: Path) -> dict[str, Any]:

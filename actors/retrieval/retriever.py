@@ -1,4 +1,4 @@
-"""The retriever: from an instruction and a few examples to the most useful rows of an index (ReBase).
+"""The retriever: from an instruction and a few examples to the most useful rows of an index (arXiv 2407.05463).
 
     Lookup(instruction, examples, count) --encode--> Query --best_rows--> Hits --read the records--> [RetrievedRow, ...]
 

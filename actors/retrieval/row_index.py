@@ -1,4 +1,4 @@
-"""The datastore of ReBase: rows of many datasets, one record per (row, column), with their sentence vectors.
+"""The datastore: rows of many datasets, one record per (row, column), with their sentence vectors.
 
     <index>/records.lance    source, row, row_id, column, value, vector      the records of a row stand together
     <index>/sources.lance    key, name, description, vector, counts       a source that is not here is not finished
@@ -161,7 +161,7 @@ def _connect(uri: str) -> Any:
     try:
         import lancedb
     except ImportError:
-        raise UsageError("the datastore needs LanceDB, which is missing; pip install raydistill[rebase]") from None
+        raise UsageError("the datastore needs LanceDB, which is missing; pip install raydistill[datastore]") from None
     try:
         return lancedb.connect(uri)
     except (OSError, ValueError, RuntimeError) as error:

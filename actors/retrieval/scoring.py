@@ -1,4 +1,4 @@
-"""ReBase's scores of all rows of an index (arXiv 2407.05463, section 3), in blocked matrix products.
+"""The scores of all rows of an index (arXiv 2407.05463, section 3), in blocked matrix products.
 
     S_in  = max over a row's columns of the mean over the examples of cos(input, value)
     S_out = the same with the examples' outputs

@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
@@ -27,11 +27,11 @@ from benchmarks import module
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import Questions, SamplingConfig
-from raydistill.pipelines.recipes.pad.repairing import Outcomes
+from raydistill.pipelines.data.records import Sample
+from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.report import environment
 from raydistill.pipelines.run_config import Run, load_config
 from raydistill.pipelines.runtime.engines import model_identity
-from raydistill.pipelines.tasks import LoadedQuestions
 from raydistill.pipelines.training.train import RESOURCES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -135,14 +135,13 @@ def _accelerator() -> str:
     return f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU"
 
 
-def by_question(outcomes: Outcomes, loaded: LoadedQuestions) -> dict[str, list[int | None]]:
-    """1 or 0 for each question in order: answered rightly, and with any value at all; None where it is unknown."""
+def by_question(answers: Iterable[Answered | Sample]) -> dict[str, list[int | None]]:
+    """1 or 0 for each answer in order: right, and with any value at all; None where it is unknown."""
     passed, executable = list[int | None](), list[int | None]()
-    for question in loaded.questions:
-        (status, *_), (value, *_) = outcomes[question.id]
-        known = status != "unknown"
-        passed.append(int(status == "passed") if known else None)
-        executable.append(int(bool(value)) if known else None)
+    for answer in answers:
+        known = answer.status != "unknown"
+        passed.append(int(answer.status == "passed") if known else None)
+        executable.append(int(bool(answer.value)) if known else None)
     return {"passed": passed, "executable": executable}
 
 

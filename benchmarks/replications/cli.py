@@ -14,10 +14,11 @@ from rich.console import Console
 
 from benchmarks.replications.cells import RESULTS, ROOT, AnyCell, Arm, Cell, part, write_cell
 from raydistill.pipelines.config.sections import SamplingConfig
+from raydistill.pipelines.inference.answering import Answered, Answers, answer_questions
 from raydistill.pipelines.models import trained_model
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
-from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
+from raydistill.pipelines.sampling.job import SamplingStats
 from raydistill.pipelines.tasks import LoadedQuestions
 
 
@@ -106,17 +107,22 @@ def go_through(
 def count_examples(config: Run, console: Console) -> int:
     """How many examples a cell of this configuration trains on; its teacher is asked where that has not been done."""
     with closing(Runner(config, console)) as runner:
-        runner.synthesise(runner.start())
+        runner.start().synthesize()
         return int(runner.report["examples"])
 
 
-def ask_student(runner: Runner, student: str, loaded: LoadedQuestions) -> tuple[SamplingJob, SamplingStats]:
-    """Have a trained student answer test questions greedily."""
+def ask_student(runner: Runner, student: str, loaded: LoadedQuestions) -> tuple[list[Answered], SamplingStats]:
+    """A trained student's greedy answers to test questions in order, as its recipe has it answer; and their cost."""
     assert runner.config.evaluation
-    model = trained_model(runner.config, student)
+    model, answerer = trained_model(runner.config, student), runner.recipe.answerer()
     sampling = SamplingConfig(temperature=0, max_tokens=runner.config.evaluation.max_tokens)
-    job, _ = runner.ctx.job(model, loaded, sampling, student=True)
-    return job, runner.ctx.run("evaluating student", job, loaded.questions, model, keep_outcomes=True)
+    found = answer_questions(runner.ctx, "evaluating student", model, answerer, loaded, sampling)
+    return in_order(found, loaded), found.stats
+
+
+def in_order(found: Answers, loaded: LoadedQuestions) -> list[Answered]:
+    """The first answer to each question."""
+    return [found.by_question[question.id][0] for question in loaded.questions]
 
 
 def spent(runner: Runner) -> dict[str, int]:

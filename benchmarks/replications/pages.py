@@ -76,13 +76,13 @@ def average(cells: Iterable[Measured], *keys: str, digits: int | None = None) ->
     return round(float(np.mean([reduce(getitem, keys, cell) for cell in cells])), digits)
 
 
-def opening(content: Measured, sizes: str, name: str) -> str:
+def opening(content: Measured, sizes: str, name: str, arms: str = "arms.py") -> str:
     """The first paragraph of a page: command, `sizes` in words, the file of the arms, where and when."""
     changes = " ".join(content["settings"]["changed"])
     changed = f", changed in all arms: `{changes}`" if changes else ""
     return (
         f"`{content['command']}`; {sizes}{changed}; "
-        f"what else is set stands in `benchmarks/replications/{name}/arms.py`. "
+        f"what else is set stands in `benchmarks/replications/{name}/{arms}`. "
         f"Measured {' and '.join(content['date']) or 'not yet'} at commit {', '.join(content['commit']) or '-'} on "
         f"{'; '.join(content['hardware']) or '-'}: {content['seconds'] / 60:.0f} minutes."
     )

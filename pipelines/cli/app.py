@@ -14,6 +14,7 @@ from rich.console import Console
 
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.pipelines.cli.index import index_app
+from raydistill.pipelines.recipes.registry import commands
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
 app = typer.Typer(
@@ -26,6 +27,8 @@ app = typer.Typer(
 )
 
 app.add_typer(index_app)
+for name, command in commands().items():
+    app.command(name)(command)
 
 STORED = "What is finished is stored: the same command goes on from here."
 
@@ -50,7 +53,7 @@ def _load(config: Path, overrides: list[str] | None, run_dir: str | None) -> Any
 
 @app.command()
 def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
-    """The whole run: synthesise, verify, train, evaluate, report."""
+    """The whole run: synthesize, verify, train, evaluate, report."""
     from raydistill.pipelines.run import run as run_all
 
     loaded = _load(config, overrides, run_dir)
@@ -61,19 +64,19 @@ def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, qui
 @app.command()
 def synth(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
     """Only sample the teacher, verify and select: examples, but no student."""
-    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.synthesise(loaded))
+    _stages(config, overrides, run_dir, quiet, lambda runner: runner.synthesize())
 
 
 @app.command()
 def train(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
-    """Train the student (synthesising first whatever is missing)."""
-    _stages(config, overrides, run_dir, quiet, lambda runner, loaded: runner.train(runner.synthesise(loaded)))
+    """Train the student (synthesizing first whatever is missing)."""
+    _stages(config, overrides, run_dir, quiet, lambda runner: runner.train(runner.synthesize()))
 
 
 @app.command("eval")
 def evaluate(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
     """Evaluate the models that the file names (the student must have been trained)."""
-    _stages(config, overrides, run_dir, quiet, lambda runner, _: runner.evaluate(("teacher", "base", "student")))
+    _stages(config, overrides, run_dir, quiet, lambda runner: runner.evaluate(("teacher", "base", "student")))
 
 
 def _stages(
@@ -81,14 +84,14 @@ def _stages(
     overrides: list[str] | None,
     run_dir: str | None,
     quiet: bool,
-    work: Callable[[Any, Any], object],
+    work: Callable[[Any], object],
 ) -> None:
     from raydistill.pipelines.run import Runner
 
     runner = Runner(_load(config, overrides, run_dir), _console(quiet))
     with infrastructure_log(runner.config.run_dir):
         try:
-            work(runner, runner.start())
+            work(runner.start())
             runner.finish()
         finally:
             runner.close()
@@ -147,32 +150,6 @@ def grade(
 
     counts = grade_file(path, task, answer_field, gold_field, out)
     _print_counts(out, counts, quiet)
-
-
-@app.command()
-def consistency(
-    student: Annotated[str, typer.Argument(help="a model directory, PEFT adapter or hub id", metavar="STUDENT")],
-    examples: Annotated[str, typer.Argument(help="examples of held-out questions, RUN/examples/KEY of recipe mcc_kd")],
-    temperature: Annotated[float, typer.Option(help="of the answer distributions that are compared", min=0.01)] = 1.0,
-    out: Annotated[Path | None, typer.Option(help="JSON file for what was measured")] = None,
-    quiet: Quiet = False,
-) -> None:
-    """How alike a student's answers are over several rationales of a question."""
-    import json
-
-    from raydistill.pipelines.data.examples import read_examples
-    from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
-
-    found = answer_consistency(read_examples(examples), student, temperature=temperature)
-    if out:
-        out.write_text(json.dumps(found.to_json(), indent=2) + "\n", encoding="utf-8")
-    if not quiet:
-        told = (
-            f"answer KL {found.answer_kl:.4f}, agreement {found.agreement:.1%} over {found.pairs:,} pairs of rationales"
-        )
-        if found.other_kl is not None:
-            told += f"; KL to another question's answer {found.other_kl:.4f} over {found.other_pairs:,}"
-        Console().print(told)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``raydistill index``: build, extend, search and describe the datastore of ReBase."""
+"""``raydistill index``: build, extend, search and describe a datastore of rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from raydistill.actors.retrieval.retriever import RetrievedRow
     from raydistill.actors.retrieval.row_index import Source
 
-index_app = typer.Typer(
-    name="index", help="The datastore of ReBase: rows of many datasets, found by task.", no_args_is_help=True
-)
+index_app = typer.Typer(name="index", help="A datastore: rows of many datasets, found by task.", no_args_is_help=True)
 
 Index = Annotated[str, typer.Argument(help="folder or URI of the index", metavar="INDEX", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]

@@ -60,7 +60,13 @@ def _describe(error: Any) -> str:
     where = ".".join(map(str, error["loc"])) or "configuration"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key"
-    return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f" (got {error['input']!r})")
+    whole = error["type"] == "missing" or isinstance(error["input"], dict)  # a group of settings says nothing here
+    got = "" if whole else f" (got {shortened(repr(error['input']))})"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{got}"
+
+
+def shortened(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def expand(path: str) -> str:

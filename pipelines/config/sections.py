@@ -77,7 +77,36 @@ class SamplingConfig(Strict):
 
 
 class Teacher(EngineConfig, SamplingConfig):
-    """PaD 1.2: the teacher is sampled at temperature 1, top-p 1, one completion per question and context."""
+    """Sampled at temperature 1 and top-p 1, one completion per question and context (arXiv 2305.13888, section 1.2)."""
+
+
+class Student(Strict):
+    """How the student is hosted and sampled: base, trained student, and the student that is served.
+
+    What is not set is a local teacher's, so that engines can take the student's weights in place; of a teacher that is
+    recorded or elsewhere nothing is taken. A teacher's adapter and reasoning parser are its own.
+    """
+
+    dtype: str | None = None
+    max_model_len: int | None = Field(None, ge=16)
+    tensor_parallel_size: int | None = Field(None, ge=1)
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    max_num_seqs: int | None = Field(None, ge=1, description="sequences in flight per engine")
+    max_lora_rank: int | None = Field(None, ge=0, description="highest rank of adapters; default: that of train.lora")
+    reasoning_parser: str | None = Field(
+        None, description="vLLM parser that keeps a thinking student's reasoning apart"
+    )
+    kv_cache_gb: float | None = Field(None, gt=0, description="memory of the key-value cache where there is no GPU")
+    replicas: tuple[int, int] | None = Field(None, description="(min, max) engines")
+    cpus: float | None = Field(None, gt=0, description="CPUs reserved per engine")
+    node_labels: dict[str, str] | None = Field(None, description="of nodes that may host one")
+    health_timeout_s: float | None = Field(None, gt=0)
+    options: dict[str, Any] | None = Field(None, description="further arguments of vLLM's engine")
+    max_tokens: int | None = Field(None, ge=1, description="of what the student writes to learn from")
+
+
+TEACHERS_OWN = frozenset({"reasoning_parser"})
+"""What a student does not take from its teacher."""
 
 
 class Execution(Strict):
@@ -95,14 +124,6 @@ class Execution(Strict):
 LIMITS = ("cpu_s", "wall_s", "memory_mb", "minimum_grade")  # what of `Execution` decides about verdicts
 
 
-class RetrieverConfig(Strict):
-    """The pool of retrievers, which recipe rebase finds its rows with."""
-
-    replicas: tuple[int, int] = Field((1, 1), description="(min, max) retrievers")
-    cpus: float = Field(1, gt=0, description="CPUs reserved per retriever")
-    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
-
-
 class Lora(Strict):
     rank: int = Field(16, ge=1)
     alpha: float = 32
@@ -111,7 +132,7 @@ class Lora(Strict):
 
 
 class Train(Strict):
-    """Fine-tuning of the student. PaD 1.5: AdamW, learning rate 6e-5 linear decay, no warm-up, early stopping."""
+    """Fine-tuning of the student: AdamW, 6e-5 linear decay, no warm-up, early stopping (arXiv 2305.13888, 1.5)."""
 
     student: str = Field(description="model directory or hub id of the base student")
     revision: str | None = None
@@ -145,7 +166,7 @@ class Train(Strict):
 
 
 class Beam(Strict):
-    """PaD 1.7: beam search over the lines of a program, with or without step-by-step verification."""
+    """Beam search over the lines of a program, with or without verification of each (arXiv 2305.13888, section 2.4)."""
 
     width: int = Field(4, ge=1, description="hypotheses kept after each line (b)")
     candidates: int = Field(4, ge=1, description="next lines per hypothesis: the greedy one and samples")

@@ -1,4 +1,4 @@
-"""What must not become a training example of ReBase, and why; whoever asks counts the reasons.
+"""What must not become a training example, and why; whoever asks counts the reasons.
 
     banned_source        the row comes from a dataset that the task was told not to use
     evaluation_copy      the text is an evaluation question, but for case, punctuation and blanks
@@ -6,8 +6,8 @@
     example_copy         it is one of the task's own examples, or shares so many words in a row with it
     duplicate            its input was accepted before
 
-The data released with ReBase has 621 copies of few-shot examples and 407 repeated inputs among 5,398 rows of BIG-Bench
-Hard; its only guard is a substring of the task's name.
+The data released with arXiv 2407.05463 have 621 copies of few-shot examples and 407 repeated inputs among 5,398 rows of
+BIG-Bench Hard; its only guard is a substring of the task's name.
 """
 
 from __future__ import annotations

@@ -61,6 +61,18 @@ def write_examples(examples: Iterable[Example], folder: str) -> int:
     return _write((pa.Table.from_pylist(chunk, schema=example_schema()) for chunk in rows), folder)
 
 
+def write_by_content(examples: Iterable[Example], parent: str) -> str:
+    """Write examples into a folder of `parent` that is named by their content; returns its name."""
+    unnamed = f"{parent}/unnamed"
+    write_examples(examples, unnamed)
+    key = content_hash(*examples_digest(unnamed))
+    filesystem, root = resolve(parent)
+    filesystem.create_dir(f"{root}/{key}", recursive=True)
+    filesystem.move(f"{root}/unnamed/examples.parquet", f"{root}/{key}/examples.parquet")
+    filesystem.delete_dir(f"{root}/unnamed")
+    return key
+
+
 def _write(tables: Iterable[pa.Table], folder: str) -> int:
     import pyarrow.parquet as pq
 

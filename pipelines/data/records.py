@@ -67,6 +67,8 @@ class Sample:
     seed: int
     context: str = ""  # which prompt (few-shot context) evoked it
     detail: str = ""  # the interpreter's last line, or other evidence
+    format: str = "text"  # program, rationale or text: what was asked for
+    stdout: str = ""  # what its program printed in the end; not read from stored samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class WeightedText:
     """A piece of a training example; ``WeightedText("def solution(): ...", weight=1.0)``.
 
     `weight` multiplies the cross-entropy of each of its tokens: 0 for prompt text, 1 for a target,
-    1.5 for TriPosT's feedback (arXiv 2310.13522).
+    1.5 for feedback on an attempt (arXiv 2310.13522).
     """
 
     text: str
@@ -83,7 +85,7 @@ class WeightedText:
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """Weight (alpha) and temperature of the loss between two examples' answers (MCC-KD); ``Consistency(0.1, 1.3)``."""
+    """Weight and temperature of the loss between two examples' answers (arXiv 2310.14747); ``Consistency(0.1, 1.3)``"""
 
     weight: float  # of the mean KL divergence of both directions, beside the cross-entropy: the paper's alpha
     temperature: float = 1.0  # of both distributions

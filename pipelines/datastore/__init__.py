@@ -1,4 +1,4 @@
-"""ReBase's datastore: rows of many datasets, flattened, encoded, and stored for `actors.retrieval.retriever`.
+"""The datastore: rows of many datasets, flattened, encoded, and stored for `actors.retrieval.retriever`.
 
 sources (YAML) --read_rows--> rows --flatten--> {column: text} --encode--> (row, column) records --> RowIndex
 

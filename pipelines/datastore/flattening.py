@@ -1,4 +1,4 @@
-"""A row as ReBase sees it: text by column, nested fields with dots in their names.
+"""A row as it is stored and shown: text by column, nested fields with dots in their names.
 
 {"question": {"stem": "Where?", "choices": [{"label": "A", "text": "here"}]}, "label": 1}
 --> {"question.stem": "Where?", "question.choices": "A: here", "label": "neutral"}

@@ -14,9 +14,8 @@ from dataclasses import asdict
 from raydistill.actors.pool import Pool, PoolClient, PoolSettings
 from raydistill.actors.retrieval.retriever import Level, Lookup, RetrievedRow, Retriever
 from raydistill.actors.storage import absolute, local_path, read_bytes, write_atomic
-from raydistill.pipelines.config.sections import RetrieverConfig
 from raydistill.pipelines.data.records import content_hash
-from raydistill.pipelines.datastore.settings import TargetTask
+from raydistill.pipelines.datastore.settings import RetrieverConfig, TargetTask
 
 
 def lookup_of(
@@ -27,7 +26,7 @@ def lookup_of(
     seed: int = 0,
     banned: Sequence[str] = (),
 ) -> Lookup:
-    """What to look for, for a target task; outputs are compared without their reasoning (ReBase does so for BBH)."""
+    """What to look for, for a target task; outputs are compared without their reasoning (as in arXiv 2407.05463)."""
     examples = tuple(
         {"input": example.get("input", ""), "output": example.get("output", "")} for example in task.examples
     )

@@ -17,6 +17,14 @@ from raydistill.pipelines.config.files import Settings, expand, read_settings, v
 from raydistill.pipelines.data.records import content_hash
 
 
+class RetrieverConfig(Strict):
+    """The pool of retrievers, which look rows up."""
+
+    replicas: tuple[int, int] = Field((1, 1), description="(min, max) retrievers")
+    cpus: float = Field(1, gt=0, description="CPUs reserved per retriever")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
+
+
 class TargetTask(Strict):
     """The task that an expert is to be trained for; ``{instruction: ..., examples: [{input: ..., output: ...}]}``."""
 
@@ -56,7 +64,7 @@ class SourceSettings(Strict):
 
 
 class RowLimits(Strict):
-    """How much of each source is taken. ReBase takes at most 1,000 rows per configuration."""
+    """How much of each source is taken. The paper (arXiv 2407.05463) takes at most 1,000 rows per configuration."""
 
     rows_per_source: int = Field(1000, ge=1, description="drawn with `seed` where a source has more")
     value_characters: int = Field(2000, ge=16, description="longer values are cut at a blank before this")

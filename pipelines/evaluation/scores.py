@@ -33,9 +33,7 @@ class Score:
     completion_tokens: int = 0  # of the greedy answers, repairs not included; of a beam search all hypotheses together
     wall_s: float = 0.0  # of generation and verification, without the start of engines
     before_repairs: dict[str, float] | None = None  # accuracy and executable rate without self-refinement
-    updates: dict[str, Any] | None = (
-        None  # what a student's own updates of its answers did (`pipelines.recipes.tripost.update_scores`)
-    )
+    updates: dict[str, Any] | None = None  # what a student's own updates of its answers did
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -45,20 +43,24 @@ Outcomes = Iterable[tuple[Sequence[str], Sequence[str]]]  # per question: status
 
 
 def score(greedy: Outcomes, sampled: Outcomes = (), *, samples: int, temperature: float, grader: str) -> Score:
-    """Summarise greedy outcomes and (if samples > 1) sampled ones."""
+    """Summarise greedy outcomes and (if samples > 1) sampled ones.
+
+    Of several greedy answers, one for each way in which a question is asked, the elected one counts.
+    """
     greedy, sampled = list(greedy), list(sampled)
-    firsts = [statuses[0] for statuses, _ in greedy if statuses[0] != "unknown"]
-    accuracy = _mean([status == "passed" for status in firsts])
+    firsts = [_known(*outcome) for outcome in greedy]
+    answered = [question[elect([value for _, value in question]) or 0] for question in firsts if question]
+    accuracy = _mean([passed for passed, _ in answered])
     unknown = sum(status == "unknown" for statuses, _ in [*greedy, *sampled] for status in statuses)
     base = Score(
         accuracy=accuracy,
-        stderr=math.sqrt(accuracy * (1 - accuracy) / len(firsts)) if firsts else 0.0,
-        n=len(firsts),
+        stderr=math.sqrt(accuracy * (1 - accuracy) / len(answered)) if answered else 0.0,
+        n=len(answered),
         unknown=unknown,
         samples=samples,
         temperature=temperature,
         grader=grader,
-        executable=_mean([bool(values[0]) for statuses, values in greedy if statuses[0] != "unknown"]),
+        executable=_mean([bool(value) for _, value in answered]),
     )
     known = [_known(*outcome) for outcome in sampled]
     known = [question for question in known if question]

@@ -1,4 +1,4 @@
-"""Step-by-step verification (PaD, arXiv 2305.13888, section 2.4): beam search over the lines of a program.
+"""Step-by-step verification (arXiv 2305.13888, section 2.4): beam search over the lines of a program.
 
     hypotheses --engine, up to the next line end--> candidates --faithfulness, execution--> the best `width` of them
 

@@ -35,7 +35,7 @@ def steps(text: str, *, finished: bool) -> list[str]:
 
 class Faithfulness:
     """ROSCOE's faithfulness of a step: the mean over its lines, here one, of max over the question's sentences of
-    (1 + cos) / 2 between sentence embeddings (PaD, section 2.4)."""
+    (1 + cos) / 2 between sentence embeddings (arXiv 2305.13888, section 2.4)."""
 
     def __init__(self, encoder: str) -> None:
         self._encoder = encoder

@@ -3,9 +3,9 @@
     instruction of the target + the context's own + question --> user turn
     demonstrations of the context --> earlier user and assistant turns, so that any model's template renders them
 
-A context is a YAML file: those in `contexts/` are known by name (PaD's augmentation samples a question once per
-context), a user's own by its path. The shipped demonstrations were written for this project; none comes from a
-benchmark. The texts are a contract: the demo models were trained on exactly these.
+A context is a YAML file: those in `contexts/` are known by name, a user's own by its path. Sampling a question once per
+context augments the data (arXiv 2305.13888). The shipped demonstrations were written for this project; none comes from
+a benchmark. The texts are a contract: the demo models were trained on exactly these.
 """
 
 from __future__ import annotations

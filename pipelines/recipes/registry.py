@@ -1,62 +1,61 @@
-"""The table of recipes: their settings, and how each asks, reads and selects."""
+"""The table of recipes, and what others know of them: their settings, and the recipe that belongs to some settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from raydistill.pipelines.config.sections import Questions
-from raydistill.pipelines.recipes.mcc_kd.config import MccKD
+from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation
-from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
-from raydistill.pipelines.recipes.rebase import recipe as rebase
-from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
-from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.recipe import SelfImprovement
-from raydistill.pipelines.sampling.prompter import Prompter
-from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 
-RECIPES: dict[str, Callable[[Any], Prompter]] = {
-    "mcc_kd": MultiCotConsistentDistillation,
-    "pad": ProgramAidedDistillation,
-    "rebase": RetrievalBasedDistillation,
-    "tripost": SelfImprovement,
+RECIPES: dict[str, type[Recipe[Any]]] = {
+    recipe.name: recipe
+    for recipe in (
+        MultiCotConsistentDistillation,
+        ProgramAidedDistillation,
+        RetrievalBasedDistillation,
+        SelfImprovement,
+    )
 }
 
+DEFAULT = ProgramAidedDistillation.name
+"""The recipe of a run, or of a student, that names none."""
 
-def make_recipe(config: Any) -> Prompter:
+
+def default_recipe() -> Strict:
+    """The settings of the default recipe."""
+    return RECIPES[DEFAULT].Config()
+
+
+def make_recipe(config: Any) -> Recipe[Any]:
     """The recipe that `config.recipe` names."""
     return RECIPES[config.recipe](config)
 
 
-def questions_of(recipe: AnyRecipe, questions: Questions | None) -> Questions:
-    """The questions that a run learns from; for ReBase, which makes its own, how their answers are compared."""
-    if isinstance(recipe, ReBase):
-        return rebase.questions_of(recipe)
-    assert questions
-    return questions
-
-
-def load_training_questions(recipe: AnyRecipe, questions: Questions | None) -> LoadedQuestions:
-    """The questions that a run learns from; for ReBase the target's examples, with the task that compares answers."""
-    if isinstance(recipe, ReBase):
-        return rebase.target_questions(recipe)
-    return load_questions(questions_of(recipe, questions))
+def commands() -> dict[str, Callable[..., None]]:
+    """The commands that recipes bring along, by name."""
+    return {name: command for recipe in RECIPES.values() for name, command in recipe.commands.items()}
 
 
 def _recipe_of(settings: Any) -> Any:
-    """The name of the recipe that `settings` are for; PaD's where they name none."""
-    return settings.get("recipe", "pad") if isinstance(settings, dict) else getattr(settings, "recipe", None)
+    """The name of the recipe that `settings` are for."""
+    return settings.get("recipe", DEFAULT) if isinstance(settings, dict) else getattr(settings, "recipe", None)
 
 
-AnyRecipe = Annotated[
-    Annotated[PaD, Tag("pad")]
-    | Annotated[MccKD, Tag("mcc_kd")]
-    | Annotated[ReBase, Tag("rebase")]
-    | Annotated[TriPosT, Tag("tripost")],
-    Discriminator(_recipe_of),
-]
+if TYPE_CHECKING:
+    AnyRecipe = Any
+else:
+    _SETTINGS = (Annotated[recipe.Config, Tag(name)] for name, recipe in RECIPES.items())
+    _UNKNOWN = {
+        "custom_error_type": "unknown_recipe",
+        "custom_error_message": f"no such recipe; expected one of {', '.join(sorted(RECIPES))}",
+    }
+    AnyRecipe = Annotated[reduce(or_, _SETTINGS), Discriminator(_recipe_of, **_UNKNOWN)]

@@ -1,16 +1,19 @@
 """A run's folder: what lies in it, and that every node reaches it and one command alone uses it.
 
-    folder               written                         its name is a hash of                                built by
-    completions/<key>    as they are finished            model, adapter, dtype, prompts, how they are drawn   context
-    verdicts/<key>       as they come, never `unknown`   completions' key, limits, task, grader               context
-    examples/<key>       when all is verified            verdicts' key, recipe, rounds and n, questions       run
-                         (ReBase, repairs, TriPosT: rows, examples, conversations that they are made of)      recipes
-    trajectories/<key>   as conversations end            attempts' key, settings of the edit, teacher         tripost
-    lookups/<key>        when found                      index, target, settings of the lookup                datastore
-    training/<key>       checkpoints, then result.json   examples, base student or adapter, settings          run
-    evaluation/<key>     when nothing is unknown         verdicts' keys, questions, samples, repairs          evaluation
+    folder               written                      its name is a hash of                                     built by
+    completions/<key>    as they are finished         model, adapter, dtype, version of the prompts,            sampling
+                                                      how they are drawn
+    verdicts/<key>       as they come, never unknown  completions' key; versions of reader and judge; task;     sampling
+                                                      of programs also limits and sandbox
+    examples/<key>       when all is verified         verdicts' key, selector, rounds and n, questions;         context
+                                                      or what a recipe names; or their own content
+    trajectories/<key>   as conversations end         attempts' key, settings and version of the edit           recipes
+    lookups/<key>        when found                   index, target, settings of the lookup                    datastore
+    training/<key>       checkpoints, result.json     examples' key, base student or adapter, settings          context
+    evaluation/<key>     when nothing is unknown      verdicts' keys, questions, what follows a completion    evaluation
 
-Without a key: ledger/ (every token spent), logs/, student/, config.yaml, environment.json, report.json, examples.jsonl.
+Without a key: ledger/ (every token spent), logs/, student/, config.yaml, environment.json, report.json, examples.jsonl,
+layout (the version of these keys).
 
 What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
 node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked
@@ -27,8 +30,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from raydistill.actors.errors import UsageError
-from raydistill.actors.storage import is_uri
+from raydistill.actors.storage import is_uri, read_bytes, write_atomic
 
+LAYOUT = "2"  # of the keys above; raised where an earlier run's folders would not be found under their names
 ANSWER_S = 120.0  # a node that starts its first worker takes some seconds
 
 _asked: set[tuple[str, str]] = set()  # (folder, node id) that were found to agree
@@ -52,6 +56,17 @@ def lock_run_dir(folder: str) -> FileLock | None:
     except OSError:
         return None
     return lock
+
+
+def check_layout(folder: str) -> None:
+    """Raise UsageError for a folder of an earlier layout, where all would be paid for again; mark a new one."""
+    known, used = read_bytes(f"{folder}/layout"), read_bytes(f"{folder}/config.yaml")
+    if used and (known or b"1").decode().strip() != LAYOUT:
+        raise UsageError(
+            f"run_dir {folder} is of an earlier version, whose stored samples have other names: choose another run_dir "
+            "(its student can still be served), or finish it with the version that began it"
+        )
+    write_atomic(f"{folder}/layout", f"{LAYOUT}\n".encode())
 
 
 def check_shared(folder: str) -> None:

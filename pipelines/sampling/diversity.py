@@ -1,4 +1,4 @@
-"""Which rationales of a question differ most: n-gram sets, Jaccard similarity, choice of K (MCC-KD, arXiv 2310.14747).
+"""Which rationales of a question differ most: n-gram sets, Jaccard similarity, choice of K (arXiv 2310.14747).
 
     texts --ngrams--> sets --similarities--> [m, m] --distinct--> without near-duplicates --choose--> K places
 

@@ -27,6 +27,7 @@ from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
+from raydistill.pipelines.sampling.prompter import Selector
 from raydistill.pipelines.sampling.segment_index import SegmentIndex, StoredSamples
 from raydistill.pipelines.sampling.stages import Budget, Generate, Select, Verify
 from raydistill.pipelines.tasks.base import Task
@@ -39,16 +40,25 @@ Outcomes = dict[str, tuple[list[str], list[str]]]  # by question id: statuses an
 
 @dataclass(frozen=True, slots=True)
 class SamplingJob:
-    """What to do with some questions, and where the results are kept (`examples` None: select nothing)."""
+    """What to do with some questions, and where the results are kept.
+
+    `selector` makes examples, which go to the folder `examples`; without it questions get all rounds that there are.
+    """
 
     plan: SamplingPlan
     task: Task
     completions: str
     verdicts: str
+    selector: Selector | None = None
     examples: str | None = None
     samples_in_flight: int = 128
     rounds: int = 1  # at most
     question_tokens: int | None = None  # a question that has cost these gets no further round
+
+    @property
+    def key(self) -> str:
+        """What depends on the verdicts is keyed by this."""
+        return self.verdicts.rpartition("/")[2]
 
 
 @dataclass(slots=True)
@@ -148,17 +158,17 @@ def _flow(
     """Stream some questions through one round of a job: the outcome of each."""
     from ray.data import ActorPoolStrategy
 
-    prompter, actor = plan.prompter, {"num_cpus": 0, "batch_format": "pyarrow"}
+    actor = {"num_cpus": 0, "batch_format": "pyarrow"}
     one = ActorPoolStrategy(size=1)
     ahead = ActorPoolStrategy(  # the next block starts before one is done
         size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
     )
     budget = Budget(plan.rounds == job.rounds, job.question_tokens)
-    generate, verify = (plan, engines, job.completions), (prompter, job.task, executors, job.verdicts)
+    generate, verify = (plan, engines, job.completions), (plan.prompter, job.task, executors, job.verdicts)
     batch = _batch(job)
     flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
     flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
-    flow = flow.map_batches(Select, fn_constructor_args=(prompter, job.examples, budget), compute=one, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=(job.selector, job.examples, budget), compute=one, **actor)
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         yield from table.to_pylist()
 
@@ -166,7 +176,7 @@ def _flow(
 def _batch(job: SamplingJob) -> int:
     """Questions of one call of a stage, of which four are under way at a time."""
     probe = Question("", "", "")
-    per_round = job.plan.n * (job.plan.prompts_per_round or len(job.plan.prompts(probe)))
+    per_round = job.plan.n * (job.plan.prompts_per_round or len(job.plan.prompter.prompts(probe)))
     return max(1, math.ceil(job.samples_in_flight / per_round / 4))
 
 

@@ -33,14 +33,10 @@ class SamplingPlan:
     prompts_per_round: int | None = None  # None: all
     purpose: str = ""  # what the engine's ledger books the tokens on
     adapter: str | None = None  # LoRA adapter of the model that is asked
-    student: bool = False  # ask as the student is asked, not as the teacher
-
-    def prompts(self, question: Question) -> list[Prompt]:
-        return [self.prompter.student_prompt(question)] if self.student else list(self.prompter.prompts(question))
 
     def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
         """Each prompt with the indices of the samples that are wanted of it."""
-        prompts = self.prompts(question)
+        prompts = self.prompter.prompts(question)
         turns = self.rounds * (self.prompts_per_round or len(prompts))
         return [(p, range(self.n * len(range(place, turns, len(prompts))))) for place, p in enumerate(prompts)]
 

@@ -1,30 +1,51 @@
-"""How a recipe asks, reads and selects: the interface that sampling, evaluation and service see of it.
+"""How a model is asked, how what it writes is read, and which of it is kept: what a recipe hands to a sampling job.
 
-A prompter is a pure object: it says what to ask, how to find the answer in a completion, and which samples become
-examples. It starts no actor and knows no Ray; `pipelines.sampling.job` does the asking, executing and grading.
+These are pure objects: they start no actor and know no Ray; `pipelines.sampling.job` does the asking, running and
+grading. Each carries a version, which cache keys hold: raise it with every change of what is asked or read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from raydistill.pipelines.data.records import Example, Question, Sample
+
+Format = Literal["program", "rationale", "text"]
+"""In which form an answer is asked for: a program is run, a rationale states its answer, a text is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """One way to ask a question. `context` names it in ids and reports.
 
-    With `named_by_content` the name holds a hash of the messages, so that runs with other prompts beside this one
-    share its completions. `prefix` begins the answer, which the model goes on from.
+    `prefix` begins the answer, which the model goes on from. `format` is stored with each completion.
     """
 
     context: str
     messages: Sequence[dict[str, Any]]
-    named_by_content: bool = False
+    format: Format = "text"
     prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """What a model is asked about a question, and what is taken from its replies.
+
+    `read` gives the program or the answering text in a completion of a format, None where there is none.
+    """
+
+    prompts: Callable[[Question], Sequence[Prompt]]
+    read: Callable[[str, Format], str | None]
+    version: str  # of the prompts, with the settings that they depend on and their contexts do not tell
+    formats: tuple[Format, ...] = ("text",)  # of the prompts
+    reader: str = "1"  # the version of `read`; completions are read again where it changes
+
+    @property
+    def executes(self) -> bool:
+        """Whether there are programs to run."""
+        return "program" in self.formats
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +56,18 @@ class Selection:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class Prompter(Protocol):
-    """Prompts of teacher and student, extraction of the answer, and which samples become examples."""
+class Selector(Protocol):
+    """Which samples of a question become examples, and whether it needs more samples for that."""
 
     @property
-    def name(self) -> str:
-        """As in the configuration, e.g. ``pad``."""
-        ...
-
-    @property
-    def executes(self) -> bool:
-        """Whether the extracted output is a program to run."""
-        ...
-
-    def prompts(self, question: Question) -> Sequence[Prompt]:
-        """What the teacher is asked; each prompt is sampled n times."""
-        ...
-
-    def student_prompt(self, question: Question) -> Prompt:
-        """What the student is asked, in training, evaluation and service."""
-        ...
-
-    def extract(self, text: str) -> str | None:
-        """The program or the answering text in a completion; None if there is none."""
-        ...
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        """Whether a question needs no further round of samples, given all verified ones so far."""
+    def version(self) -> str:
+        """Of the rule and of what the examples look like, with the settings that both depend on."""
         ...
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """The examples that the student learns from, given all verified samples of a question."""
         ...
 
-
-class AskedOnce:
-    """`enough` and `select` of prompters that sample one round and select nothing question by question."""
-
     def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        return True
-
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        return Selection()
+        """Whether a question needs no further round of samples, given all verified ones so far."""
+        ...

@@ -39,6 +39,7 @@ def completion_schema() -> pa.Schema:
             ("sample_id", text),
             ("question_id", text),
             ("context", text),
+            ("format", text),  # program, rationale or text: what the prompt asks for
             ("index", number),
             ("seed", number),
             ("text", text),

@@ -17,15 +17,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.engine.requests import Completion, Request
-from raydistill.actors.executor import Program
+from raydistill.actors.engine.requests import Request
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import SegmentWriter
 from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.sampling.log import run_log
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
-from raydistill.pipelines.sampling.prompter import Prompter
+from raydistill.pipelines.sampling.prompter import Prompter, Selector
+from raydistill.pipelines.sampling.samples import completion_row, to_sample
 from raydistill.pipelines.sampling.schemas import (
     completion_schema,
     generated_schema,
@@ -34,8 +34,8 @@ from raydistill.pipelines.sampling.schemas import (
     verified_schema,
 )
 from raydistill.pipelines.sampling.stored_rows import StoredRows, to_question
+from raydistill.pipelines.sampling.verdicts import judge
 from raydistill.pipelines.tasks.base import Task
-from raydistill.pipelines.tasks.judging import returned
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +66,10 @@ class Generate:
         missing = self._missing(question, stored)
         fresh = {}
         if missing:
+            formats = {prompt.context: prompt.format for prompt in self._plan.prompter.prompts(question)}
             for completion in await self._engines.call("generate", missing):
-                fresh[completion.sample_id] = _completion_row(question, completion)
+                context = completion.request_id.partition("/")[2]
+                fresh[completion.sample_id] = completion_row(question, completion, context, formats[context])
                 if completion.error:
                     self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
             self._writer.append([made for made in fresh.values() if not made["error"]])
@@ -81,18 +83,6 @@ class Generate:
             if indices:
                 requests.append(self._plan.request(question, prompt, indices))
         return requests
-
-
-def _completion_row(question: Question, completion: Completion) -> dict[str, Any]:
-    names = ("index", "seed", "text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
-    return {
-        "sample_id": completion.sample_id,
-        "question_id": question.id,
-        "context": completion.request_id.partition("/")[2],
-        **{name: getattr(completion, name) for name in names},
-        "engine": completion.engine,
-        "error": completion.error,
-    }
 
 
 class Verify:
@@ -118,7 +108,8 @@ class Verify:
             for completion in row["completions"]
             if completion["sample_id"] not in stored
         ]
-        fresh = {verdict["sample_id"]: verdict for verdict in await self._judge(pending)}
+        verdicts = await judge(pending, self._prompter, self._task.grade, self._executors)
+        fresh = {verdict["sample_id"]: verdict for verdict in verdicts}
         self._writer.append([verdict for verdict in fresh.values() if verdict["status"] != "unknown"])
         await asyncio.to_thread(self._writer.flush)
         self._tell(fresh.values())
@@ -137,53 +128,10 @@ class Verify:
                 told = {"sample_id": verdict["sample_id"], "reason": verdict["reason"]}
                 self._log.warning("no verdict", **told, detail=verdict.get("message", ""))
 
-    async def _judge(self, pending: list[tuple[Question, dict[str, Any]]]) -> list[dict[str, Any]]:
-        """A verdict for every (question, completion)."""
-        outputs = [None if c["error"] else self._prompter.extract(c["text"]) for _, c in pending]
-        runs: dict[str, Any] = {}
-        if self._prompter.executes:
-            programs = [
-                Program(completion["sample_id"], output)
-                for (_, completion), output in zip(pending, outputs, strict=True)
-                if output is not None
-            ]
-            if programs:
-                runs = {verdict.id: verdict for verdict in await self._executors.call("run", programs)}
-        return [
-            self._verdict(question, completion, output, runs.get(completion["sample_id"]))
-            for (question, completion), output in zip(pending, outputs, strict=True)
-        ]
-
-    def _verdict(self, question: Question, completion: dict[str, Any], output: str | None, run: Any) -> dict[str, Any]:
-        """The row that is stored: engine error, else extraction, else the sandbox's verdict, else the task's grade."""
-        row: dict[str, Any] = {
-            "sample_id": completion["sample_id"],
-            "question_id": question.id,
-            "output": output or "",
-            "value": "",
-        }
-        if completion["error"]:
-            return row | {"status": "unknown", "reason": "engine_error", "message": completion["error"]}
-        if output is None:
-            reason = "length" if completion["finish_reason"] == "length" else "no_program"
-            return row | {"status": "failed", "reason": reason if self._prompter.executes else "no_answer"}
-        if run is not None:
-            names = ("status", "reason", "kind", "message", "stdout", "cpu_s", "wall_s", "grade", "lane")
-            row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}
-            if run.status != "passed":
-                return row
-        grade = self._task.grade(returned(run.value) if run is not None else output, question)
-        value = row["value"] if grade.reason == "no_answer" else grade.parsed  # which spells equal answers alike
-        return row | {"status": grade.status, "reason": grade.reason, "value": value}
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When a question gets no further round although its recipe has not enough."""
+    """When a question gets no further round although there are not enough samples."""
 
     last_round: bool = True
     tokens: int | None = None  # completion tokens of a question
@@ -195,10 +143,10 @@ class Select:
     A question that needs another round, and has budget left for it, is only reported.
     """
 
-    def __init__(self, prompter: Prompter, folder: str | None, budget: Budget) -> None:
+    def __init__(self, selector: Selector | None, folder: str | None, budget: Budget) -> None:
         from raydistill.pipelines.data.examples import example_schema
 
-        self._prompter, self._budget = prompter, budget
+        self._selector, self._budget = selector, budget
         self._writer = SegmentWriter(folder, example_schema()) if folder else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -229,8 +177,8 @@ class Select:
             "kept": [],
             "dropped": [],
         }
-        if self._writer and outcome["finished"]:
-            selection = self._prompter.select(question, samples)
+        if self._writer and self._selector and outcome["finished"]:
+            selection = self._selector.select(question, samples)
             self._writer.append([to_row(example) for example in selection.examples])
             outcome["kept"] = [example.source for example in selection.examples]
             outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
@@ -241,7 +189,7 @@ class Select:
         return (
             self._budget.last_round
             or (self._budget.tokens is not None and spent >= self._budget.tokens)
-            or self._prompter.enough(question, samples)
+            or (self._selector is not None and self._selector.enough(question, samples))
         )
 
 
@@ -249,17 +197,3 @@ def _counted(sample: Sample) -> str:
     """The answer of a sample as votes count it; a long one shortened such that different ones stay different."""
     value = "" if sample.reason == "no_answer" else sample.value
     return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 17]} {content_hash(value)}"
-
-
-def to_sample(completion: dict[str, Any], verdict: dict[str, Any]) -> Sample:
-    """A completion and its verdict as one record."""
-    shared = ("question_id", "index", "text", "prompt_tokens", "completion_tokens", "finish_reason", "seed", "context")
-    return Sample(
-        id=completion["sample_id"],
-        **{name: completion[name] for name in shared},
-        output=verdict["output"],
-        status=verdict["status"],
-        reason=verdict["reason"],
-        value=verdict["value"],
-        detail=verdict["message"] or "",
-    )

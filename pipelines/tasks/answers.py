@@ -99,7 +99,7 @@ def parse_answer(text: str, kind: Kind) -> str | None:
     """The final answer of a rationale, as written there; None if there is none of this kind.
 
     What `stated_answer` finds; failing that, the last number or option letter (for text: all) of the last
-    line, then of what follows the last Therefore, Thus, Hence or So (the rule of MCC-KD).
+    line, then of what follows the last Therefore, Thus, Hence or So (the rule of arXiv 2310.14747).
     """
     if answer := stated_answer(text, kind):
         return answer

@@ -8,11 +8,12 @@ Everything that can be wrong with tokenizer, template, vocabulary or data is fou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from raydistill.actors.engine.rendering import chat_text
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Example
@@ -76,19 +77,6 @@ def stop_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return tokenizer.eos_token_id
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]]) -> str:
-    """The prompt as the engine sends it: through the chat template or, without one, the contents joined by newlines.
-
-    Without a template the tokenizer's BOS goes in front where the tokenizer itself would put it.
-    """
-    if tokenizer.chat_template:
-        turns = [*map(dict, messages)]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    first = tokenizer("?").input_ids[0]
-    bos = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
-    return bos + "\n".join(message["content"] for message in messages)
-
-
 def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) -> Iterator[Tokens]:
     """The tokens of each example, in order.
 
@@ -98,7 +86,7 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
     stop = stop_token_id(tokenizer)
     iterator = iter(examples)
     while batch := list(itertools.islice(iterator, BATCH)):
-        prompts = [prompt_text(tokenizer, example.messages) for example in batch]
+        prompts = [chat_text(tokenizer, example.messages) for example in batch]
         prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
         whole = [prompt + example.text for prompt, example in zip(prompts, batch, strict=True)]
         encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)

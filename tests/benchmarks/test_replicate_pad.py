@@ -19,6 +19,7 @@ from demo import gold
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.examples import read_examples
+from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions
@@ -111,13 +112,12 @@ def test_gold_arms_learn_the_first_questions_and_as_many_as_asked(tmp_path: Path
         }
     )
     runner = Runner(config)
-    loaded = runner.start()
-    folder = runner.synthesise(loaded)
-    taken = {example.question_id for example in read_examples(first_examples(runner, folder, 12))}
-    assert taken == {question.id for question in loaded.questions[:12]}
+    examples = runner.start().synthesize()
+    taken = {example.question_id for example in read_examples(first_examples(runner, examples, 12).folder)}
+    assert taken == {question.id for question in runner.ctx.questions.questions[:12]}
     assert runner.report["examples"] == 12
     with pytest.raises(UsageError, match="31 examples wanted"):
-        first_examples(runner, folder, 31)
+        first_examples(runner, examples, 31)
 
 
 # Numbers ----------------------------------------------------------------------------------------------------------
@@ -149,10 +149,8 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_what_is_unknown_counts_for_nobody() -> None:
     told = paired({0: [1, None, 1, 1]}, {0: [0, 0, None, 1]})
     assert told["gain"] == 0.5
-    outcomes = {"a": (["passed"], ["12"]), "b": (["failed"], [""]), "c": (["unknown"], [""]), "d": (["failed"], ["9"])}
-    loaded = load_questions(QUESTIONS)
-    four = [replace(question, id=name) for question, name in zip(loaded.questions, "abcd", strict=False)]
-    told = by_question(outcomes, replace(loaded, questions=four))
+    said = [("passed", "12"), ("failed", ""), ("unknown", ""), ("failed", "9")]
+    told = by_question(Answered(status, "", value) for status, value in said)
     assert told == {"passed": [1, 0, None, 0], "executable": [1, 0, None, 1]}
 
 

@@ -28,11 +28,10 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import Turn
 from raydistill.pipelines.recipes.tripost.editing import Judgement, open_draft
-from raydistill.pipelines.recipes.tripost.rollouts import Rollout
+from raydistill.pipelines.recipes.tripost.updating import Rollout
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.families.stepwise import StepwiseQuestions
@@ -123,7 +122,7 @@ def test_students_are_told_what_is_wrong_once(cluster: None, tmp_path: Path) -> 
     asked = to_update(open_draft(bad.id, bad, [Turn(attempt)]), Judgement(found, feedback_reply(attempt, found)))
     reply = json.dumps({"question": asked.text, "completion": f"\n{bad.meta['rationale']}\nFeedback: Hm."})
     (tmp_path / "recorded.jsonl").write_text(reply + "\n", encoding="utf-8")
-    ctx, sampling = RunContext(config, make_recipe(config.recipe), None), SamplingConfig(n=1, temperature=0)
+    ctx, sampling = RunContext(config, None), SamplingConfig(n=1, temperature=0)
     assert isinstance(config.recipe, TriPosT)
     try:
         told = updated_as_told(ctx, "test", config.teacher, loaded, rollouts, sampling, config.recipe)

@@ -11,12 +11,10 @@ import pytest
 
 from raydistill.actors.engine.requests import Sampling
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.recipes.pad.config import PaD
-from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling.plan import SamplingPlan
-from raydistill.pipelines.sampling.prompter import Prompt
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 
 FIRST = "def solution():\n    return {i} + {i}"
 SECOND = "def solution():\n    return 2 * {i}"
@@ -49,7 +47,7 @@ def run(cluster: None, tmp_path_factory: pytest.TempPathFactory, questions_file:
         }
         return Run.model_validate(sections)
 
-    return RoundsRun(folder / "run", config(3), synthesise(config(1))[0], *synthesise(config(3)))
+    return RoundsRun(folder / "run", config(3), synthesized(config(1))[0], *synthesized(config(3)))
 
 
 class RoundsRun(NamedTuple):
@@ -60,14 +58,14 @@ class RoundsRun(NamedTuple):
     examples: list[dict[str, Any]]
 
 
-def synthesise(config: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def synthesized(config: Run) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The report and the examples of a run's synthesis."""
     runner = Runner(config)
     try:
-        folder = runner.synthesise(runner.start())
+        examples = runner.start().synthesize()
     finally:
         runner.close()
-    return runner.report, read(Path(folder))
+    return runner.report, read(Path(examples.folder))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -96,17 +94,13 @@ def test_a_killed_run_goes_on_where_it_was(run: RoundsRun, monkeypatch: pytest.M
         pq.write_table(table.slice(0, table.num_rows // 2), path)
     for path in (run.root / "examples").rglob("*.*"):  # and nothing selected
         path.unlink()
-    again, same = synthesise(run.config)
+    again, same = synthesized(run.config)
     assert again["resumed"]["new_samples"] == 0 and again["resumed"]["new_verdicts"] > 0
     assert again["teacher"]["questions_by_rounds"] == {1: 4, 2: 4, 3: 4}
     assert [row["id"] for row in same] == [row["id"] for row in run.examples]
 
 
-class TwoContexts(ProgramAidedDistillation):
-    """Asks in two ways."""
-
-    def prompts(self, question: Question) -> list[Prompt]:
-        return [Prompt("a", []), Prompt("b", [])]
+TWO_CONTEXTS = Prompter(lambda question: [Prompt("a", []), Prompt("b", [])], lambda text, form: text, "1")
 
 
 @pytest.mark.parametrize(
@@ -120,5 +114,5 @@ class TwoContexts(ProgramAidedDistillation):
     ],
 )
 def test_contexts_take_turns(rounds: int, per_round: int | None, ids: list[str]) -> None:
-    plan = SamplingPlan(TwoContexts(PaD()), Sampling(), n=2, seed=0, rounds=rounds, prompts_per_round=per_round)
+    plan = SamplingPlan(TWO_CONTEXTS, Sampling(), n=2, seed=0, rounds=rounds, prompts_per_round=per_round)
     assert plan.sample_ids(Question("q", "", "")) == [f"q/{i}" for i in ids]

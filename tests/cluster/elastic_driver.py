@@ -22,8 +22,9 @@ from raydistill.actors.pool import Pool
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.retrieval.retriever import Lookup, encoder_id
 from raydistill.actors.retrieval.row_index import RowIndex
-from raydistill.pipelines.config.sections import EngineConfig, Execution, RetrieverConfig
+from raydistill.pipelines.config.sections import EngineConfig, Execution
 from raydistill.pipelines.datastore.retrieval import retriever_pool
+from raydistill.pipelines.datastore.settings import RetrieverConfig
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
 from tests.actors.retrieval.test_retriever import ROWS, fill
 from tests.tiny import write_tiny_encoder

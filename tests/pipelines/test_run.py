@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.run import Runner
@@ -47,13 +51,13 @@ def make_config(tmp_path_factory: pytest.TempPathFactory, questions_file: Path) 
     return make
 
 
-def synthesise(config: Run) -> tuple[Runner, str]:
-    runner = Runner(config)
+def synthesized(config: Run, console: Console | None = None) -> tuple[Runner, str]:
+    runner = Runner(config, console)
     try:
-        folder = runner.synthesise(runner.start())
+        examples = runner.start().synthesize()
     finally:
         runner.close()
-    return runner, folder
+    return runner, examples.folder
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -72,7 +76,7 @@ class Synthesised(NamedTuple):
 @pytest.fixture(scope="module")
 def first(cluster: None, make_config: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     root = tmp_path_factory.mktemp("first") / "run"
-    runner, folder = synthesise(make_config(root))
+    runner, folder = synthesized(make_config(root))
     return Synthesised(root, runner.report, read(root / "verdicts"), read(Path(folder)))
 
 
@@ -100,23 +104,55 @@ def test_files_open_with_other_tools(first: Synthesised, tmp_path: Path) -> None
 
 
 def test_the_same_command_pays_for_nothing_twice(first: Synthesised, make_config: Callable[..., Run]) -> None:
-    again, _ = synthesise(make_config(first.root))
+    again, _ = synthesized(make_config(first.root))
     assert again.report["resumed"]["new_samples"] == 0
-    limits, _ = synthesise(make_config(first.root, execution={"cpu_s": 1}))
+    limits, _ = synthesized(make_config(first.root, execution={"cpu_s": 1}))
     assert limits.report["resumed"]["new_samples"] == 0
     assert limits.report["resumed"]["new_verdicts"] == 72
-    fewer, _ = synthesise(make_config(first.root, recipe={"max_programs": 1}))
+    fewer, _ = synthesized(make_config(first.root, recipe={"max_programs": 1}))
     assert fewer.report["resumed"] == {"new_samples": 0, "new_verdicts": 0, "samples": 72, "verdicts": 72}
-    warmer, _ = synthesise(make_config(first.root, teacher={"temperature": 0.5}))
+    warmer, _ = synthesized(make_config(first.root, teacher={"temperature": 0.5}))
     assert warmer.report["resumed"]["new_samples"] == 72
     assert len(list((first.root / "completions").iterdir())) == 2
+
+
+def test_a_mended_judge_judges_what_is_stored_again(
+    cluster: None, make_config: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(file=StringIO(), width=1000)
+    config = make_config(tmp_path)
+    before, _ = synthesized(config)
+    for path in (tmp_path / "verdicts").rglob("*.parquet"):  # as an older judge had it: all is wrong
+        table = pq.read_table(path)
+        wrong = pa.array(["failed"] * table.num_rows)
+        pq.write_table(table.set_column(table.schema.get_field_index("status"), "status", wrong), path)
+    shutil.rmtree(tmp_path / "examples")
+    misjudged, _ = synthesized(config)
+    assert misjudged.report["verification"]["passed"] == misjudged.report["examples"] == 0
+    monkeypatch.setattr("raydistill.pipelines.tasks.judging.JUDGE_VERSION", "another")
+    after, _ = synthesized(config, console)
+    assert after.report["resumed"] == {"new_samples": 0, "new_verdicts": 72, "samples": 72, "verdicts": 0}
+    for name in ("passed", "failed", "unknown", "reasons"):
+        assert after.report["verification"][name] == before.report["verification"][name]
+    assert after.report["examples"] == before.report["examples"] == 12
+    assert "synthesis: judging stored completions anew; no new tokens for these" in console.file.getvalue()
+
+
+def test_a_folder_of_an_earlier_layout_is_one_line_and_stays(make_config: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "completions").mkdir()
+    (tmp_path / "config.yaml").write_text("run_dir: x\n")
+    runner = Runner(make_config(tmp_path))
+    with pytest.raises(UsageError, match="is of an earlier version, whose stored samples have other names") as error:
+        runner.start()
+    runner.close()
+    assert "\n" not in str(error.value) and (tmp_path / "completions").is_dir()
 
 
 def test_more_samples_add_to_those_there_are_and_what_a_recording_lacks_is_unknown(
     cluster: None, make_config: Callable[..., Run], tmp_path: Path
 ) -> None:
-    synthesise(make_config(tmp_path, teacher={"n": 2}))
-    more, _ = synthesise(make_config(tmp_path, teacher={"n": 7}))
+    synthesized(make_config(tmp_path, teacher={"n": 2}))
+    more, _ = synthesized(make_config(tmp_path, teacher={"n": 7}))
     assert more.report["resumed"]["new_samples"] == 60
     assert more.report["verification"]["unknown"] == 12
     assert more.report["verification"]["reasons"]["engine_error"] == 12
@@ -130,7 +166,7 @@ def test_a_student_is_trained_on_what_was_verified(
     train = {"student": tiny_model, "learning_rate": 1e-3, "epochs": 2, "validation_fraction": 0, "max_length": 256}
     runner = Runner(make_config(first.root, train=train))
     try:
-        result = runner.train(runner.synthesise(runner.start()))
+        result = runner.train(runner.start().synthesize())
     finally:
         runner.close()
     assert runner.report["resumed"]["new_samples"] == 0
@@ -146,9 +182,9 @@ def test_no_verified_example_is_one_clear_error_before_training(
     config = make_config(tmp_path, teacher={"question_column": "completion"}, train={"student": tiny_model})
     runner = Runner(config)
     try:
-        folder = runner.synthesise(runner.start())
+        examples = runner.start().synthesize()
         with pytest.raises(TrainingError, match="no examples to train on"):
-            runner.train(folder)
+            runner.train(examples)
     finally:
         runner.close()
     assert not (tmp_path / "training").exists()

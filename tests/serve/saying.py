@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from raydistill.actors.engine.requests import Completion, Request
+from raydistill.actors.executor import Executor, Program, Verdict
 
 PROMPT_TOKENS, TOKENS = 5, 7  # of each request's prompt, and of each sample
 
@@ -26,3 +27,14 @@ class Saying:
             Completion(request.id, index, text, "", "stop", PROMPT_TOKENS, TOKENS, request.seed + index, "saying")
             for request, (index, text) in said
         ]
+
+
+class LocalExecutor:
+    """An executor of this process, called as a pool is."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def call(self, method: str, programs: Sequence[Program]) -> list[Verdict]:
+        assert method == "run"
+        return self._executor.run(programs)

@@ -28,7 +28,7 @@ from raydistill.serve.student import Student
 from tests.serve.conftest import Service
 
 ASKED = "A farmer has 3 hens and 4 ducks. How many birds does he have?"
-MESSAGES = make_recipe(PaD()).student_prompt(Question("", ASKED, "")).messages
+MESSAGES = make_recipe(PaD()).student.prompts(Question("", ASKED, ""))[0].messages
 GREEDY = Sampling(temperature=0, max_tokens=24)
 
 

@@ -65,17 +65,19 @@ def evaluated(
     folder: Path, task: ReadableTask, recipe: PaD, question: Question, texts: Sequence[str]
 ) -> tuple[Score, Sequence[str]]:
     """What an evaluation makes of these samples: their score, and the values that votes count."""
+    asked = {"context": "x", "format": recipe.target, "prompt_tokens": 1, "completion_tokens": 1, "error": ""}
     completions = [
         {"sample_id": f"{question.id}/x/{i}", "question_id": question.id, "text": text, "finish_reason": "stop"}
-        | {"context": "x", "index": i, "seed": i, "prompt_tokens": 1, "completion_tokens": 1, "error": ""}
+        | {"index": i, "seed": i}
+        | asked
         for i, text in enumerate(texts)
     ]
     row = {"question_id": question.id, "text": question.text, "answer": question.answer, "meta": question.notes}
     row |= {"stored_completions": [], "stored_verdicts": [], "completions": completions, "generated": len(texts)}
-    prompter, sandbox = make_recipe(recipe), Sandbox()
+    prompter, sandbox = make_recipe(recipe).student, Sandbox()
     verify = Verify(prompter, task, sandbox, str(folder / "run" / "verdicts"))  # type: ignore[arg-type]
     verified = asyncio.run(verify(pa.Table.from_pylist([row], schema=generated_schema())))
-    [outcome] = Select(prompter, None, Budget())(verified).to_pylist()
+    [outcome] = Select(None, None, Budget())(verified).to_pylist()
     statuses, values = outcome["statuses"], outcome["values"]
     sampled = [(statuses, values)]
     return score(sampled, sampled, samples=len(texts), temperature=0.7, grader=""), values
@@ -87,12 +89,9 @@ def served(
     """What the service answers with these samples, and what it has asked."""
     model = Saying(lambda request: texts)
 
-    async def execute(programs: Sequence[Program]) -> Sequence[Verdict]:
-        return await Sandbox().call("run", programs)
-
     student = Student("s", "m", "m", recipe=recipe, task=task)
-    solver = Solver(student, model, execute if recipe.target == "program" else None)
-    request = SolveRequest(question=question, n=len(texts), choices=choices, repairs=0)
+    solver = Solver(student, model, Sandbox())
+    request = SolveRequest(question=question, n=len(texts), choices=choices)
     answer = asyncio.run(solver.solve(request))
     return answer, model.asked[0].prompt[-1]["content"]  # type: ignore[index, return-value]
 

@@ -17,14 +17,15 @@ from raydistill.actors.engine.requests import Request
 from raydistill.actors.errors import SandboxError, UsageError
 from raydistill.actors.executor import Executor, Program, Verdict
 from raydistill.pipelines.config.sections import Execution, Questions
+from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.tasks import load_questions, task_for
 from raydistill.serve.app import serve_student
 from raydistill.serve.schema import SolveRequest
-from raydistill.serve.solver import Attempt, Solver, choose, count_votes
+from raydistill.serve.solver import Solver, choose, count_votes
 from raydistill.serve.student import Student, find_student
 from tests.serve.conftest import TEACHER_IS_THERE, Service
-from tests.serve.saying import Saying
+from tests.serve.saying import LocalExecutor, Saying
 
 
 def test_health_names_model_and_confinement(service: Service, student: str) -> None:
@@ -74,7 +75,11 @@ def test_solve_fails_honestly(service: Service) -> None:
     ("body", "message"),
     [
         ({}, "question: Field required"),
-        ({"question": "q", "tokens": 3}, "tokens: Extra inputs"),
+        (
+            {"question": "q", "tokens": 3},
+            "tokens: no setting of this student; expected one of beam, choices",
+        ),
+        ({"question": "q", "improve": True}, "improve: no setting of this student"),
         ({"question": "q", "n": 2, "temperature": 0}, "n > 1 needs a temperature above 0"),
         ({"question": "What? " * 2000}, "maximum context length"),
         (b"{", "body: JSON decode error"),
@@ -108,8 +113,8 @@ def test_solve_returns_executed_answers(service: Service) -> None:
 # Without a service -----------------------------------------------------------------------------------------------
 
 
-def attempt(vote: str | None, status: str = "passed", text: str = "") -> Attempt:
-    return Attempt(text, status, "ok" if vote else "no_program", answer=vote)
+def attempt(vote: str | None, status: str = "passed") -> Answered:
+    return Answered(status, "ok" if vote else "no_program", vote or "")
 
 
 def test_most_votes_win_and_ties_go_to_the_first() -> None:
@@ -123,23 +128,19 @@ def test_without_an_answer_unknown_comes_before_failed() -> None:
     failed, unknown = attempt(None, "failed"), attempt(None, "unknown")
     assert choose([failed, unknown]) is unknown
     assert choose([failed, failed]) is failed
-    assert choose([unknown, attempt("1")]).answer == "1"
+    assert choose([unknown, attempt("1")]).value == "1"
 
 
-def solve(student: Student, texts: Sequence[str], execute: Any) -> Any:
+def solve(student: Student, texts: Sequence[str], executors: Any) -> Any:
     def say(request: Request) -> Sequence[str]:
         assert "How many?" in request.prompt[-1]["content"]
         return texts
 
-    return asyncio.run(Solver(student, Saying(say), execute).solve(SolveRequest(question="How many?", n=len(texts))))
+    return asyncio.run(Solver(student, Saying(say), executors).solve(SolveRequest(question="How many?", n=len(texts))))
 
 
 def test_values_of_executed_programs_vote() -> None:
     executor = Executor()
-
-    async def execute(programs: Sequence[Program]) -> list[Verdict]:
-        return executor.run(programs)
-
     texts = [
         "def solution():\n    return 7",
         "No program.",
@@ -148,8 +149,8 @@ def test_values_of_executed_programs_vote() -> None:
         "def solution():\n    return x",
     ]
     try:
-        answer = solve(Student("s", "m", "m"), texts, execute)
-        failure = solve(Student("s", "m", "m"), texts[-1:], execute)
+        answer = solve(Student("s", "m", "m"), texts, LocalExecutor(executor))
+        failure = solve(Student("s", "m", "m"), texts[-1:], LocalExecutor(executor))
     finally:
         executor.close()
     assert (answer.status, answer.answer, answer.votes) == ("passed", "42", {"42": 2, "7": 1})
@@ -159,11 +160,12 @@ def test_values_of_executed_programs_vote() -> None:
 
 
 def test_a_sandbox_in_trouble_is_no_answer() -> None:
-    async def execute(programs: Sequence[Program]) -> list[Verdict]:
-        return [Verdict(program.id, "unknown", "infra", message="zygote lost") for program in programs]
+    class Lost:
+        async def call(self, method: str, programs: Sequence[Program]) -> list[Verdict]:
+            return [Verdict(program.id, "unknown", "infra", message="zygote lost") for program in programs]
 
     with pytest.raises(SandboxError, match="zygote lost"):
-        solve(Student("s", "m", "m"), ["def solution():\n    return 7"], execute)
+        solve(Student("s", "m", "m"), ["def solution():\n    return 7"], Lost())
 
 
 def test_a_student_of_rationales_states_its_answer() -> None:

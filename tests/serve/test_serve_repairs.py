@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from raydistill.actors.engine.requests import Request
-from raydistill.actors.errors import UsageError
-from raydistill.actors.executor import Executor, Program
+from raydistill.actors.executor import Executor
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
+from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
-from raydistill.serve.schema import SolveAnswer, SolveRequest
+from raydistill.serve.schema import SolveAnswer, request_model
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
-from tests.serve.saying import Saying
+from tests.serve.saying import LocalExecutor, Saying
 
 VERSIONS = ("return a + b", "a = 3\n    return a + b", "a, b = 3, 4\n    return a + b")  # each lacks a name less
 
@@ -36,13 +36,9 @@ def solve(executor: Executor, recipe: Any, **request: Any) -> SolveAnswer:
         body = VERSIONS[VERSIONS.index(shown[0]) + 1] if shown else VERSIONS[0]
         return [f"```python\ndef solution():\n    {body}\n```"] * len(asked.indices)
 
-    async def execute(programs: Sequence[Program]) -> Any:
-        return executor.run(programs)
-
     student = Student("student", "", "", recipe=recipe)
-    return asyncio.run(
-        Solver(student, Saying(say), execute).solve(SolveRequest(question="What is 3 plus 4?", **request))
-    )
+    body = request_model(make_recipe(recipe).options)(question="What is 3 plus 4?", **request)
+    return asyncio.run(Solver(student, Saying(say), LocalExecutor(executor)).solve(body))
 
 
 def test_a_request_says_how_many_repairs_there_may_be(executor: Executor) -> None:
@@ -55,8 +51,7 @@ def test_a_request_says_how_many_repairs_there_may_be(executor: Executor) -> Non
 
 def test_repairs_are_for_students_that_have_learned_them(executor: Executor) -> None:
     for recipe in (PaD(), TriPosT()):
-        with pytest.raises(UsageError, match="repairs: this student has not learned to repair programs"):
+        with pytest.raises(ValidationError, match="repairs\n *Extra inputs"):
             solve(executor, recipe, repairs=1)
-    assert solve(executor, PaD(), repairs=0).repairs == 0
     with pytest.raises(ValidationError, match="less than or equal to 8"):
-        SolveRequest(question="What is 3 plus 4?", repairs=9)
+        solve(executor, PaD(refine=Refine()), repairs=9)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from raydistill.actors.engine.requests import Request
-from raydistill.actors.errors import UsageError
 from raydistill.pipelines.recipes.pad.config import PaD
+from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import after_attempt, asks_for_feedback
 from raydistill.pipelines.tasks import task_for
 from raydistill.pipelines.tasks.stepwise.prompts import ALL_RIGHT, attempt_prompt
-from raydistill.serve.schema import SolveAnswer, SolveRequest
+from raydistill.serve.schema import SolveAnswer, request_model
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
 from tests.serve.saying import Saying
@@ -40,13 +41,13 @@ def solve(begins: Sequence[str], recipe: Any, **request: Any) -> SolveAnswer:
         return [GOES_ON[asked.prefix]] if asked.prefix else begins
 
     student = Student("student", "", "", recipe=recipe, task=task_for("stepwise:multistep_arithmetic"))
-    body = SolveRequest(question="3 + 4 =", n=len(begins), **request)
+    body = request_model(make_recipe(recipe).options)(question="3 + 4 =", n=len(begins), **request)
     return asyncio.run(Solver(student, Saying(say), None).solve(body))
 
 
 def test_the_trajectory_is_shown() -> None:
     begin = WRONG + after_attempt(FIRST, BETTER)
-    answer = solve([begin], TriPosT(), improve=True)
+    answer = solve([begin], TriPosT())
     assert (answer.answer, answer.ending) == ("7", "limit")
     assert answer.trajectory is not None
     assert [turn.attempt for turn in answer.trajectory] == [WRONG, BETTER, RIGHT]
@@ -59,7 +60,7 @@ def test_the_trajectory_is_shown() -> None:
 
 
 def test_without_improve_the_first_attempt_counts() -> None:
-    answer = solve([WRONG + after_attempt(FIRST, RIGHT)], TriPosT())
+    answer = solve([WRONG + after_attempt(FIRST, RIGHT)], TriPosT(), improve=False)
     assert (answer.answer, answer.trajectory, answer.ending, answer.completion_tokens) == ("8", None, None, 7)
 
 
@@ -70,5 +71,5 @@ def test_improved_samples_vote() -> None:
 
 
 def test_other_students_cannot_improve() -> None:
-    with pytest.raises(UsageError, match="trained by recipe pad; expected one of recipe tripost"):
+    with pytest.raises(ValidationError, match="improve\n *Extra inputs"):
         solve([WRONG], PaD(target="rationale"), improve=True)

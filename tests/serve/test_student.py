@@ -26,8 +26,13 @@ def published(folder: Path, questions: dict[str, Any], *, resolved: bool = True)
     trained = folder / "trained"
     trained.mkdir()
     (trained / "config.json").write_text("{}")
-    task = load_questions(Questions.model_validate(questions)).task if resolved else None
-    publish_student(config, str(trained), str(folder), task)
+    given = Questions.model_validate(questions)
+    task = load_questions(given).task if resolved else task_for("table", "text")
+    publish_student(config, given, task, str(trained), str(folder))
+    if not resolved:  # as students were published before
+        noted = json.loads((folder / "student" / "raydistill.json").read_text())
+        del noted["judge"]
+        (folder / "student" / "raydistill.json").write_text(json.dumps(noted))
     return folder
 
 
@@ -67,7 +72,6 @@ def test_students_published_without_it_are_judged_by_their_configuration(
     tmp_path: Path, questions: dict[str, Any], grader: str
 ) -> None:
     run = published(tmp_path, questions, resolved=False)
-    assert "judge" not in json.loads((run / "student" / "raydistill.json").read_text())
     assert find_student(str(run)).task.grader == grader
 
 

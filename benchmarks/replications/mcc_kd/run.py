@@ -62,7 +62,7 @@ def written_rationales(options: argparse.Namespace, name: str, console: Console 
     Raises UsageError where they are too few to measure consistency over.
     """
     with closing(Runner(rationales_config(options, name), console)) as runner:
-        folder = runner.synthesise(runner.start())
+        folder = runner.start().synthesize().folder
     if (several := len(in_groups(read_examples(folder)))) < 2 * BLOCKS:
         raise UsageError(
             f"{several} of {options.test} test questions ({name}) have several right rationales; "
@@ -77,15 +77,15 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     recipe = config.recipe
     assert isinstance(recipe, MccKD)
     with closing(Runner(config, console)) as runner:
-        folder = runner.synthesise(runner.start())
-        result = runner.train(folder)
+        learned = runner.start().synthesize()
+        result = runner.train(learned)
         passed = {name: answers(runner, result.student, templates) for name, templates in SETS.items()}
     written = {name: read_examples(written_rationales(options, name)) for name in SETS}
     return {
         "alpha": recipe.alpha,
         "passed": passed,
         "consistency": {name: consistency(examples, result.student) for name, examples in written.items()},
-        "similarity": similarity(read_examples(folder), recipe.ngram),
+        "similarity": similarity(read_examples(learned.folder), recipe.ngram),
         "examples": runner.report["examples"],
         "teacher": spent(runner),
         "training": {name: getattr(result, name) for name in ("steps", "tokens", "pairs", "final_loss")},
@@ -96,8 +96,8 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
 def answers(runner: Runner, student: str, templates: Mapping[str, Any]) -> list[int | None]:
     """1 or 0 for each test question of `templates` in order, answered greedily; None where nothing is known."""
     loaded = load_questions(questions_of_set(runner.config, templates))
-    _, result = ask_student(runner, student, loaded)
-    return by_question(result.outcomes, loaded)["passed"]
+    answered, _ = ask_student(runner, student, loaded)
+    return by_question(answered)["passed"]
 
 
 def consistency(examples: Iterable[Example], student: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from benchmarks.replications.cli import (
     cells_of,
     count_examples,
     go_through,
+    in_order,
     make_parser,
     parse_options,
     spent,
@@ -41,14 +42,13 @@ from benchmarks.replications.pad.arms import ARMS, HEADLINE, PLAN, SPARE, PadArm
 from benchmarks.replications.pad.page import write_report
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
-from raydistill.pipelines.config.sections import SamplingConfig
-from raydistill.pipelines.data.examples import read_examples, write_examples
+from raydistill.pipelines.config.sections import Student
+from raydistill.pipelines.context import ExampleSet
+from raydistill.pipelines.data.examples import read_examples, write_by_content
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.evaluation.measure import search_beams
-from raydistill.pipelines.models import trained_model
+from raydistill.pipelines.models import student_hosting, trained_model
 from raydistill.pipelines.prompts import fence
-from raydistill.pipelines.recipes.pad.repair import repairs_of
-from raydistill.pipelines.recipes.pad.repairing import repair_outcomes
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions
@@ -68,9 +68,10 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     config = make_config(options, changes)
     if arm.recorded:
         recorded = {"engine": "recorded", "model": str(record_gold(config, Path(options.work)))}
-        config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded)})
+        hosted = Student(**student_hosting(config))  # as all arms' students are
+        config = config.model_copy(update={"teacher": config.teacher.model_copy(update=recorded), "student": hosted})
     with closing(Runner(config, console)) as runner:
-        examples = runner.synthesise(runner.start())
+        examples = runner.start().synthesize()
         if count is not None:
             examples = first_examples(runner, examples, count)
         result = runner.train(examples)
@@ -78,24 +79,21 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     return {
         "tests": tests,
         "teacher": spent(runner),
-        "questions": len({example.question_id for example in read_examples(examples)}),
+        "questions": len({example.question_id for example in read_examples(examples.folder)}),
         "examples": runner.report["examples"],
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def first_examples(runner: Runner, folder: str, count: int) -> str:
-    """The folder of the first `count` examples of `folder` in the order of the questions."""
-    assert runner.loaded
-    order = {question.id: place for place, question in enumerate(runner.loaded.questions)}
-    examples = sorted(read_examples(folder), key=lambda example: (order[example.question_id], example.id))
+def first_examples(runner: Runner, made: ExampleSet, count: int) -> ExampleSet:
+    """The first `count` of the examples in the order of the questions."""
+    order = {question.id: place for place, question in enumerate(runner.ctx.questions.questions)}
+    examples = sorted(read_examples(made.folder), key=lambda example: (order[example.question_id], example.id))
     if len(examples) < count:
         raise UsageError(f"{count} examples wanted, but {len(order)} questions gave {len(examples)}: raise SPARE")
-    taken = f"{runner.ctx.root}/examples/{content_hash(Path(folder).name, count)}"
-    write_examples(sorted(examples[:count], key=lambda example: example.id), taken)
-    runner.report["examples"] = count
-    return taken
+    key = write_by_content(sorted(examples[:count], key=lambda e: e.id), f"{runner.ctx.root}/examples")
+    return runner.ctx.exported(ExampleSet(f"{runner.ctx.root}/examples/{key}", key, count))
 
 
 def record_gold(config: Run, work: Path) -> Path:
@@ -126,20 +124,17 @@ def measure(runner: Runner, arm: PadArm, student: str, templates: Mapping[str, A
     """What the student answers to each test question: greedily, with repairs, or by beam search; and what it cost."""
     config, ctx = runner.config, runner.ctx
     assert config.evaluation
-    model = trained_model(config, student)
-    loaded = load_questions(questions_of_set(config, templates))
+    loaded, asked = load_questions(questions_of_set(config, templates)), runner.recipe.student
     if arm.beam:
-        sampling = SamplingConfig(temperature=0, max_tokens=config.evaluation.max_tokens)
-        job, _ = ctx.job(model, loaded, sampling, student=True, extra_key=arm.beam.model_dump())
-        result = search_beams(ctx, job, arm.beam, "student", model, loaded)
+        model = trained_model(config, student)
+        found = search_beams(ctx, config.evaluation, arm.beam, "student", model, asked, loaded)
+        answers, stats = in_order(found, loaded), found.stats
     else:
-        job, result = ask_student(runner, student, loaded)
-    told: dict[str, Any] = {**by_question(result.outcomes, loaded)}
-    told |= {"tokens": result.completion_tokens}
-    told |= {"seconds": round(result.wall_s, 1) if result.generated == result.samples else None}  # None: resumed
-    if repairs := repairs_of(config.recipe):
-        repaired = repair_outcomes(ctx, job, loaded, result.outcomes, model, repairs)
-        told |= {"before_repairs": by_question(result.outcomes, loaded)} | by_question(repaired, loaded)
+        answers, stats = ask_student(runner, student, loaded)
+    told: dict[str, Any] = {**by_question(answers), "tokens": stats.completion_tokens}
+    told |= {"seconds": round(stats.wall_s, 1) if stats.generated == stats.samples else None}  # None: resumed
+    if runner.recipe.answerer().limit:
+        told |= {"before_repairs": by_question(answer.trail[0] if answer.trail else answer for answer in answers)}
     return told
 
 

@@ -75,17 +75,17 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
             make_config(options, settings(options, replace(cell, arm=arm.as_many_as))), console
         )
     with closing(Runner(make_config(options, changes), console)) as runner:
-        folder = runner.synthesise(runner.start())
-        result = runner.train(folder)
-        assert runner.held_out
-        _, answered = ask_student(runner, result.student, runner.held_out)
+        examples = runner.start().synthesize()
+        result = runner.train(examples)
+        assert runner.ctx.held_out
+        answered, _ = ask_student(runner, result.student, runner.ctx.held_out)
     verified = runner.report["verification"]
     return {
-        "passed": by_question(answered.outcomes, runner.held_out)["passed"],
+        "passed": by_question(answered)["passed"],
         "candidates_right": verified["passed"] / max(1, verified["programs"]),
         "reasons": verified["reasons"],
         "rows": {name: runner.report["rebase"]["rows"].get(name) for name in ("sources", "dropped", "scores")},
-        "diversity": diversity(questions_of(runner, folder), cell.seed),
+        "diversity": diversity(questions_of(runner, examples.folder), cell.seed),
         "teacher": spent(runner),
         "examples": runner.report["examples"],
         "training": {"steps": result.steps, "tokens": result.tokens, "final_loss": result.final_loss},

@@ -10,21 +10,24 @@ from dataclasses import replace
 
 from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
 from raydistill.pipelines.context import RunContext
-from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import UPDATE, Turn, after_attempt, first_attempt, settle
 from raydistill.pipelines.recipes.tripost.critics import Critics
 from raydistill.pipelines.recipes.tripost.editing import Draft, Judgement, open_draft
-from raydistill.pipelines.recipes.tripost.rollouts import GoOn, Rollout, read_replies
-from raydistill.pipelines.sampling.prompter import Prompt
+from raydistill.pipelines.recipes.tripost.updating import GO_ON, Rollout
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter
+from raydistill.pipelines.sampling.samples import read_samples
 from raydistill.pipelines.tasks import LoadedQuestions
 
 
-class Told(GoOn):
-    """Asks for the update that follows an attempt and feedback on it; the question carries both."""
+def _ask_for_update(question: Question) -> list[Prompt]:
+    """The question carries an attempt and feedback on it."""
+    (asked,) = GO_ON.prompts(question)
+    return [replace(asked, context="told", prefix=question.meta.get("said", ""))]
 
-    def student_prompt(self, question: Question) -> Prompt:
-        return replace(super().student_prompt(question), context="told", prefix=question.meta.get("said", ""))
+
+TOLD = Prompter(_ask_for_update, GO_ON.read, "told/1")
 
 
 def updated_as_told(
@@ -45,18 +48,18 @@ def updated_as_told(
     judged = judge([draft for draft in drafts if not draft.outcome])
     tasks = {d.id: to_update(d, said) for d in drafts if (said := judged.get(d.id)) and not said.feedback.correct}
     once = sampling.model_copy(update={"n": 1})
-    job, _ = ctx.job(model, loaded, once, student=True, prompter=Told(config), extra_key="told")
+    job = ctx.job(model, loaded, once, prompter=TOLD)
     ctx.run(f"{title}, told", job, list({task.id: task for task in tasks.values()}.values()), model)
-    replies = read_replies(job)
+    replies = read_samples(job.completions, job.verdicts)
     updates = {id_: replies.get(job.plan.sample_ids(task)[0]) for id_, task in tasks.items()}
     return [_updated(r, judged[r.id], updates[r.id]) if r.id in tasks else _kept(r) for r in rollouts]
 
 
-def _updated(rollout: Rollout, told: Judgement | None, reply: tuple[str, bool] | None) -> Rollout:
+def _updated(rollout: Rollout, told: Judgement | None, reply: Sample | None) -> Rollout:
     """The conversation with the update; not known where no engine could answer."""
     if reply is None or told is None:
         return Rollout(rollout.id, rollout.question)
-    said = [Turn(rollout.turns[0].attempt, told.text), Turn(first_attempt(reply[0]))]
+    said = [Turn(rollout.turns[0].attempt, told.text), Turn(first_attempt(reply.text))]
     turns, ending = settle(said, 1)
     return replace(rollout, turns=tuple(turns), ending=ending)
 

@@ -41,9 +41,9 @@ from benchmarks.replications.tripost.control import updated_as_told
 from benchmarks.replications.tripost.page import write_report
 from raydistill.pipelines.config.sections import SamplingConfig
 from raydistill.pipelines.models import trained_model
+from raydistill.pipelines.recipes.tripost.account import Outcome, outcome
 from raydistill.pipelines.recipes.tripost.config import TriPosT
-from raydistill.pipelines.recipes.tripost.rollouts import Rollout, roll_out
-from raydistill.pipelines.recipes.tripost.update_scores import Outcome, outcome
+from raydistill.pipelines.recipes.tripost.updating import Rollout, roll_out
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.tasks import Task
 
@@ -55,7 +55,7 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
     started = time.monotonic()
     trained = {"teacher.model": demonstrator(options, cell, console)} if cell.arm == "si_demo" else {}
     with closing(Runner(make_config(options, cell, **trained), console)) as runner:
-        result = runner.train(runner.synthesise(runner.start()))
+        result = runner.train(runner.start().synthesize())
         accounts = runner.report["iterations"]
         students = [account["student"] for account in [runner.report["rationales"], *accounts] if "student" in account]
         tests = [measure(runner, f"t={n}", student, options) for n, student in enumerate(students)]
@@ -71,7 +71,7 @@ def run_cell(options: argparse.Namespace, cell: TaskCell, console: Console) -> d
 def demonstrator(options: argparse.Namespace, cell: TaskCell, console: Console) -> str:
     """The model whose mistakes SI-demo shows: trained by the first cell of a task, found by the others."""
     with closing(Runner(demonstrator_config(options, cell), console)) as runner:
-        runner.train(runner.synthesise(runner.start()))
+        runner.train(runner.start().synthesize())
         return str(runner.report["rationales"]["student"])
 
 
@@ -79,12 +79,12 @@ def measure(
     runner: Runner, title: str, student: str, options: argparse.Namespace
 ) -> dict[str, dict[str, list[int | None]]]:
     """What a student answers to the test questions of each split, before and after self-update."""
-    config, loaded = runner.config, runner.held_out
+    config, loaded = runner.config, runner.ctx.held_out
     assert isinstance(config.recipe, TriPosT) and config.evaluation and loaded
     sampling = SamplingConfig(n=1, temperature=options.temperature, max_tokens=config.evaluation.max_tokens)
     model, told = trained_model(config, student), options.feedback == "script"
     asked = (runner.ctx, f"testing {title}", model, loaded)
-    rollouts, _ = roll_out(*asked, sampling, config.recipe, updates=0 if told else config.recipe.updates)
+    rollouts = roll_out(*asked, sampling, updates=0 if told else config.recipe.updates)
     rollouts = updated_as_told(*asked, rollouts, sampling, config.recipe) if told else rollouts
     by_split = {split: [r for r in rollouts if r.question.meta["split"] == split] for split in SPLITS}
     return {split: by_question(part, loaded.task) for split, part in by_split.items()}

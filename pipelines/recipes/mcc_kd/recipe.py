@@ -17,14 +17,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
+from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import render
+from raydistill.pipelines.recipes.base import Recipe
+from raydistill.pipelines.recipes.mcc_kd.command import consistency
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
+from raydistill.pipelines.recipes.mcc_kd.consistency import count
 from raydistill.pipelines.sampling.diversity import pick
-from raydistill.pipelines.sampling.prompter import Prompt, Selection
+from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, Selection
 from raydistill.pipelines.tasks.answers import canonical, infer_kind
 from raydistill.pipelines.tasks.extract import final_reply, until_next_question
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.context import ExampleSet, RunContext
+    from raydistill.pipelines.training.train import TrainResult
 
 ENDING = "Therefore, the answer is {answer}."
 _REST = r"(?:(?![.!?]\s)[^\n])*\Z"  # of the last sentence
@@ -37,31 +47,73 @@ _STATED = re.compile(
 )
 
 
-class MultiCotConsistentDistillation:
+class MultiCotConsistentDistillation(Recipe[MccKD]):
     """The recipe of MCC-KD: several rationales per question, the most diverse right ones, trained in pairs."""
 
     name = "mcc_kd"
-    executes = False
+    Config = MccKD
+    commands = {"consistency": consistency}
 
     def __init__(self, config: MccKD) -> None:
-        self.config = config
+        super().__init__(config)
+        reader = "until-next-question/1"
+        self.student = Prompter(ask_student, read, "rationale/1", ("rationale",), reader)
+        self.teacher = Prompter(self._ask_teacher, read, f"rationale-{config.prompt}/1", ("rationale",), reader)
+        self.selector = DiverseRationales(config)
 
-    def prompts(self, question: Question) -> list[Prompt]:
+    def synthesize(self, ctx: RunContext) -> ExampleSet:
+        """Several rationales of the teacher, of which the least alike with the right answer are kept (section 3.1)."""
+        examples = ctx.synthesize("synthesis", self.teacher, self.selector)
+        student = ctx.config.train
+        if student and examples.count and self.config.rationales > 1:
+            counts = count(
+                read_examples(examples.folder), student.student, student.revision, max_length=student.max_length
+            )
+            kept = {"correct": ctx.sections["verification"]["passed"], "selected": examples.count}
+            ctx.report(mcc_kd=kept | asdict(counts))
+            ctx.say(f"{counts.pairs:,} pairs of rationales, {counts.with_span:,} with a common answer span")
+        return examples
+
+    def train(self, ctx: RunContext, examples: ExampleSet) -> TrainResult:
+        """Cross-entropy and, for pairs, consistency of their answers (section 3.2); both are the trainer's losses."""
+        result = ctx.train(examples)
+        if measured := result.history.get("validation_consistency"):
+            parts = ("step", "cross_entropy", "answer_kl", "answer_agreement")
+            ctx.sections["mcc_kd"]["validation"] = dict(zip(parts, measured[-1], strict=True))
+        return result
+
+    def _ask_teacher(self, question: Question) -> list[Prompt]:
         """One prompt per question; n samples of it are drawn, round after round."""
-        return [Prompt(f"rationale-{self.config.prompt}", render(self.config.prompt, "rationale", question.text))]
+        asked = render(self.config.prompt, "rationale", question.text)
+        return [Prompt(f"rationale-{self.config.prompt}", asked, "rationale")]
 
-    def student_prompt(self, question: Question) -> Prompt:
-        return Prompt("rationale", render("instruct", "rationale", question.text))
 
-    def extract(self, text: str) -> str | None:
-        return until_next_question(final_reply(text)).strip() or None
+def ask_student(question: Question) -> list[Prompt]:
+    return [Prompt("rationale", render("instruct", "rationale", question.text), "rationale")]
+
+
+def read(text: str, form: Format) -> str | None:
+    """The rationale, up to a next question that the model makes up."""
+    return until_next_question(final_reply(text)).strip() or None
+
+
+@dataclass(frozen=True, slots=True)
+class DiverseRationales:
+    """Keeps at most K distinct right rationales of a question, chosen as `config.select` says."""
+
+    config: MccKD
+
+    @property
+    def version(self) -> str:
+        """The weight and temperature of the loss are in the examples, too."""
+        return f"diverse-rationales/1/{self.config.model_dump(exclude={'prompt'})}"
 
     def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
         """Whether there are K right rationales of which none is a near-duplicate of another."""
         return len(self.select(question, samples).examples) >= self.config.rationales
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """At most K distinct right rationales, chosen as `config.select` says."""
+        """Those without a right answer or any reasoning leave first, then near-duplicates."""
         dropped: Counter[str] = Counter()
         usable: list[tuple[Sample, str]] = []
         for sample in samples:
@@ -87,11 +139,11 @@ class MultiCotConsistentDistillation:
         """Examples of a question are of one group where they end in the same answer."""
         answer = gold_text(question) if sample.status == "passed" else sample.value
         completion = f"{reasoning}\n{ENDING.format(answer=answer)}"
-        several = self.config.rationales > 1
+        several, (asked,) = self.config.rationales > 1, ask_student(question)
         return Example(
-            id=content_hash(self.name, sample.id, completion),
+            id=content_hash(self.config.recipe, sample.id, completion),
             question_id=question.id,
-            messages=tuple(self.student_prompt(question).messages),
+            messages=tuple(asked.messages),
             completion=(WeightedText(completion),),
             group=f"{question.id}/{answer}",
             answer=answer,

@@ -16,40 +16,80 @@ a sandbox, duplicates are found by syntax tree, and train and validation sets ar
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from raydistill.actors.errors import UsageError
-from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
-from raydistill.pipelines.prompts import Context, fence, load_context, render, render_context
+from raydistill.pipelines.data.records import Example, Question, content_hash
+from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
+from raydistill.pipelines.prompts import Context, load_context, render, render_context
+from raydistill.pipelines.recipes.base import NoOptions, Recipe
 from raydistill.pipelines.recipes.pad.config import PaD
-from raydistill.pipelines.sampling.program_dedup import canonical_program
-from raydistill.pipelines.sampling.prompter import Prompt, Selection
+from raydistill.pipelines.recipes.pad.repairing import RepairOptions, RepairsFailures
+from raydistill.pipelines.recipes.pad.self_refine import add_repairs
+from raydistill.pipelines.sampling.distinct import DistinctVerified
+from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
 from raydistill.pipelines.tasks.extract import extract_program, final_reply
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.context import ExampleSet, RunContext
+    from raydistill.pipelines.training.train import TrainResult
 
 CALCULATOR = re.compile(r"<<[^<>]*>>")
 """The annotations in GSM8K's solutions: ``48/2 = <<48/2=24>>24``."""
 
+FORMATS: dict[str, Format] = {"program": "program", "rationale": "rationale", "answer": "text"}
 
-class ProgramAidedDistillation:
+
+class ProgramAidedDistillation(Recipe[PaD]):
     """The recipe of PaD: synthesis, verification by execution, fine-tuning on verified programs; and its baselines."""
 
     name = "pad"
+    Config = PaD
 
     def __init__(self, config: PaD) -> None:
-        self.config = config
-        self.executes = config.target == "program"
+        super().__init__(config)
+        self.format = FORMATS[config.target]
+        self.student = Prompter(self._ask_student, read, f"{config.target}/1", (self.format,))
+        self.selector = DistinctVerified(self.name, self.student, config.max_programs, config.filter)
 
-    def prompts(self, question: Question) -> list[Prompt]:
-        """One prompt per context, or the one of `prompt`; n samples of each are drawn. None where gold is learned."""
+    def synthesize(self, ctx: RunContext) -> ExampleSet:
+        """Programs of the teacher that return the label (sections 2.1 and 2.2); or what the data set has."""
         if self.config.source == "gold":
-            return []
+            return ctx.write_examples(map(self.gold_example, ctx.questions.questions))
+        return ctx.synthesize("synthesis", self.teacher, self.selector)
+
+    def train(self, ctx: RunContext, examples: ExampleSet) -> TrainResult:
+        """One fine-tuning; with self-refinement (section 2.3) also on repairs of broken and of own failing programs."""
+        if refine := self.config.refine:
+            first = ctx.engine_of(ctx.train(examples)) if refine.own_samples else None
+            examples = add_repairs(ctx, refine, examples, first, self.student)
+        return ctx.train(examples)
+
+    def answerer(self, options: RepairOptions | None = None) -> Answerer:
+        """Programs that fail to run go back to a student that has learned to repair them."""
+        if not self.config.refine:
+            return AnswersOnce(self.student)
+        asked = options.repairs if options else None
+        return RepairsFailures(self.student, self.config.refine.repairs if asked is None else asked)
+
+    @property
+    def options(self) -> type[NoOptions] | type[RepairOptions]:
+        return RepairOptions if self.config.refine else NoOptions
+
+    @cached_property
+    def teacher(self) -> Prompter:
+        """Asks once per context, or as `prompt` says; n samples of each are drawn."""
+        way = "contexts" if self.config.contexts else self.config.prompt
+        return Prompter(self._ask_teacher, read, f"{self.config.target}-{way}/1", (self.format,))
+
+    def _ask_teacher(self, question: Question) -> list[Prompt]:
         target, shots = self.config.target, self.config.shots
         if not self.config.contexts:
-            return [Prompt(f"{target}-{self.config.prompt}", render(self.config.prompt, target, question.text))]
+            name = f"{target}-{self.config.prompt}"
+            return [Prompt(name, render(self.config.prompt, target, question.text), self.format)]
         return [
-            Prompt(name, render_context(context, target, question.text, shots), named_by_content=True)
+            Prompt(name, render_context(context, target, question.text, shots), self.format)
             for name, context in self._contexts.items()
         ]
 
@@ -67,61 +107,25 @@ class ProgramAidedDistillation:
             named[name] = context
         return named
 
-    def student_prompt(self, question: Question) -> Prompt:
-        return Prompt(self.config.target, render("instruct", self.config.target, question.text))
+    def _ask_student(self, question: Question) -> list[Prompt]:
+        target = self.config.target
+        return [Prompt(target, render("instruct", target, question.text), self.format)]
 
-    def extract(self, text: str) -> str | None:
-        return extract_program(text) if self.executes else final_reply(text) or None
-
-    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
-        """Whether there are m distinct verified outputs."""
-        return len(self.select(question, samples).examples) >= self.config.max_programs
-
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """At most m distinct verified outputs, in the order of their samples; or what the data set has."""
-        if self.config.source == "gold":
-            return Selection([self._learn(question, self._gold(question), question.answer, f"{question.id}/gold")])
-        dropped: Counter[str] = Counter()
-        kept: dict[str, Sample] = {}
-        for sample in samples:
-            if sample.status == "unknown" or not sample.output or self.config.filter and sample.status != "passed":
-                dropped[sample.reason] += 1
-            elif (form := self._form(sample.output)) in kept:
-                dropped["duplicate"] += 1
-            elif len(kept) == self.config.max_programs:
-                dropped["over_limit"] += 1
-            else:
-                kept[form] = sample
-        return Selection([self._example(question, sample) for sample in kept.values()], dict(dropped))
-
-    def _form(self, output: str) -> str:
-        """What two outputs share when they are the same solution."""
-        return (canonical_program(output) if self.executes else None) or " ".join(output.split())
-
-    def _gold(self, question: Question) -> str:
+    def gold_example(self, question: Question) -> Example:
         """The label, or the worked solution ending as rationales do. Raises UsageError where there is none."""
+        (asked,), source = self.student.prompts(question), f"{question.id}/gold"
         if self.config.target == "answer":
-            return question.answer
+            return self.selector.example(question, asked, question.answer, question.answer, source)
         rationale = CALCULATOR.sub("", str(question.meta.get("rationale") or "")).strip()
         if not rationale:
             raise UsageError(
                 f"recipe.source gold: no worked solution with the question {question.text[:60]!r}; expected a task "
                 "that has them (gsm8k, reasoning_gym:gsm_symbolic), or a table with questions.rationale_column"
             )
-        return f"{rationale}\nTherefore, the answer is {question.answer}."
+        completion = f"{rationale}\nTherefore, the answer is {question.answer}."
+        return self.selector.example(question, asked, completion, question.answer, source)
 
-    def _example(self, question: Question, sample: Sample) -> Example:
-        completion = fence(sample.output) if self.executes else sample.output
-        return self._learn(question, completion, sample.value, sample.id, context=sample.context)
 
-    def _learn(self, question: Question, completion: str, answer: str, source: str, **meta: str) -> Example:
-        return Example(
-            id=content_hash(self.name, source, completion),
-            question_id=question.id,
-            messages=tuple(self.student_prompt(question).messages),
-            completion=(WeightedText(completion),),
-            group=question.id,
-            answer=answer,
-            source=source,
-            meta=meta,
-        )
+def read(text: str, form: Format) -> str | None:
+    """The program in a completion, or what it says in the end."""
+    return extract_program(text) if form == "program" else final_reply(text) or None

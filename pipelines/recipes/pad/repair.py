@@ -18,10 +18,10 @@ from typing import Any
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import ask, fence
-from raydistill.pipelines.recipes.pad.config import PaD, Refine
+from raydistill.pipelines.recipes.pad.config import Refine
 from raydistill.pipelines.recipes.pad.faults import FAULTS, inject
 from raydistill.pipelines.sampling.program_dedup import canonical_program
-from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt, Prompter, Selection
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter, Selection
 from raydistill.pipelines.tasks.extract import extract_program
 
 WITHOUT_MESSAGE = {
@@ -49,53 +49,44 @@ def feedback(reason: str, message: str, value: str = "") -> str:
     return WITHOUT_MESSAGE.get(reason) or message or f"The program failed: {reason}."
 
 
-def repairs_of(recipe: Any) -> int:
-    """How many repairs a student of this recipe configuration may try at inference."""
-    return recipe.refine.repairs if isinstance(recipe, PaD) and recipe.refine else 0
-
-
 def repair_question(question: Question, program: str, said: str, **meta: Any) -> Question:
     """The task of repairing a program as a question of its own."""
     identity = content_hash(question.id, program, said)
     return replace(question, id=identity).noting(**{"program": program, "feedback": said, **meta})
 
 
-class Repair(AskedOnce):
-    """Asks for the repair of `meta["program"]` after `meta["feedback"]`; what is repaired so is not learned."""
-
-    name = "pad-repair"
-    executes = True
-
-    def prompts(self, question: Question) -> list[Prompt]:
-        return [self.student_prompt(question)]
-
-    def student_prompt(self, question: Question) -> Prompt:
-        meta = question.meta
-        said = repair_messages(question.text, meta.get("program", "{program}"), meta.get("feedback", "{feedback}"))
-        return Prompt("repair", said)
-
-    def extract(self, text: str) -> str | None:
-        return extract_program(text)
+def _ask_for_repair(question: Question) -> list[Prompt]:
+    meta = question.meta
+    said = repair_messages(question.text, meta.get("program", ""), meta.get("feedback", ""))
+    return [Prompt("repair", said, "program")]
 
 
-class InjectedFaults(Repair):
-    """Breaks `meta["program"]`, a verified one, in some of the kinds of fault, and learns what makes it right again."""
+REPAIR = Prompter(_ask_for_repair, lambda text, form: extract_program(text), "repair/1", ("program",))
+"""Asks for the repair of `meta["program"]` after `meta["feedback"]`."""
 
-    def __init__(self, config: Refine) -> None:
-        self.config = config
 
-    def prompts(self, question: Question) -> list[Prompt]:
-        """One per kind of fault; the kinds are drawn by the question's id."""
-        kinds = sorted(set(self.config.faults))
-        drawn = random.Random(f"{self.config.seed}/{question.id}").sample(kinds, self.config.faults_per_program)
+def fault_prompter(config: Refine) -> Prompter:
+    """Has `meta["program"]`, a verified one, broken in some of the kinds of fault, drawn by the question's id."""
+
+    def prompts(question: Question) -> list[Prompt]:
+        kinds = sorted(set(config.faults))
+        drawn = random.Random(f"{config.seed}/{question.id}").sample(kinds, config.faults_per_program)
         program = [{"role": "user", "content": question.meta.get("program", "")}]
-        return [Prompt(f"fault-{kind}", program) for kind in sorted(drawn)]
+        return [Prompt(f"fault-{kind}", program, "program") for kind in sorted(drawn)]
 
-    def extract(self, text: str) -> str | None:
-        return text or None
+    return Prompter(prompts, lambda text, form: text or None, "faults/1", ("program",))
+
+
+class InjectedFaults:
+    """Learns what makes a broken program right again, of faults that raised what was intended."""
+
+    version = "injected-faults/1"
+
+    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
+        return True
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """The faults that raised what was intended; the others are counted by what came instead."""
+        """The other faults are counted by what came instead."""
         examples, dropped = [], Counter[str]()
         for sample in samples:
             kind = sample.context.removeprefix("fault-")
@@ -119,14 +110,16 @@ class FaultWriter:
         return Completion(request.id, index, program or "", "", "stop", 0, 0, seed, "faults")
 
 
-class OwnFailures(Repair):
-    """Asks the student as `recipe` does; its failing programs are to become `meta["program"]`, a verified one."""
+class OwnFailures:
+    """The student's failing programs are to become `meta["program"]`, a verified one."""
 
-    def __init__(self, recipe: Prompter, limit: int) -> None:
-        self.recipe, self.limit = recipe, limit
+    version = "own-failures/1"
 
-    def student_prompt(self, question: Question) -> Prompt:
-        return self.recipe.student_prompt(question)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def enough(self, question: Question, samples: Sequence[Sample]) -> bool:
+        return True
 
     def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
         """At most `limit` distinct failing programs."""

@@ -2,66 +2,62 @@
 
 from __future__ import annotations
 
-from raydistill.actors.segments import read_segments
-from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
-from raydistill.pipelines.context import RunContext
-from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, Repair, feedback, repair_question
-from raydistill.pipelines.sampling.job import Outcomes, SamplingJob
-from raydistill.pipelines.tasks import LoadedQuestions
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-Owners = dict[str, list[tuple[Question, int]]]  # by sample id: the questions and places of samples it answers for
+from pydantic import Field
+
+from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.data.records import Question, Sample
+from raydistill.pipelines.inference.answering import Answered, Judge, last_sample
+from raydistill.pipelines.recipes.pad.repair import NOT_REPAIRABLE, REPAIR, feedback, repair_question
+from raydistill.pipelines.sampling.prompter import Prompter
+from raydistill.pipelines.tasks import Task
 
 
-def repair_outcomes(
-    ctx: RunContext, job: SamplingJob, loaded: LoadedQuestions, outcomes: Outcomes, model: EngineConfig, repairs: int
-) -> Outcomes:
-    """`outcomes` of `job`, where programs that failed to run are replaced by up to `repairs` repairs of them.
+class RepairOptions(Strict):
+    """What a request to a student that has learned to repair may set."""
 
-    Each repair is run. One that gives a value is final: whether the value is right nobody knows at inference.
-    """
-    repaired = {question_id: (list(statuses), list(values)) for question_id, (statuses, values) in outcomes.items()}
-    owners = {
-        sample_id: [(question, place)]
-        for question in loaded.questions
-        for place, sample_id in enumerate(job.plan.sample_ids(question))
-    }
-    sampling = SamplingConfig(
-        n=1,
-        temperature=job.plan.sampling.temperature,
-        max_tokens=job.plan.sampling.max_tokens,
-        seed=job.plan.seed,
+    repairs: int | None = Field(
+        None,
+        ge=0,
+        le=8,
+        description="at most so many repairs of each program that fails to run, every one executed; default: as many "
+        "as the student was evaluated with",
     )
-    for number in range(1, repairs + 1):
-        tasks, owners = _to_repair(job.verdicts, owners)
-        if not tasks:
-            break
-        job, _ = ctx.job(model, loaded, sampling, student=True, prompter=Repair())
-        result = ctx.run(f"repair {number}", job, tasks, model, keep_outcomes=True)
-        for task in tasks:
-            (status,), (value,) = result.outcomes[task.id]
-            for question, place in owners[job.plan.sample_ids(task)[0]]:
-                statuses, values = repaired[question.id]
-                statuses[place], values[place] = status, value
-    return repaired
 
 
-def _to_repair(verdicts: str, owners: Owners) -> tuple[list[Question], Owners]:
-    """The repairs to ask for of the programs in `verdicts` that failed to run, and whose outcomes they replace.
+@dataclass(frozen=True, slots=True)
+class RepairsFailures:
+    """A program that fails to run goes back with what the interpreter said, up to `limit` times; each repair is run.
 
-    Samples of a question that failed alike share one.
+    One that gives a value is final: whether the value is right nobody knows at inference.
     """
-    tasks: dict[str, Question] = {}
-    owned: Owners = {}
-    plan = Repair()
-    for table in read_segments(verdicts, ["sample_id", "status", "reason", "message", "output"]):
-        for row in table.to_pylist():
-            failed = row["status"] == "failed" and row["output"] and row["reason"] not in NOT_REPAIRABLE
-            if not failed or row["sample_id"] not in owners:
-                continue
-            places = owners[row["sample_id"]]
-            task = repair_question(places[0][0], row["output"], feedback(row["reason"], row["message"] or ""))
-            tasks[task.id] = task
-            (prompt,) = plan.prompts(task)
-            owned.setdefault(f"{task.id}/{prompt.context}/0", []).extend(places)
-    return list(tasks.values()), owned
+
+    prompter: Prompter
+    limit: int
+
+    @property
+    def follow_ups(self) -> Prompter:
+        return REPAIR
+
+    def follow_up(self, question: Question, trail: Sequence[Sample]) -> Question | None:
+        last = trail[-1]
+        if last.status != "failed" or not last.output or last.reason in NOT_REPAIRABLE:
+            return None
+        return repair_question(question, last.output, feedback(last.reason, last.detail))
+
+    def close(self, question: Question, trail: Sequence[Sample], judge: Judge) -> Answered:
+        return replace(last_sample(trail), shown={"repairs": len(trail) - 1})
+
+    def account(self, answers: Sequence[tuple[Question, Answered]], task: Task) -> Mapping[str, Any]:
+        """`before_repairs`: accuracy and executable rate of the first programs, of those that are known."""
+        firsts = [answer.trail[0] for _, answer in answers if answer.status != "unknown"]
+        if not self.limit or not firsts:
+            return {}
+        passed, executable = (
+            sum(sample.status == "passed" for sample in firsts),
+            sum(bool(sample.value) for sample in firsts),
+        )
+        return {"before_repairs": {"accuracy": passed / len(firsts), "executable": executable / len(firsts)}}

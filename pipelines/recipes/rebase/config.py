@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
-from raydistill.pipelines.datastore.settings import TargetTask
+from raydistill.pipelines.datastore.settings import RetrieverConfig, TargetTask
 
 EXAMPLE_KEYS = ({"input", "output"}, {"input", "reasoning", "output"})
 
@@ -46,6 +46,11 @@ class ReBase(Strict):
     shots: int | None = Field(None, ge=0, description="examples that the student is shown; default: the target's all")
     loss: Literal["completion", "all"] = Field("completion", description="all: of the prompt too, as in the paper")
     seed: int = Field(0, description="of the random rows, and of the balance")
+    retriever: RetrieverConfig = Field(
+        RetrieverConfig(),
+        exclude_if=lambda value: value == RetrieverConfig(),
+        description="the pool that finds the rows",
+    )
 
     @model_validator(mode="before")
     @classmethod

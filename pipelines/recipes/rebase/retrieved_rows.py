@@ -25,6 +25,18 @@ from raydistill.pipelines.datastore.settings import Datastore, load_settings
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompts import row_text
 from raydistill.pipelines.runtime.pools import connect
+from raydistill.pipelines.tasks import LoadedQuestions
+
+
+def guards_of(config: ReBase, held_out: LoadedQuestions | None) -> Guards:
+    """What keeps evaluation questions, the target's examples and banned sources out of training."""
+    target = config.target
+    return Guards(
+        evaluation=[question.text for question in held_out.questions] if held_out else [],
+        examples=[example["input"] for example in target.examples],
+        banned=(*target.banned, *config.banned),
+        ngram=config.ngram,
+    )
 
 
 def find_rows(ctx: RunContext, config: ReBase, guards: Guards) -> tuple[list[Question], dict[str, Any]]:
@@ -32,7 +44,7 @@ def find_rows(ctx: RunContext, config: ReBase, guards: Guards) -> tuple[list[Que
     if config.retrieval == "none":
         return [Question(content_hash("direct", n), str(n), "") for n in range(config.rows)], {"retrieved": 0}
     index = _index(ctx, config)
-    rows = _retrieved(ctx, index, _lookup(config))
+    rows = _retrieved(ctx, config, index, _lookup(config))
     kept: dict[str, Question] = {}
     dropped: Counter[str] = Counter()
     for row in rows:
@@ -77,12 +89,12 @@ def _lookup(config: ReBase) -> Lookup:
     )
 
 
-def _retrieved(ctx: RunContext, index: str, lookup: Lookup) -> list[RetrievedRow]:
+def _retrieved(ctx: RunContext, config: ReBase, index: str, lookup: Lookup) -> list[RetrievedRow]:
     folder = f"{ctx.root}/lookups"
     if (found := stored_rows(folder, RowIndex.open(index).version, lookup)) is not None:
         return found
     connect(ctx.config.cpus)
-    pool = retriever_pool(f"raydistill-{content_hash(ctx.root, length=8)}-retrievers", index, ctx.config.retriever)
+    pool = retriever_pool(f"raydistill-{content_hash(ctx.root, length=8)}-retrievers", index, config.retriever)
     pool.start()
     try:
         return asyncio.run(retrieve(pool.client, lookup, folder))

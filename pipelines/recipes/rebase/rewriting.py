@@ -17,12 +17,17 @@ to the question agree with it (self-consistency). Everything that is dropped is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from raydistill.pipelines.data.decontamination import Guards
+from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.data.rewritten import Rewritten, parse
+from raydistill.pipelines.recipes.rebase.checker import load_checker
+from raydistill.pipelines.recipes.rebase.config import ReBase
+from raydistill.pipelines.recipes.rebase.prompts import answer_kind, keys_of
+from raydistill.pipelines.recipes.rebase.retrieved_rows import as_it_is
 from raydistill.pipelines.tasks.answers import Kind, canonical
 
 
@@ -34,19 +39,78 @@ class Rewriting:
     `votes` is false and all answers are taken for right.
     """
 
-    keys: tuple[str, ...]  # of the task's examples: input, output, maybe reasoning
+    config: ReBase
     guards: Guards
-    kind: Kind  # of the answers, for comparing them
     check: Callable[[str], str | None] | None = None
     votes: bool = True
+    version: object = None  # of `check`, which is the user's
     dropped: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, config: ReBase, guards: Guards) -> Rewriting:
+        """The checks that `config` asks for; rows that are learned as they are get none."""
+        if not config.rewrite:
+            return cls(config, guards, votes=False)
+        checker = load_checker(config.check) if ":" in config.check else None
+        return cls(config, guards, checker, votes=config.check != "none", version=checker and checker.version)
+
+    @property
+    def kind(self) -> Kind:
+        """Of the answers, for comparing them."""
+        return answer_kind(self.config)
+
+    def of_rows(
+        self, rows: Sequence[Question], replies: Mapping[str, Sequence[Sample]] | None
+    ) -> dict[str, list[Rewritten]]:
+        """The candidates of each row, by its id: what the teacher replied, or (None) the row as it is."""
+        if replies is None:
+            return {row.id: self._as_it_is(row) for row in rows}
+        return {
+            row.id: self.candidates([r.text for r in said], [r.finish_reason == "length" for r in said])
+            for row in rows
+            for said in [replies[row.id]]
+        }
+
+    def _as_it_is(self, row: Question) -> list[Rewritten]:
+        """A row that is learned as it is (`rewrite: false`): the guards apply, nothing else is asked or checked."""
+        example = as_it_is(row)
+        reason = self.guards.check_input(example.input) if example else "one_column"
+        self.dropped[reason or ""] += bool(reason)
+        return [example] if example and not reason else []
+
+    def choose_all(
+        self,
+        rows: Sequence[Question],
+        candidates: Mapping[str, Sequence[Rewritten]],
+        votes: Mapping[str, Sequence[str]] | None,
+    ) -> tuple[list[tuple[Question, Rewritten]], int]:
+        """Each row that has an example with it, and how many candidates have no fresh answers."""
+        chosen, unanswered = [], 0
+        for row in rows:
+            known = [one for one in candidates[row.id] if not votes or one.input not in votes or votes[one.input]]
+            unanswered += len(candidates[row.id]) - len(known)
+            example = self.choose(known, [votes.get(one.input, ()) for one in known] if votes else ())
+            chosen += [(row, example)] if example else []
+        return chosen, unanswered
+
+    def balanced(self, examples: Sequence[Rewritten]) -> Sequence[int]:
+        """Places of the examples that are learned: balanced, and as many as wanted."""
+        config = self.config
+        every: Sequence[int] = range(len(examples))
+        even, kept = every, every[: config.max_examples]
+        if config.labels:
+            even = balanced(examples, config.labels, self.kind, config.seed)
+            kept = balanced(examples, config.labels, self.kind, config.seed, config.max_examples)
+        self.dropped["unbalanced"] += len(every) - len(even)
+        self.dropped["over_limit"] += len(even) - len(kept)
+        return kept
 
     def candidates(self, texts: Sequence[str], cut_off: Sequence[bool] = ()) -> list[Rewritten]:
         """Those of a row's completions that have the form asked for and pass the guards.
 
         `cut_off` tells which of them ended at the token limit.
         """
-        parsed = [parse(text, self.keys) for text in texts]
+        parsed = [parse(text, keys_of(self.config)) for text in texts]
         for place, cut in enumerate(cut_off):
             if cut and parsed[place] == "not_json":
                 parsed[place] = "length"

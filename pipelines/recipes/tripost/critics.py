@@ -17,8 +17,8 @@ from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import agree
 from raydistill.pipelines.recipes.tripost.editing import Draft, Judgement, read_continuation
-from raydistill.pipelines.recipes.tripost.rollouts import read_replies
-from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt
+from raydistill.pipelines.sampling.prompter import Prompt, Prompter
+from raydistill.pipelines.sampling.samples import read_samples
 from raydistill.pipelines.tasks import Grade, LoadedQuestions, Task
 from raydistill.pipelines.tasks.answers import Value
 from raydistill.pipelines.tasks.stepwise import prompts
@@ -37,21 +37,13 @@ class AcceptNonEmpty:
         return Grade("passed", "ok", "") if value else Grade("failed", "no_answer", "")
 
 
-@dataclass(slots=True)
-class RawPrompter(AskedOnce):
-    """Asks a question as it stands; `name` tells feedback from improvement."""
+def as_it_stands(kind: str) -> Prompter:
+    """Sends a question as it stands; `kind` tells feedback from improvement."""
 
-    name: str
-    executes: bool = False
+    def prompts(question: Question) -> list[Prompt]:
+        return [Prompt(kind, [{"role": "user", "content": question.text}])]
 
-    def prompts(self, question: Question) -> list[Prompt]:
-        return [self.student_prompt(question)]
-
-    def student_prompt(self, question: Question) -> Prompt:
-        return Prompt(self.name, [{"role": "user", "content": question.text}])
-
-    def extract(self, text: str) -> str | None:
-        return text.strip() or None
+    return Prompter(prompts, lambda text, form: text.strip() or None, f"{kind}/1")
 
 
 @dataclass(slots=True)
@@ -119,11 +111,11 @@ class Critics:
         questions = {prompt: Question(content_hash(kind, prompt), prompt, "") for prompt in asked.values()}
         loaded = LoadedQuestions(AcceptNonEmpty(), list(questions.values()))
         sampling = SamplingConfig(temperature=temperature, max_tokens=teacher.max_tokens, seed=self.config.seed)
-        job, _ = self.ctx.job(teacher, loaded, sampling, prompter=RawPrompter(kind), extra_key=kind)
+        job = self.ctx.job(teacher, loaded, sampling, prompter=as_it_stands(kind))
         self.ctx.run(f"{kind} by the teacher", job, loaded.questions, teacher)
-        replies = read_replies(job)
+        replies = read_samples(job.completions, job.verdicts)
         ids = {draft_id: job.plan.sample_ids(questions[prompt])[0] for draft_id, prompt in asked.items()}
-        return {draft_id: replies[sample_id][0] for draft_id, sample_id in ids.items() if sample_id in replies}
+        return {draft_id: replies[sample_id].text for draft_id, sample_id in ids.items() if sample_id in replies}
 
 
 def _task(question: Question) -> StepwiseTask:

@@ -12,31 +12,34 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from raydistill.actors.errors import RaydistillError
 from raydistill.actors.segments import SegmentWriter, read_segments
-from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
-from raydistill.pipelines.context import RunContext
+from raydistill.pipelines.context import ExampleSet, RunContext
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.recipes.tripost.account import endings
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import Turn
 from raydistill.pipelines.recipes.tripost.critics import Critics
 from raydistill.pipelines.recipes.tripost.editing import ACCEPTED, Draft, improved, judged, open_draft, unedited
-from raydistill.pipelines.recipes.tripost.recipe import gold_rationale
 from raydistill.pipelines.recipes.tripost.replay import (
+    REPLAY_VERSION,
     balance,
     count_kinds,
     gold_example,
+    gold_rationale,
     turn_examples,
     without_repeats,
 )
-from raydistill.pipelines.recipes.tripost.rollouts import Rollout, endings, roll_out
+from raydistill.pipelines.recipes.tripost.updating import GO_ON, STUDENT, Rollout, roll_out
 from raydistill.pipelines.runtime.engines import model_identity
 from raydistill.pipelines.tasks import LoadedQuestions
+
+EDITING_VERSION = "1"
+"""Of how conversations are judged and improved: raise it where they may come out otherwise."""
 
 TRAINING = {"iterations", "learning_rate", "epochs"}
 """Settings that no example depends on."""
@@ -47,8 +50,8 @@ SELECTION = {"balance", "max_examples", "feedback_weight", "correction_weight", 
 
 def collect_trajectories(
     ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, model: EngineConfig, iteration: int
-) -> tuple[str, dict[str, Any]]:
-    """The folder with the examples of an iteration, and the account of its conversations; `model` attempts.
+) -> tuple[ExampleSet, dict[str, Any]]:
+    """The examples of an iteration, and the account of its conversations; `model` attempts.
 
     Iterations draw with seeds of their own. Raises RaydistillError if a conversation was lost.
     """
@@ -56,22 +59,21 @@ def collect_trajectories(
     sampling = SamplingConfig(
         n=config.samples,
         temperature=config.temperature,
-        max_tokens=ctx.config.teacher.max_tokens,
+        max_tokens=ctx.student_tokens,
         seed=config.seed + 1000 * iteration,
     )
     updates = min(config.updates, config.max_updates) if config.learn == "conversations" else 0
-    rollouts, key = roll_out(ctx, f"{title}: attempts", model, loaded, sampling, config, updates=updates)
-    folder = _folder(ctx, config, loaded, key)
-    examples = f"{ctx.root}/examples/{content_hash(Path(folder).name, config.model_dump(exclude=TRAINING), title)}"
-    if done := read_bytes(f"{examples}/summary.json"):
-        return examples, json.loads(done)
-    critics = Critics(ctx, config, loaded.task)
-    finished = edit(critics, rollouts, f"{folder}/finished", max_updates=config.max_updates)
-    summary = _account(rollouts, finished) | {"agreement": dict(critics.agreement)}
-    summary |= _write(critics, finished, loaded, examples, seed=(config.seed, iteration))
-    if not summary["unknown"]:  # otherwise the next run tries those again
-        write_json(f"{examples}/summary.json", summary)
-    return examples, summary
+    key = _key(ctx, config, loaded, ctx.job(model, loaded, sampling, prompter=STUDENT).key, updates)
+
+    def compute(folder: str) -> dict[str, Any]:
+        rollouts = roll_out(ctx, f"{title}: attempts", model, loaded, sampling, updates=updates)
+        critics, finished = Critics(ctx, config, loaded.task), f"{ctx.root}/trajectories/{key}/finished"
+        drafts = edit(critics, rollouts, finished, max_updates=config.max_updates)
+        told = _account(rollouts, drafts) | {"agreement": dict(critics.agreement)}
+        return told | _write(critics, drafts, loaded, folder, seed=(config.seed, iteration))
+
+    settings = config.model_dump(exclude=TRAINING)
+    return ctx.cached("conversations", [key, settings, title, REPLAY_VERSION, STUDENT.version], compute)
 
 
 def attempted(loaded: LoadedQuestions, config: TriPosT, iteration: int) -> LoadedQuestions:
@@ -84,13 +86,14 @@ def attempted(loaded: LoadedQuestions, config: TriPosT, iteration: int) -> Loade
     return replace(loaded, questions=[order[place % total] for place in range(first, first + wanted)])
 
 
-def _folder(ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, rollouts: str) -> str:
-    teacher = ctx.config.teacher
+def _key(ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, attempts: str, updates: int) -> str:
+    """What the conversations depend on; on the teacher only where it is asked."""
+    teacher = ctx.teacher
     asked = "teacher" in (config.feedback, config.improvement) or config.feedback == "both"
     identity = [model_identity(teacher.model, teacher.revision), teacher.max_tokens] if asked else []
     ids = content_hash(*sorted(question.id for question in loaded.questions))
     settings = config.model_dump(exclude=TRAINING | SELECTION)
-    return f"{ctx.root}/trajectories/{content_hash(rollouts, settings, identity, ids, loaded.task.name)}"
+    return content_hash(attempts, updates, GO_ON.version, EDITING_VERSION, settings, identity, ids, loaded.task.name)
 
 
 def edit(critics: Critics, rollouts: Sequence[Rollout], folder: str, *, max_updates: int) -> list[Draft]:

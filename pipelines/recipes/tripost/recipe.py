@@ -11,57 +11,77 @@ later iterations do sample, and every conversation is accepted or rejected for o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.errors import UsageError
-from raydistill.pipelines.data.records import Example, Question, Sample, WeightedText, content_hash
+from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
+from raydistill.pipelines.recipes.base import Recipe
+from raydistill.pipelines.recipes.tripost.account import in_one_line
 from raydistill.pipelines.recipes.tripost.config import TriPosT
-from raydistill.pipelines.recipes.tripost.conversation import first_attempt
-from raydistill.pipelines.sampling.prompter import AskedOnce, Prompt, Selection
-from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
+from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
+from raydistill.pipelines.recipes.tripost.replay import gold_rationale
+from raydistill.pipelines.recipes.tripost.updating import STUDENT, UpdateOptions, UpdatesItself
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.context import ExampleSet, RunContext
+    from raydistill.pipelines.training.train import TrainResult
 
 
-class SelfImprovement(AskedOnce):
-    """The recipe of TriPosT. As any recipe it gives the rationale baseline, which the iterations go on from."""
+class SelfImprovement(Recipe[TriPosT]):
+    """The recipe of TriPosT: gold rationales first, then the student's own conversations, iteration by iteration."""
 
     name = "tripost"
-    executes = False
+    Config = TriPosT
+    student = STUDENT
 
-    def __init__(self, config: TriPosT) -> None:
-        self.config = config
+    @property
+    def options(self) -> type[UpdateOptions]:
+        return UpdateOptions
 
-    def prompts(self, question: Question) -> list[Prompt]:
-        """None: the rationales come with the questions."""
-        return []
+    def synthesize(self, ctx: RunContext) -> ExampleSet:
+        """The rationales that the questions come with: the baseline, which the iterations go on from."""
+        return ctx.write_examples(map(gold_rationale_example, ctx.questions.questions))
 
-    def student_prompt(self, question: Question) -> Prompt:
-        return Prompt("attempt", [{"role": "user", "content": attempt_prompt(question.text)}])
+    def train(self, ctx: RunContext, examples: ExampleSet) -> TrainResult:
+        """Attempt, edit and learn in turns (section 3), each time from the last student on."""
+        config, accounts = self.config, list[dict[str, Any]]()
+        student = ctx.train(examples)
+        ctx.report(rationales={"student": student.student}, iterations=accounts)
+        for iteration in range(1, config.iterations + 1):
+            if ctx.measures_students:
+                name = "rationales" if iteration == 1 else f"iteration {iteration - 1}"
+                ctx.evaluate(name, ctx.engine_of(student), self.answerer())
+            attempting = ctx.engine_of(student) if config.attempts == "student" else ctx.teacher_engine
+            questions = attempted(ctx.questions, config, iteration)
+            conversations, account = collect_trajectories(ctx, config, questions, attempting, iteration)
+            accounts.append(account)
+            ctx.report(examples=conversations.count)
+            ctx.say(f"iteration {iteration}: {in_one_line(account)}")
+            if not conversations.count:
+                break
+            student = ctx.train(conversations, start=student, **self._replay_settings())
+            account["student"] = student.student
+        return student
 
-    def extract(self, text: str) -> str | None:
-        """The first attempt, which is what counts before any self-update."""
-        return first_attempt(text) or None
+    def _replay_settings(self) -> dict[str, Any]:
+        """What is trained otherwise in the replay than before it."""
+        names = ("learning_rate", "epochs")
+        return {name: value for name in names if (value := getattr(self.config, name)) is not None}
 
-    def select(self, question: Question, samples: Sequence[Sample]) -> Selection:
-        """The gold rationale. Raises UsageError where the question has none."""
-        rationale = gold_rationale(question)
-        example = Example(
-            id=content_hash(self.name, question.id, rationale),
-            question_id=question.id,
-            messages=tuple(self.student_prompt(question).messages),
-            completion=(WeightedText(rationale),),
-            group=question.id,
-            answer=question.answer,
-            source=f"{question.id}/gold",
-        )
-        return Selection([example])
+    def answerer(self, options: UpdateOptions | None = None) -> UpdatesItself:
+        """The student judges and updates its own answers."""
+        return UpdatesItself(self.config.updates if options is None or options.improve else 0)
 
 
-def gold_rationale(question: Question) -> str:
-    """The rationale that the question comes with. Raises UsageError where it has none."""
-    rationale = str(question.meta.get("rationale") or "").strip()
-    if not rationale:
-        raise UsageError(
-            f"recipe tripost: no rationale with the question {question.text[:60]!r}; expected a task that has them "
-            "(stepwise:word_sorting), or a table with questions.rationale_column"
-        )
-    return rationale
+def gold_rationale_example(question: Question) -> Example:
+    """The rationale of a question. Raises UsageError where it has none."""
+    rationale = gold_rationale(question)
+    (asked,) = STUDENT.prompts(question)
+    return Example(
+        id=content_hash(SelfImprovement.name, question.id, rationale),
+        question_id=question.id,
+        messages=tuple(asked.messages),
+        completion=(WeightedText(rationale),),
+        group=question.id,
+        answer=question.answer,
+        source=f"{question.id}/gold",
+    )

@@ -16,11 +16,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import Turn, after_attempt
 from raydistill.pipelines.recipes.tripost.editing import Draft
 from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
+
+REPLAY_VERSION = "1"
+"""Of what is learned of conversations: raise it where the same ones may give other examples."""
 
 KINDS = ("improvement", "self_correct", "gold")
 
@@ -50,6 +54,17 @@ def _weighted(
     corrected, newline, after = rest.partition("\n")
     pieces = ((before, weight), (found + corrected, correction_weight), (newline + after, weight))
     return tuple(WeightedText(text, times) for text, times in pieces if text)
+
+
+def gold_rationale(question: Question) -> str:
+    """The rationale that the question comes with. Raises UsageError where it has none."""
+    rationale = str(question.meta.get("rationale") or "").strip()
+    if not rationale:
+        raise UsageError(
+            f"recipe tripost: no rationale with the question {question.text[:60]!r}; expected a task that has them "
+            "(stepwise:word_sorting), or a table with questions.rationale_column"
+        )
+    return rationale
 
 
 def gold_example(question: Question, rationale: str, feedback: str, config: TriPosT) -> Example:

@@ -1,4 +1,4 @@
-"""Tasks solved in numbered steps, with scripted feedback on every step (TriPosT, 2310.13522, sections 2.1 and 2.2).
+"""Tasks solved in numbered steps, with scripted feedback on every step (arXiv 2310.13522, sections 2.1 and 2.2).
 
     question --> state --> step --> state --> step --> ... --> "Therefore, the answer is X."
 

@@ -1,6 +1,6 @@
 """How a model is asked to attempt, judge and improve stepwise solutions, and how its replies are read.
 
-The demo models are trained on these strings, TriPosT's teacher and student are asked with them.
+The demo models are trained on these strings, teachers and students are asked with them.
 
     attempt      question                               --> Step 1: ...
     feedback     question, attempt                      --> ... Step 3 is wrong: "9 * 5 = 46". 9 * 5 = 45.

@@ -9,7 +9,7 @@ import pytest
 from raydistill.actors.engine.rendering import chat_text, prompt_ids
 from raydistill.actors.engine.requests import Request
 from raydistill.pipelines.data.records import Example, WeightedText
-from raydistill.pipelines.training.tokens import prompt_text, tokenise
+from raydistill.pipelines.training.tokens import tokenise
 from tests.pipelines.training.answer_tokenizers import KINDS, build
 from tests.tiny import TEMPLATE
 
@@ -48,7 +48,6 @@ def test_an_engine_is_sent_what_a_student_is_trained_on(kind: str, template: str
         example = Example("e", "q", tuple(messages), (WeightedText("\nTherefore, the answer is 18.", 1.0),))
         [trained] = tokenise(made, [example])
         sent = prompt_ids(made, Request("r", messages))
-        assert chat_text(made, messages) == prompt_text(made, messages)
         assert trained.ids[: len(sent)] == sent
         assert sent.count(made.bos_token_id) == (template == ADDING_BOS or (template is None and adds_bos))
 

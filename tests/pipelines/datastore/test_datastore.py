@@ -20,10 +20,15 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.retriever import RetrievedRow
 from raydistill.actors.retrieval.row_index import RowIndex
 from raydistill.pipelines.cli.app import app
-from raydistill.pipelines.config.sections import RetrieverConfig
 from raydistill.pipelines.datastore.build import build
 from raydistill.pipelines.datastore.retrieval import lookup_of, retrieve, retriever_pool, stored_rows
-from raydistill.pipelines.datastore.settings import Datastore, SourceSettings, TargetTask, load_settings
+from raydistill.pipelines.datastore.settings import (
+    Datastore,
+    RetrieverConfig,
+    SourceSettings,
+    TargetTask,
+    load_settings,
+)
 from raydistill.pipelines.datastore.staging import CHUNK_ROWS
 from tests import ROOT
 from tests.actors.retrieval.test_retriever import same

@@ -229,8 +229,8 @@ def test_a_real_engines_lines_join_to_its_greedy_answers(
     pool.start(weights=str(TEACHER))
     try:
         questions = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=6, seed=5)).questions
-        recipe, sampling = ProgramAidedDistillation(PaD()), Sampling(temperature=0, max_tokens=200)
-        requests = [Request(q.id, recipe.student_prompt(q).messages, sampling, key=q.text) for q in questions]
+        asked, sampling = ProgramAidedDistillation(PaD()).student, Sampling(temperature=0, max_tokens=200)
+        requests = [Request(q.id, asked.prompts(q)[0].messages, sampling, key=q.text) for q in questions]
         whole = asyncio.run(pool.client.call("generate", requests))
         decoder = TokenDecoder(str(TEACHER), None)
         one, several = Beam(width=1, candidates=1), Beam(width=2, candidates=2, execution=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raydistill.actors.engine.rendering import chat_text
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy
@@ -12,7 +13,6 @@ from raydistill.pipelines.training.tokens import (
     Tokens,
     TokenTable,
     load_tokenizer,
-    prompt_text,
     stop_token_id,
     tokenise,
     write_tokens,
@@ -58,7 +58,7 @@ def test_a_prompt_is_trained_where_the_example_says_so(tokenizer):
 
 def test_tokens_are_those_that_inference_continues(tokenizer):
     for example, row in zip(sums(20), tokenise(tokenizer, sums(20)), strict=True):
-        prompt = tokenizer(prompt_text(tokenizer, example.messages), add_special_tokens=False).input_ids
+        prompt = tokenizer(chat_text(tokenizer, example.messages), add_special_tokens=False).input_ids
         assert row.ids[: len(prompt)] == prompt
         assert tokenizer.decode(row.ids[len(prompt) : -1]) == example.text
 
@@ -92,7 +92,7 @@ def test_without_template_or_eos_there_is_no_stop_token():
 
 def test_plain_prompt_joins_contents():
     messages = ({"role": "system", "content": "Add."}, {"role": "user", "content": "1 2"})
-    assert prompt_text(make_tokenizer(chat=False), messages) == "Add.\n1 2"
+    assert chat_text(make_tokenizer(chat=False), messages) == "Add.\n1 2"
 
 
 def test_too_long_examples_are_dropped_and_counted(tokenizer, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from raydistill.pipelines.data.records import Consistency, Question, Sample
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
-from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation, gold_text, without_ending
+from raydistill.pipelines.recipes.mcc_kd.recipe import DiverseRationales, gold_text, without_ending
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks.base import grade_answer
@@ -39,8 +39,8 @@ def sample(index: int, text: str, question: Question = QUESTION) -> Sample:
 SAMPLES = [sample(index, text) for index, text in enumerate(TEXTS)]
 
 
-def recipe(**settings) -> MultiCotConsistentDistillation:
-    return MultiCotConsistentDistillation(MccKD(**settings))
+def recipe(**settings) -> DiverseRationales:
+    return DiverseRationales(MccKD(**settings))
 
 
 def test_right_and_distinct_rationales_become_examples_with_one_ending():
@@ -143,13 +143,15 @@ def write_lines(path: Path, rows: list[dict[str, str]]) -> str:
     return str(path)
 
 
-def synthesise(folder: Path, questions: dict[str, str], rows: list[dict[str, str]], **sections: Any) -> tuple[Any, str]:
-    """A run over recorded `rows`; returns its runner and the folder of its examples."""
+def synthesized(
+    folder: Path, questions: dict[str, str], rows: list[dict[str, str]], **sections: Any
+) -> tuple[Any, Any]:
+    """A run over recorded `rows`; returns its runner and its examples."""
     teacher = {"engine": "recorded", "model": write_lines(folder / "recorded.jsonl", rows)}
     config = {"run_dir": str(folder / "run"), "questions": questions, "teacher": teacher | sections.pop("teacher")}
     runner = Runner(Run.model_validate(config | sections))
     try:
-        return runner, runner.synthesise(runner.start())
+        return runner, runner.start().synthesize()
     finally:
         runner.close()
 
@@ -165,12 +167,12 @@ def test_recorded_rationales_become_pairs_that_train(
     ]
     train = {"student": tiny_model, "learning_rate": 1e-3, "epochs": 1, "validation_fraction": 0, "max_length": 256}
     sections = {"recipe": {"recipe": "mcc_kd", "rationales": 2, "alpha": 0.5}, "train": train, "teacher": {"n": 3}}
-    runner, folder = synthesise(tmp_path, {"task": "table", "path": str(questions_file)}, rows, **sections)
+    runner, examples = synthesized(tmp_path, {"task": "table", "path": str(questions_file)}, rows, **sections)
     assert runner.report["recipe"] == "mcc_kd"
     assert (runner.report["verification"]["passed"], runner.report["examples"]) == (24, 24)
     counts = {"correct": 24, "selected": 24, "questions": 12, "pairs": 12, "with_span": 12}
     assert runner.report["mcc_kd"] == counts
-    result = runner.train(folder)
+    result = runner.train(examples)
     assert result.pairs == {"questions": 12, "pairs": 12, "with_span": 12}
     assert [row[0] for row in result.history["consistency"]] == [*range(1, result.steps + 1)]
 
@@ -190,7 +192,7 @@ def test_real_rationales_are_graded_selected_and_aligned(cluster: None, tmp_path
         "train": {"student": tiny_model, "max_length": 4096},
         "teacher": {"n": 4},
     }
-    runner, _ = synthesise(tmp_path, questions, rows, **sections)
+    runner, _ = synthesized(tmp_path, questions, rows, **sections)
     right = sum(row[model]["is_correct"] for row in given for model in MODELS)
     report = runner.report
     assert (report["verification"]["programs"], report["verification"]["passed"]) == (2640, right)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from ray import cloudpickle
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import read_examples
@@ -31,7 +31,7 @@ def sample(index: int, output: str, status: str = "passed", reason: str = "ok") 
 def test_a_question_is_asked_once_per_context() -> None:
     names = tuple(context_names("program"))
     assert len(names) >= 8
-    prompts = ProgramAidedDistillation(PaD(contexts=names, shots=2)).prompts(QUESTION)
+    prompts = ProgramAidedDistillation(PaD(contexts=names, shots=2)).teacher.prompts(QUESTION)
     assert [prompt.context.rpartition("-")[0] for prompt in prompts] == [f"program-{name}" for name in names]
     for prompt in prompts:
         assert [message["role"] for message in prompt.messages] == ["user", "assistant"] * 2 + ["user"]
@@ -41,7 +41,7 @@ def test_a_question_is_asked_once_per_context() -> None:
 
 def test_a_contexts_name_in_ids_changes_with_what_it_shows() -> None:
     def name(shots: int) -> str:
-        return ProgramAidedDistillation(PaD(contexts=("helper",), shots=shots)).prompts(QUESTION)[0].context
+        return ProgramAidedDistillation(PaD(contexts=("helper",), shots=shots)).teacher.prompts(QUESTION)[0].context
 
     assert name(2) == name(2) != name(4)
 
@@ -51,11 +51,11 @@ def test_a_context_of_ones_own_travels_to_the_actors(tmp_path: Path) -> None:
     shipped = load_context("helper").model_dump(mode="json", exclude={"name"})
     own.write_text(str(shipped), encoding="utf-8")
     recipe = ProgramAidedDistillation(PaD(contexts=(str(own),)))
-    asked = recipe.prompts(QUESTION)
+    asked = recipe.teacher.prompts(QUESTION)
     assert asked[0].context.startswith("program-mine-")
     own.unlink()
     load_context.cache_clear()
-    assert pickle.loads(pickle.dumps(recipe)).prompts(QUESTION) == asked
+    assert cloudpickle.loads(cloudpickle.dumps(recipe.teacher)).prompts(QUESTION) == asked
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_context_of_ones_own_travels_to_the_actors(tmp_path: Path) -> None:
 )
 def test_contexts_that_cannot_be_asked_are_named(contexts: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ProgramAidedDistillation(PaD(contexts=contexts)).prompts(QUESTION)
+        ProgramAidedDistillation(PaD(contexts=contexts)).teacher.prompts(QUESTION)
 
 
 def test_distinct_verified_programs_up_to_m_become_examples() -> None:
@@ -81,11 +81,11 @@ def test_distinct_verified_programs_up_to_m_become_examples() -> None:
         sample(5, "def solution():\n    return 3 + 3 + 3 + 3"),
     ]
     recipe = ProgramAidedDistillation(PaD(max_programs=2))
-    selection = recipe.select(QUESTION, samples)
+    selection = recipe.selector.select(QUESTION, samples)
     assert [example.source for example in selection.examples] == ["q/program-instruct/0", "q/program-instruct/1"]
     assert selection.dropped == {"duplicate": 1, "wrong_answer": 1, "infra": 1, "over_limit": 1}
-    assert not recipe.enough(QUESTION, samples[:1])
-    assert recipe.enough(QUESTION, samples[:2])
+    assert not recipe.selector.enough(QUESTION, samples[:1])
+    assert recipe.selector.enough(QUESTION, samples[:2])
 
 
 def test_without_the_filter_wrong_programs_are_learned_and_unknown_ones_are_not() -> None:
@@ -93,7 +93,7 @@ def test_without_the_filter_wrong_programs_are_learned_and_unknown_ones_are_not(
         sample(0, "def solution():\n    return 13", "failed", "wrong_answer"),
         sample(1, "x", "unknown", "infra"),
     ]
-    selection = ProgramAidedDistillation(PaD(filter=False)).select(QUESTION, samples)
+    selection = ProgramAidedDistillation(PaD(filter=False)).selector.select(QUESTION, samples)
     assert [example.source for example in selection.examples] == ["q/program-instruct/0"]
 
 
@@ -123,16 +123,15 @@ def test_gold_solutions_are_learned_without_a_teacher(
         }
     )
     runner = Runner(config)
-    (example,) = read_examples(runner.synthesise(runner.start()))
+    (example,) = read_examples(runner.start().synthesize().folder)
     assert example.text == completion and example.messages == ({"role": "user", "content": asked},)
     assert runner.report["examples"] == 1 and runner.report["teacher"]["generated_tokens"] == 0
 
 
 def test_a_task_without_worked_solutions_is_named() -> None:
     recipe = ProgramAidedDistillation(PaD(target="rationale", source="gold"))
-    assert recipe.prompts(QUESTION) == []
     with pytest.raises(UsageError, match="no worked solution with the question 'How many legs"):
-        recipe.select(QUESTION, [])
+        recipe.gold_example(QUESTION)
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,23 @@ import pytest
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.executor import Executor, Program
 from raydistill.pipelines.config.sections import EngineConfig, SamplingConfig
-from raydistill.pipelines.context import RunContext
-from raydistill.pipelines.data.examples import read_examples, write_examples
+from raydistill.pipelines.context import ExampleSet, RunContext
+from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question, Sample
+from raydistill.pipelines.inference.answering import answer_questions
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
 from raydistill.pipelines.recipes.pad.faults import FAULTS, inject
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.recipes.pad.repair import OwnFailures, feedback
-from raydistill.pipelines.recipes.pad.repairing import repair_outcomes
+from raydistill.pipelines.recipes.pad.repairing import RepairsFailures
 from raydistill.pipelines.recipes.pad.self_refine import add_repairs
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
-from raydistill.pipelines.tasks import LoadedQuestions, load_questions
-from raydistill.serve.schema import SolveRequest
-from raydistill.serve.solver import Replies, Reply, Solver
+from raydistill.pipelines.tasks import load_questions
+from raydistill.serve.schema import request_model
+from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
+from tests.serve.saying import LocalExecutor, Saying
 
 PROGRAMS = (
     '''def solution():
@@ -99,7 +101,6 @@ def test_a_program_without_a_place_for_a_fault_is_told_apart() -> None:
 
 
 def test_feedback_tells_a_wrong_value_and_never_the_right_one() -> None:
-    config = PaD(refine=Refine())
     question = Question("q", "How many?", "4711").noting(program="def solution():\n    return 4711")
     outputs = [("17", "wrong_answer", ""), ("", "exception:NameError", "NameError: name 'x' is not defined")]
     samples = [
@@ -110,7 +111,7 @@ def test_feedback_tells_a_wrong_value_and_never_the_right_one() -> None:
         )
         for i, (value, reason, message) in enumerate(outputs)
     ]
-    selection = OwnFailures(ProgramAidedDistillation(config), 2).select(question, samples)
+    selection = OwnFailures(2).select(question, samples)
     asked = [example.messages[0]["content"] for example in selection.examples]
     assert asked[0].endswith("Feedback: The program returned 17, which is wrong.")
     assert asked[1].endswith("Feedback: NameError: name 'x' is not defined")
@@ -160,39 +161,31 @@ def workplace(tmp_path: Path, questions_file: Path) -> Iterator[RunContext]:
             "recipe": {"refine": {"own_samples": 1, "faults_per_program": 5}},
         }
     )
-    made = ScriptedContext(config, make_recipe(config.recipe), None)
+    made = ScriptedContext(config, None)
+    made.questions = load_questions(config.questions)
     yield made
     made.close()
 
 
-@pytest.fixture
-def loaded(workplace: RunContext) -> LoadedQuestions:
-    return load_questions(workplace.config.questions)
-
-
-def write_verified(folder: Path, loaded: LoadedQuestions) -> list[str]:
-    """One verified program per question as PaD's examples; their ids."""
+def write_verified(workplace: RunContext) -> ExampleSet:
+    """One verified program per question as PaD's examples."""
     recipe, examples = ProgramAidedDistillation(PaD()), []
-    for question in loaded.questions:
+    for question in workplace.questions.questions:
         half = int(question.answer) // 2
         program = f"def solution():\n    one = {half}\n    two = one + {half}\n    return two"
         sample = Sample(f"{question.id}/p/0", question.id, 0, "", program, "passed", "ok", question.answer, 1, 1, "", 0)
-        examples += recipe.select(question, [sample]).examples
-    write_examples(examples, str(folder))
-    return [example.id for example in examples]
+        examples += recipe.selector.select(question, [sample]).examples
+    return workplace.write_examples(examples)
 
 
-def test_repairs_of_faults_and_of_own_failures_join_the_training_set(
-    cluster: None, workplace: RunContext, loaded: LoadedQuestions, tmp_path: Path
-) -> None:
-    verified = write_verified(tmp_path / "verified", loaded)
-    config = workplace.config.recipe.refine
-    assert config is not None
-    student = workplace.config.teacher
-    folder, summary = add_repairs(workplace, config, str(tmp_path / "verified"), loaded, student)
-    examples = list(read_examples(folder))
+def test_repairs_of_faults_and_of_own_failures_join_the_training_set(cluster: None, workplace: RunContext) -> None:
+    verified, config = write_verified(workplace), workplace.config.recipe.refine
+    asked = ProgramAidedDistillation(PaD()).student
+    made = add_repairs(workplace, config, verified, workplace.teacher, asked)
+    summary, examples = workplace.sections["refinement"], list(read_examples(made.folder))
     repairs = [example for example in examples if example.meta.get("task") == "repair"]
-    assert {example.id for example in examples} >= set(verified) and len(examples) == len(repairs) + 12
+    ids = {example.id for example in read_examples(verified.folder)}
+    assert {example.id for example in examples} >= ids and len(examples) == len(repairs) + 12 == made.count
     assert summary["repairs"] == {**dict.fromkeys(FAULTS, 12), "own": 9}
     for example in repairs:
         assert "Feedback: " in example.messages[0]["content"] and example.question_id == example.group
@@ -201,37 +194,31 @@ def test_repairs_of_faults_and_of_own_failures_join_the_training_set(
         kind = example.meta["fault"]
         assert kind in ("own", "syntax") or FAULTS[kind].reason == f"exception:{said}"
 
-    again, same = add_repairs(workplace, config, str(tmp_path / "verified"), loaded, student)
-    assert again == folder and json.loads(json.dumps(summary)) == same
+    again = add_repairs(workplace, config, verified, workplace.teacher, asked)
+    assert again.known and again.folder == made.folder
+    assert json.loads(json.dumps(summary)) == workplace.sections["refinement"]
 
 
-def test_programs_that_fail_to_run_are_repaired_and_run_again(
-    cluster: None, workplace: RunContext, loaded: LoadedQuestions
-) -> None:
-    model, sampling = workplace.config.teacher, SamplingConfig(temperature=0)
-    job, _ = workplace.job(model, loaded, sampling, student=True)
-    before = workplace.run("first attempts", job, loaded.questions, model, keep_outcomes=True).outcomes
-    after = repair_outcomes(workplace, job, loaded, before, model, repairs=2)
-    statuses = {
-        int(question.text.split()[2]): (before[question.id][0][0], after[question.id][0][0])
-        for question in loaded.questions
-    }
+def test_programs_that_fail_to_run_are_repaired_and_run_again(cluster: None, workplace: RunContext) -> None:
+    answerer, sampling = RepairsFailures(ProgramAidedDistillation(PaD()).student, 2), SamplingConfig(temperature=0)
+    loaded = workplace.questions
+    answers = answer_questions(workplace, "answering", workplace.teacher, answerer, loaded, sampling).by_question
+    statuses = {}
+    for question in loaded.questions:
+        [answer] = answers[question.id]
+        statuses[int(question.text.split()[2])] = (answer.trail[0].status, answer.status)
     expected = (("passed", "passed"), ("failed", "passed"), ("failed", "failed"), ("failed", "failed"))
     assert statuses == {number: expected[number % 4] for number in range(12)}
 
 
 def test_the_service_repairs_what_fails_to_run(executor: Executor) -> None:
-    async def ask(messages: Sequence[dict[str, Any]], request: SolveRequest) -> Replies:
-        return Replies([Reply(reply(messages[-1]["content"]), "stop")] * request.n, 5, 7)
-
-    async def execute(programs: Sequence[Program]) -> Any:
-        return executor.run(programs)
+    def say(request: Request) -> Sequence[str]:
+        return [reply(request.prompt[-1]["content"])] * len(request.indices)  # type: ignore[index]
 
     def solve(number: int, refine: Refine | None) -> Any:
-        student = Student("student", "", "", recipe=PaD(refine=refine))
-        return asyncio.run(
-            Solver(student, ask, execute).solve(SolveRequest(question=f"What is {number} plus {number}?"))
-        )
+        student, asked = Student("student", "", "", recipe=PaD(refine=refine)), f"What is {number} plus {number}?"
+        request = request_model(make_recipe(student.recipe).options)(question=asked)
+        return asyncio.run(Solver(student, Saying(say), LocalExecutor(executor)).solve(request))
 
     assert solve(5, None).status == "failed"
     repaired = solve(5, Refine(repairs=1))

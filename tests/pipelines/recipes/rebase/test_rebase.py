@@ -11,12 +11,12 @@ import pytest
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.data.rewritten import Rewritten
+from raydistill.pipelines.recipes.rebase.asking import reanswerer, rewriter
 from raydistill.pipelines.recipes.rebase.checker import load_checker
 from raydistill.pipelines.recipes.rebase.config import ReBase
-from raydistill.pipelines.recipes.rebase.prompters import Reanswerer, Rewriter
 from raydistill.pipelines.recipes.rebase.prompts import row_text
 from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
-from raydistill.pipelines.recipes.registry import load_training_questions
+from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run, load_config
 
 INSTRUCTION = "Add the apples."
@@ -71,41 +71,45 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path: Path, override: str, me
     assert "\n" not in str(error.value)
 
 
+def read(config: ReBase, text: str) -> str | None:
+    return rewriter(config).read(text, "text")
+
+
 def test_the_teacher_is_shown_the_row_or_nothing_but_the_target() -> None:
-    [rewrite], [direct] = (Rewriter(rebase(retrieval=retrieval)).prompts(ROW) for retrieval in ("row", "none"))
+    [rewrite], [direct] = (rewriter(rebase(retrieval=retrieval)).prompts(ROW) for retrieval in ("row", "none"))
     for prompt in (rewrite, direct):
         [message] = prompt.messages
         assert INSTRUCTION in message["content"] and json.dumps(EXAMPLES[2]) in message["content"]
     assert ROW.text in rewrite.messages[0]["content"] and ROW.text not in direct.messages[0]["content"]
     assert (rewrite.context, direct.context) == ("rewrite", "direct")
     whole = json.dumps(EXAMPLES[0])
-    assert Rewriter(rebase()).extract(whole) == whole and Rewriter(rebase()).extract(whole[:-1]) is None
-    assert Rewriter(rebase(target=BARE)).extract(whole) is None  # more than its examples have
+    assert read(rebase(), whole) == whole and read(rebase(), whole[:-1]) is None
+    assert read(rebase(target=BARE), whole) is None  # more than its examples have
 
 
 def test_a_question_is_answered_again_in_words_or_as_a_program() -> None:
-    words, programs = Reanswerer(rebase()), Reanswerer(rebase(check="programs"))
+    words, programs = reanswerer(rebase()), reanswerer(rebase(check="programs"))
     question = Question.make("rebase", "How many?", "3")
     [prompt] = words.prompts(question)
     roles = [message["role"] for message in prompt.messages]
     assert roles == ["user", "assistant"] * 3 + ["user"] and prompt.messages[-1]["content"].endswith("How many?")
-    bare = Reanswerer(rebase(reasoning=False)).prompts(question)
+    bare = reanswerer(rebase(reasoning=False)).prompts(question)
     assert bare == [prompt]  # what is learned does not change what is right
-    assert not words.executes and words.extract("1 + 2 = 3.\nThe answer is 3.") is not None
+    assert not words.executes and words.read("1 + 2 = 3.\nThe answer is 3.", "text") is not None
     [prompt] = programs.prompts(question)
-    assert programs.executes and "solution()" in prompt.messages[0]["content"]
-    assert programs.extract("```python\ndef solution():\n    return 3\n```") == "def solution():\n    return 3"
+    assert prompt.format == "program" and programs.executes and "solution()" in prompt.messages[0]["content"]
+    assert programs.read("```python\ndef solution():\n    return 3\n```", "program") == "def solution():\n    return 3"
 
 
 def test_the_student_learns_reasoning_and_answer_after_the_targets_examples() -> None:
     recipe = RetrievalBasedDistillation(rebase())
     example = recipe.example(ROW, Rewritten("Q?", "7", "3 + 4 = 7."))
     assert example.text == "3 + 4 = 7.\nThe answer is 7." and example.prompt_weight == 0
-    assert list(example.messages) == recipe.student_prompt(Question("", "Q?", "")).messages
+    [asked] = recipe.student.prompts(Question("", "Q?", ""))
+    assert list(example.messages) == asked.messages
     assert example.messages[1]["content"] == "2 + 2 = 4.\nThe answer is 4."
     assert example.messages[-1] == {"role": "user", "content": f"{INSTRUCTION}\n\nQuestion: Q?"}
     assert (example.source, example.meta, example.answer) == ("r", {"source": "sums", "row": 7}, "7")
-    assert not recipe.prompts(ROW)
 
 
 def test_controls_change_what_the_student_learns() -> None:
@@ -121,7 +125,7 @@ def test_controls_change_what_the_student_learns() -> None:
 def test_answers_are_of_the_kind_of_the_examples_unless_it_is_set() -> None:
     def kind(**settings: Any) -> str:
         config = Run.model_validate({"teacher": {"model": "m"}, "recipe": rebase(**settings).model_dump()})
-        return load_training_questions(config.recipe, None).task.grader
+        return make_recipe(config.recipe).load_questions(None).task.grader
 
     assert (kind(), kind(kind="text")) == ("numeric", "text")
     said = [{"input": "x", "output": "neutral"}]

@@ -60,6 +60,7 @@ def test_what_was_written_before_a_kill_is_neither_lost_nor_written_again(tmp_pa
     assert len(after) == len({row["sample_id"] for row in after}) == ROWS
     assert before.items() <= {row["sample_id"]: row for row in after}.items()
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    assert report["resumed"]["samples"] == len(before)
+    # the killed driver's actors may have stored some more before they ended
+    assert len(before) <= report["resumed"]["samples"] == ROWS - report["resumed"]["new_samples"] < ROWS
     told = report["verification"]["reasons"] | report["selection"]["dropped"]
     assert sum(told.values()) + report["examples"] == ROWS and told["wrong_answer"] == ROWS // 3

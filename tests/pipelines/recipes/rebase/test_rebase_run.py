@@ -89,19 +89,19 @@ def make_config(tmp_path: Path, index: str, run_dir: str) -> Callable[..., Run]:
     return make
 
 
-def synthesise(config: Run, console: Console | None = None) -> tuple[dict[str, Any], list[Example]]:
+def synthesized(config: Run, console: Console | None = None) -> tuple[dict[str, Any], list[Example]]:
     """The report and the examples of a run without a student."""
     runner = Runner(config, console)
     try:
-        folder = runner.synthesise(runner.start())
+        made = runner.start().synthesize()
     finally:
         runner.close()
-    return runner.report, list(read_examples(folder))
+    return runner.report, list(read_examples(made.folder))
 
 
 def test_rows_become_examples_and_what_does_not_is_counted(cluster: None, make_config: Callable[..., Run]) -> None:
     console = Console(file=StringIO(), record=True, width=1000)
-    report, examples = synthesise(make_config(), console)
+    report, examples = synthesized(make_config(), console)
     assert {example.answer for example in examples} == {"11", "27"}
     assert {example.meta["source"] for example in examples} == {"sums"}
     rows = report["rebase"]["rows"]
@@ -113,17 +113,17 @@ def test_rows_become_examples_and_what_does_not_is_counted(cluster: None, make_c
     told = console.export_text()
     assert "6 rows of 3 sources (sums 4, " in told and "banned_source 1" in told and "not learned: surplus 1" in told
     # The same again, other settings of what follows the teacher, and fewer rows ask for nothing.
-    again, same = synthesise(make_config())
+    again, same = synthesized(make_config())
     assert same == examples and again["resumed"]["new_samples"] == 0
-    fewer, [first] = synthesise(make_config(max_examples=1, reasoning=False))
+    fewer, [first] = synthesized(make_config(max_examples=1, reasoning=False))
     assert first.text in {"The answer is 11.", "The answer is 27."} and fewer["selection"]["dropped"]["over_limit"] == 1
     assert fewer["resumed"] == {"new_samples": 0, "new_verdicts": 0, "samples": 12, "verdicts": 12}
-    other, _ = synthesise(make_config(check="none"))
+    other, _ = synthesized(make_config(check="none"))
     assert other["resumed"]["new_samples"] == 0 and other["examples"] == 4
 
 
 def test_rows_can_be_learned_as_they_are(cluster: None, make_config: Callable[..., Run]) -> None:
-    report, examples = synthesise(make_config(rewrite=False))
+    report, examples = synthesized(make_config(rewrite=False))
     assert (report["teacher"]["requests"], report["verification"]["programs"]) == (0, 4)
     reasons = report["verification"]["reasons"]
     assert len(examples) + sum(reasons.values()) == 4 and set(reasons) <= {"one_column"}
@@ -136,12 +136,12 @@ def test_without_rows_and_checker_fresh_answers_vote(cluster: None, make_config:
     said = {0: ["31", "It is 31.", "30"], 1: ["33", "33", "31"], 2: ["1", "2", "33"], 3: ["34", "34"]}
     votes = {question(30 + number, 1): [f"The answer is {a}" for a in answers] for number, answers in said.items()}
     settings = {"retrieval": "none", "rows": 4, "check": "answers", "votes": 3, "datastore": None}
-    report, [example] = synthesise(make_config(n=1, recorded=asked | votes, **settings))
+    report, [example] = synthesized(make_config(n=1, recorded=asked | votes, **settings))
     assert example.answer == "31" and report["rebase"]["rows"]["retrieved"] == 0
     assert report["verification"]["reasons"] == {"wrong_majority": 1, "no_majority": 1}
     assert report["verification"]["unknown"] == 1  # a vote is missing: the next run asks again
     votes[question(33, 1)].append("The answer is 34")
-    report, examples = synthesise(make_config(n=1, recorded=asked | votes, **settings))
+    report, examples = synthesized(make_config(n=1, recorded=asked | votes, **settings))
     assert {example.answer for example in examples} == {"31", "34"} and report["verification"]["unknown"] == 0
 
 
@@ -151,6 +151,6 @@ def test_fresh_answers_may_be_programs_that_are_run(cluster: None, make_config: 
         question(30, b): [f"```python\ndef solution():\n    return 30 + {x}\n```" for x in (1, 1, b)] for b in (1, 2)
     }
     settings = {"retrieval": "none", "rows": 2, "check": "programs", "votes": 3}
-    report, [example] = synthesise(make_config(n=1, recorded=asked | programs, **settings))
+    report, [example] = synthesized(make_config(n=1, recorded=asked | programs, **settings))
     assert example.answer == "31" and report["verification"]["reasons"] == {"wrong_majority": 1}
     assert report["verification"]["grade"]  # of the sandbox

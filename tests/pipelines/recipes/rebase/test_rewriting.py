@@ -10,9 +10,15 @@ import pytest
 from demo.target_task import solve
 from raydistill.pipelines.data.decontamination import Guards
 from raydistill.pipelines.data.rewritten import Rewritten, as_message, output_schema, parse
+from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.rewriting import Rewriting, balanced, majority
 
-KEYS = ("input", "reasoning", "output")
+CONFIG = ReBase.model_validate(
+    {
+        "target": {"instruction": "Add.", "examples": [{"input": "1 + 1", "reasoning": "It is 2.", "output": "2"}]},
+        "datastore": "x",
+    }
+)
 QUESTION = "Mia has {a} apples. Then {b} are bought. How many apples are there now?"
 
 
@@ -28,7 +34,7 @@ def solved(text: str) -> str | None:
 
 
 def rewriting(**settings: object) -> Rewriting:
-    return Rewriting(KEYS, Guards(evaluation=[QUESTION.format(a=8, b=9)]), "numeric", **settings)  # type: ignore[arg-type]
+    return Rewriting(CONFIG, Guards(evaluation=[QUESTION.format(a=8, b=9)]), **settings)  # type: ignore[arg-type]
 
 
 def test_the_schema_asks_for_the_keys_of_the_examples_with_the_reasoning_first() -> None:

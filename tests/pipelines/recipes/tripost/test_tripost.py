@@ -18,11 +18,11 @@ from raydistill.pipelines.config.sections import Evaluation
 from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.evaluation.measure import evaluate_model
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.conversation import after_attempt, read_turns
 from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
-from raydistill.pipelines.recipes.tripost.rollouts import to_go_on
-from raydistill.pipelines.recipes.tripost.update_scores import measure_updates
+from raydistill.pipelines.recipes.tripost.updating import to_go_on
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 from raydistill.pipelines.tasks.stepwise import prompts
@@ -81,12 +81,12 @@ def recording(loaded: LoadedQuestions, tmp_path: Path) -> Path:
 def collected(tmp_path: Path, recording: Path, loaded: LoadedQuestions, **recipe: Any) -> tuple[list[Any], Any]:
     """The examples of an iteration and its account."""
     config = Run.model_validate(sections(tmp_path / "run", recording, **recipe))
-    ctx = RunContext(config, make_recipe(config.recipe), None)
+    ctx = RunContext(config, None)
     try:
-        folder, account = collect_trajectories(ctx, config.recipe, loaded, config.teacher, 1)
+        made, account = collect_trajectories(ctx, config.recipe, loaded, config.teacher, 1)
     finally:
         ctx.close()
-    return list(read_examples(folder)), account
+    return list(read_examples(made.folder)), account
 
 
 def test_every_conversation_is_accounted_for_and_none_is_repeated(
@@ -131,10 +131,10 @@ def test_a_teacher_judges_and_improves(cluster: None, tmp_path: Path, recording:
 
 def test_self_update_is_measured(cluster: None, tmp_path: Path, recording: Path, loaded: LoadedQuestions) -> None:
     config = Run.model_validate(sections(tmp_path / "run", recording))
-    ctx = RunContext(config, make_recipe(config.recipe), None)
+    ctx, answerer = RunContext(config, None), make_recipe(config.recipe).answerer()
     evaluation = Evaluation(questions=config.questions)
     try:
-        measured = measure_updates(ctx, evaluation, config.recipe, "student", config.teacher, loaded)
+        measured = evaluate_model(ctx, evaluation, "student", config.teacher, answerer, loaded)
     finally:
         ctx.close()
     updates = measured.updates

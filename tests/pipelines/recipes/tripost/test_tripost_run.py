@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         noted.append((config.student, adapter, config.learning_rate, f"{folder}/student"))
         return train(examples, config, folder, adapter=adapter, **rest)
 
-    monkeypatch.setattr("raydistill.pipelines.run.train", note)
+    monkeypatch.setattr("raydistill.pipelines.context.train", note)
     return noted
 
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path, recording: Path, student: str, iterations: int, **settin
     told["train"] = {"student": student, "learning_rate": 1e-3, "epochs": 1, "validation_fraction": 0, **settings}
     runner = Runner(Run.model_validate(told))
     try:
-        runner.train(runner.synthesise(runner.start()))
+        runner.train(runner.start().synthesize())
     finally:
         runner.close()
     return runner

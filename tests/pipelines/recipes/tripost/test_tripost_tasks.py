@@ -14,6 +14,7 @@ from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.recipes.tripost.config import TriPosT
+from raydistill.pipelines.recipes.tripost.recipe import gold_rationale_example
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.stepwise.table import TASKS
 
@@ -111,11 +112,12 @@ def test_answers_are_judged_as_the_task_compares_them(name: str, gold: str, wron
 
 def test_the_recipe_learns_gold_rationales_first() -> None:
     recipe, (question,) = make_recipe(TriPosT()), load(size=1).questions
-    (example,) = recipe.select(question, []).examples
-    assert example.text == question.meta["rationale"] == recipe.extract(f"{example.text}\nFeedback: Fine.")
-    assert question.text in example.messages[0]["content"] and recipe.prompts(question) == []
+    example = gold_rationale_example(question)
+    said = f"{example.text}\nFeedback: Fine."
+    assert example.text == question.meta["rationale"] == recipe.student.read(said, "text")
+    assert question.text in example.messages[0]["content"]
     with pytest.raises(UsageError, match="no rationale"):
-        recipe.select(Question("q", "1 + 1 =", "2"), [])
+        gold_rationale_example(Question("q", "1 + 1 =", "2"))
 
 
 @pytest.mark.parametrize(

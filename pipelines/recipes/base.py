@@ -1,0 +1,81 @@
+"""What every recipe is: a method in two halves, and the way in which its student answers.
+
+    recipe.synthesize(ctx) -> examples          what is sampled, verified and selected
+    recipe.train(ctx, examples) -> student      in which order what is trained
+    recipe.answerer(options) -> Answerer        how the trained student answers, in evaluation and in service
+
+Two halves, since `raydistill synth`, `train` and `eval` stop between them, and since teacher and base are evaluated
+while the teacher's engine is up. A new recipe is a folder with these and a line in the registry (CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
+from raydistill.pipelines.sampling.prompter import Prompter
+from raydistill.pipelines.tasks import LoadedQuestions, load_questions
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.context import ExampleSet, RunContext
+    from raydistill.pipelines.run_config import Run
+    from raydistill.pipelines.training.train import TrainResult
+
+Settings = TypeVar("Settings", bound=Strict)
+
+
+class NoOptions(Strict):
+    """A student that answers in one way only."""
+
+
+class Recipe(ABC, Generic[Settings]):
+    """A way to distil reasoning. Read `synthesize` and `train` first: they are the paper's method section."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Strict]]
+    commands: ClassVar[Mapping[str, Callable[..., None]]] = {}  # of the command line, by name
+    student: Prompter  # how the student is asked: in training, evaluation and service
+
+    def __init__(self, config: Settings) -> None:
+        self.config = config
+
+    @classmethod
+    def check(cls, run: Run) -> None:
+        """Raise ValueError, in one line, for sections of a run that do not go with this recipe."""
+        if not run.questions:
+            raise ValueError(f"recipe {cls.name} needs questions to learn from")
+
+    def questions(self, given: Questions | None) -> Questions:
+        """The questions that a student of this recipe learns from, and how its answers are judged."""
+        assert given  # `check` has seen to it
+        return given
+
+    def load_questions(self, given: Questions | None) -> LoadedQuestions:
+        return load_questions(self.questions(given))
+
+    @abstractmethod
+    def synthesize(self, ctx: RunContext) -> ExampleSet:
+        """Make the examples that the student learns from."""
+
+    def train(self, ctx: RunContext, examples: ExampleSet) -> TrainResult:
+        """Train the student."""
+        return ctx.train(examples)
+
+    @property
+    def options(self) -> type[BaseModel]:
+        """What a request to the served student may set beside n, temperature and the like."""
+        return NoOptions
+
+    def answerer(self, options: Any = None) -> Answerer:
+        """How the trained student answers; without `options` (an instance of those above) as in evaluation."""
+        return AnswersOnce(self.student)
+
+    def answerers(self) -> Mapping[str, Answerer]:
+        """What is measured of the student beside its answers, by titles in the report."""
+        return {}

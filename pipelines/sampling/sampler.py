@@ -1,0 +1,169 @@
+"""The sampling jobs of a run: their folders and keys, and the pools of engines and executors that they need.
+
+Completions are keyed by model, prompter and sampling; verdicts by those and by limits, sandbox, task and judge. Pools
+start when a job needs them, and give their resources away when training does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from raydistill.actors.engine.ledger import read_spending
+from raydistill.actors.engine.requests import Sampling
+from raydistill.actors.executor import SANDBOX_VERSION
+from raydistill.actors.pool import PoolClient
+from raydistill.actors.segments import list_segments, read_segments
+from raydistill.actors.storage import absolute
+from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
+from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.runtime import pools as cluster
+from raydistill.pipelines.runtime.engines import Engines, model_identity
+from raydistill.pipelines.runtime.progress import bar
+from raydistill.pipelines.runtime.run_dir import check_shared
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
+from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
+from raydistill.pipelines.sampling.prompter import Prompter, Selector
+from raydistill.pipelines.tasks import LoadedQuestions, Task
+from raydistill.pipelines.tasks.judging import judge_version
+
+
+class Sampler:
+    """Makes and runs sampling jobs in the folder `root`; `console` None keeps quiet."""
+
+    def __init__(self, root: str, execution: Execution, cpus: int | None, console: Console | None) -> None:
+        self.root, self.console = absolute(root), console
+        self.ledger = f"{self.root}/ledger"
+        self._execution, self._cpus = execution, cpus
+        name = f"raydistill-{content_hash(self.root, length=8)}"
+        self.engines = Engines(f"{name}-engines", self.ledger)
+        self.executors = cluster.executor_pool(f"{name}-executors", execution)
+
+    def say(self, text: str) -> None:
+        if self.console:
+            self.console.print(text)
+
+    def job(
+        self,
+        model: EngineConfig,
+        loaded: LoadedQuestions,
+        sampling: SamplingConfig,
+        *,
+        prompter: Prompter,
+        selector: Selector | None = None,
+        json_schema: Mapping[str, Any] | None = None,
+        extra_key: object = None,
+    ) -> SamplingJob:
+        """A job that asks `model` about questions of the task of `loaded`; replies are held to `json_schema`.
+
+        `extra_key` is what else the completions depend on.
+        """
+        drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
+        identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
+        others = [part for part in (json_schema, extra_key) if part]
+        key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
+        plan = SamplingPlan(
+            prompter=prompter,
+            sampling=Sampling(
+                sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop, json_schema=json_schema
+            ),
+            n=sampling.n,
+            prompts_per_round=sampling.contexts_per_round,
+            seed=sampling.seed,
+            purpose=key,
+            adapter=model.adapter,
+        )
+        return self.job_of(
+            plan,
+            loaded.task,
+            selector=selector,
+            samples_in_flight=2 * model.max_num_seqs * model.replicas[1],
+            rounds=sampling.rounds,
+            question_tokens=sampling.question_tokens,
+        )
+
+    def job_of(self, plan: SamplingPlan, task: Task, **settings: Any) -> SamplingJob:
+        """The job of a plan, with its folders: completions by the plan's purpose, verdicts by those and the judge."""
+        limits = self._execution.model_dump(include=set(LIMITS)) | {"sandbox": SANDBOX_VERSION}
+        prompter = plan.prompter
+        judge = task.name, task.grader, judge_version(task)
+        judged = content_hash(plan.purpose, prompter.reader, prompter.executes and limits, *judge)
+        return SamplingJob(
+            plan, task, f"{self.root}/completions/{plan.purpose}", f"{self.root}/verdicts/{judged}", **settings
+        )
+
+    def run(
+        self,
+        title: str,
+        job: SamplingJob,
+        questions: Sequence[Question],
+        model: EngineConfig | Completer,
+        *,
+        keep_outcomes: bool = False,
+        wrap_engines: Callable[[PoolClient], Completer] | None = None,
+    ) -> SamplingStats:
+        """Run a job. Engines start only if a completion is missing; a Completer as `model` answers in their place.
+
+        `wrap_engines` makes a Completer around the engines, for example a beam search.
+        """
+
+        def start_engines() -> None:
+            if not isinstance(model, EngineConfig):
+                return
+            if not self.engines.runs(model):
+                self.say(f"{title}: starting engine for {model.model} ...")
+            self.engines.use(model)
+
+        self._connect()
+        completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
+        if wrap_engines:
+            completer = wrap_engines(self.engines.client)
+        if job.plan.prompter.executes:
+            self.executors.start()
+        if list_segments(job.completions) and not list_segments(job.verdicts):
+            self.say(f"{title}: judging stored completions anew; no new tokens for these")
+        with bar(self.console, title, len(questions)) as shown:
+            return run_sampling(
+                job,
+                questions,
+                completer,
+                self.executors.client,
+                start_engines=start_engines,
+                keep_outcomes=keep_outcomes,
+                on_progress=lambda result: shown.update(result.questions, _tally(result)),
+            )
+
+    def wasted_tokens(self, *jobs: SamplingJob) -> int:
+        """Tokens that were spent on completions of these jobs that were never finished."""
+        wasted = 0
+        for job in jobs:
+            tokens = (table["completion_tokens"] for table in read_segments(job.completions, ["completion_tokens"]))
+            stored = sum(sum(column.to_pylist()) for column in tokens)
+            wasted += max(0, read_spending(self.ledger, job.plan.purpose).tokens - stored)
+        return wasted
+
+    def _connect(self) -> None:
+        cluster.connect(self._cpus)
+        check_shared(self.root)
+
+    def make_room(self, config: Train) -> None:
+        """Let the pools give their resources back if training does not fit beside them."""
+        self._connect()
+        workers = config.workers if isinstance(config.workers, int) else config.workers[1]
+        free = cluster.free_resources()
+        if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
+            self.say("training: the pools hand their resources over")
+            self.close()
+
+    def close(self) -> None:
+        """Stop all pools."""
+        self.engines.release()
+        self.executors.release()
+
+
+def _tally(result: SamplingStats) -> str:
+    counts = result.statuses
+    round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
+    return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"
