@@ -116,7 +116,23 @@ def test_a_recipe_imports_no_other_recipe() -> None:
         folder = module.split(".")[:3]
         if folder[:2] == ["pipelines", "recipes"] and MODULES[module].parent.name != "recipes":
             others = [name for name, _ in found if name.startswith("pipelines.recipes.")]
-            assert all(name.split(".")[:3] == folder for name in others), module
+            assert all(name.split(".")[:3] in (folder, ["pipelines", "recipes", "base"]) for name in others), module
+
+
+NAMES = r"(?<![a-z])(mcc[-_ ]?kd|tripost|rebase|pad|mixed[-_ ]distillation)(?![a-z])"
+RECIPE_NAMES = re.compile(NAMES, re.IGNORECASE)
+"""The recipes by name, in identifiers, strings and docstrings; a paper is cited by its number."""
+
+
+def test_only_recipes_and_their_registry_name_a_recipe() -> None:
+    named = [
+        f"{module}:{number}: {line.strip()}"
+        for module, path in MODULES.items()
+        if not module.startswith("pipelines.recipes")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if RECIPE_NAMES.search(line) or "pipelines.recipes." in line and "pipelines.recipes.registry" not in line
+    ]
+    assert not named
 
 
 def test_every_module_imports_without_the_heavy_packages() -> None:
