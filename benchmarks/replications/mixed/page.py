@@ -1,0 +1,107 @@
+"""The page of Mixed Distillation's replication: what each arm scores in each way of answering, and the claims."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import command
+from benchmarks.replications.cells import Cell, matrix, mean_of, paired
+from benchmarks.replications.claims import write_claims
+from benchmarks.replications.pages import Cells, Measured, by_name, opening, percents, table, unmeasured, write_results
+
+PAPER = "2312.10730"
+WAYS = {"greedy": "greedy", "sampled": "vote over samples"}
+ROWS = (("programs", "vote"), ("rationales", "vote"), ("mixed", "programs"), ("mixed", "rationales"), ("mixed", "vote"))
+TITLES = {
+    ("programs", "vote"): "programs alone",
+    ("rationales", "vote"): "rationales alone",
+    ("mixed", "programs"): "mixed, its programs",
+    ("mixed", "rationales"): "mixed, its rationales",
+    ("mixed", "vote"): "mixed, both vote",
+}
+
+
+def outcomes(cells: Cells, arm: str, answered: str, way: str) -> dict[int, list[int | None]]:
+    """By seed: 1 or 0 for each test question."""
+    return {seed: content["tests"][answered][way] for seed, content in cells.get(arm, {}).items()}
+
+
+def summarise(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
+    """The mean of each arm and way of answering, and the gain of the mixed vote over the better half."""
+    named = by_name(cells)
+    scores: dict[str, Any] = {}
+    for arm, answered in ROWS:
+        for way in WAYS:
+            if found := outcomes(named, arm, answered, way):
+                scores.setdefault(f"{arm}, {answered}", {})[way] = mean_of(matrix(list(found.values())))
+    claims = [_claim(named, way) for way in WAYS if {"programs", "rationales", "mixed"} <= named.keys()]
+    return {"scores": scores, "claims": [claim for claim in claims if claim]}
+
+
+def _claim(named: Cells, way: str) -> dict[str, Any] | None:
+    """The mixed student's vote against the better half alone, over the seeds that all have."""
+    halves = {arm: outcomes(named, arm, "vote", way) for arm in ("programs", "rationales")}
+    mixed = outcomes(named, "mixed", "vote", way)
+    seeds = sorted(set(mixed).intersection(*halves.values()))
+    if not seeds:
+        return None
+    means = {arm: float(mean_of(matrix([rows[seed] for seed in seeds]))["mean"]) for arm, rows in halves.items()}
+    better = max(means, key=means.__getitem__)
+    told = paired({seed: mixed[seed] for seed in seeds}, {seed: halves[better][seed] for seed in seeds})
+    ours = float(mean_of(matrix([mixed[seed] for seed in seeds]))["mean"])
+    return {
+        "claim": f"both formats and a vote are not below the better one alone ({better}), {WAYS[way]}",
+        "way": way,
+        "ours": ours,
+        "other": means[better],
+        **told,
+        "n": len(mixed[seeds[0]]),
+        "holds": told["gain"] >= 0,
+    }
+
+
+def page(content: Measured, _: str) -> str:
+    """The page in Markdown."""
+    sizes = f"{content['settings']['questions']:,} training questions, {content['settings']['test']} test questions"
+    lines = ["# Mixed Distillation on the demo models", "", opening(content, sizes, "mixed", "run.py"), ""]
+    rows = [
+        [TITLES[arm, answered], *(percents(told[way]) if way in told else "-" for way in WAYS)]
+        for arm, answered in ROWS
+        if (told := content["scores"].get(f"{arm}, {answered}"))
+    ]
+    lines += ["Percent of test questions answered rightly (95 % interval over seeds and questions):", ""]
+    lines += [*table(["student", *WAYS.values()], rows), ""]
+    lines += [
+        f"- {claim['claim']}: {percents(claim, 'gain', signed=True)} points, {claim['seeds']} seeds: "
+        f"{'holds' if claim['holds'] else 'does not hold'}"
+        for claim in content["claims"]
+    ]
+    return "\n".join([*lines, "", unmeasured(content), ""])
+
+
+def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
+    """The page, its JSON, and the claims' rows."""
+    kept: list[Measured] = []
+
+    def noting(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
+        kept.append(summarise(cells))
+        return dict(kept[-1])
+
+    write_results(options, paths, ("questions", "test"), noting, page)
+    changed = " ".join(options.changed) or "the demo's"
+    write_claims(
+        Path(options.out),
+        [
+            {
+                "id": f"{options.name}-{claim['way']}",
+                "paper": PAPER,
+                "setting": changed,
+                "command": command(),
+                **{name: claim[name] for name in ("claim", "ours", "other", "gain", "ci95", "seeds", "n", "holds")},
+            }
+            for claim in kept[-1]["claims"]
+        ],
+    )
