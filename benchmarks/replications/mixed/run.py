@@ -103,7 +103,7 @@ def elected(answers: Sequence[Answered]) -> Answered:
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
     """Of a cell on 2 cores."""
     formats: Mapping[str, float] = {"programs": 1.0, "rationales": 1.3, "mixed": 2.3}
-    return 1.5 + 2.5 * formats[cell.arm] * options.questions / 1200
+    return 1.5 + 2.5 * formats[cell.arm] * options.questions / 800
 
 
 def unit(cell: Cell) -> Cell:
@@ -116,7 +116,7 @@ PLAN = Plan(ARMS, unit, cell_path, planned_minutes)
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__, "mixed", ARMS, ARMS)
-    parser.add_argument("--questions", type=int, default=1200, help="training questions")
+    parser.add_argument("--questions", type=int, default=800, help="training questions")
     parser.add_argument("--test", type=int, default=200, help="test questions")
     return parse_options(parser, ARMS, arguments)
 
