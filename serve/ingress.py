@@ -73,19 +73,23 @@ def make_ingress(student: Student, executors: PoolClient | None) -> Callable[...
             return Health(status="ok", model=student.name, sandbox=grade)
 
     # FastAPI reads the body by this: what a request may set depends on the student's recipe
-    StudentIngress.solve.__annotations__["body"] = request_model(make_recipe(student.recipe).options)
-    return make_fastapi_ingress(StudentIngress, endpoint_map=_routes())
+    body = request_model(make_recipe(student.recipe).options)
+    StudentIngress.solve.__annotations__["body"] = body
+    return make_fastapi_ingress(StudentIngress, endpoint_map=_routes(sorted(body.model_fields)))
 
 
-def _routes() -> dict[str, Callable[[FastAPI], Any]]:
-    """Which method of the ingress answers which route: of Ray's table what a student can do, and ours."""
+def _routes(settings: Sequence[str]) -> dict[str, Callable[[FastAPI], Any]]:
+    """Which method of the ingress answers which route: of Ray's table what a student can do, and ours.
+
+    `settings` are what a request to solve may set.
+    """
     from ray.serve.llm.openai_api_models import ChatCompletionResponse, CompletionResponse
 
     failures: dict[int | str, dict[str, Any]] = {code: {"model": ProblemReport} for code in (422, 503)}
 
     def solve(app: FastAPI) -> Any:
         app.title, app.description = "raydistill", "A distilled student: OpenAI's routes, and executed answers."
-        _report_problems(app)
+        _report_problems(app, settings)
         return app.post(SOLVE, response_model=SolveAnswer, responses=failures)
 
     return {
@@ -98,7 +102,7 @@ def _routes() -> dict[str, Callable[[FastAPI], Any]]:
     }
 
 
-def _report_problems(app: FastAPI) -> None:
+def _report_problems(app: FastAPI, settings: Sequence[str]) -> None:
     """Give every failure the body that OpenAI clients read, with one line that says what is wrong."""
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
@@ -108,8 +112,7 @@ def _report_problems(app: FastAPI) -> None:
 
     async def bad_body(request: Request, error: Any) -> JSONResponse:
         code = 422 if request.url.path == SOLVE else 400  # OpenAI's routes answer as OpenAI does
-        known = getattr(request.scope.get("route"), "body_field", None)
-        names = sorted(getattr(getattr(known, "type_", None), "model_fields", {}))
+        names = settings if request.url.path == SOLVE else ()
         return _problem(code, "invalid_request_error", "; ".join(_describe(one, names) for one in error.errors()))
 
     async def refused(_: Request, error: Any) -> JSONResponse:
