@@ -93,9 +93,8 @@ class RunContext(Sampler):
     def synthesize(self, title: str, prompter: Prompter, selector: Selector) -> ExampleSet:
         """Ask the teacher about all questions, verify what it writes, and select examples of it."""
         ids = content_hash(*sorted(question.id for question in self.questions.questions))
-        drawn = self.teacher.model_dump(include={"n", "rounds", "contexts_per_round", "question_tokens"})
         job = self.job(self.teacher, self.questions, self.teacher, prompter=prompter, selector=selector)
-        key = content_hash(job.key, selector.version, drawn, ids)
+        key = content_hash(job.key, selector.version, ids)
         folder = f"{self.root}/examples/{key}"
 
         def compute() -> dict[str, Any]:

@@ -28,7 +28,8 @@ class DistinctVerified:
 
     @property
     def version(self) -> str:
-        settings = (self.recipe, self.student.version, self.most, self.verified, dict(self.weights))
+        asked = self.student.version, self.student.formats
+        settings = (self.recipe, asked, self.most, self.verified, dict(self.weights))
         return f"distinct-verified/1/{settings}"
 
     def enough(self, question: Question, samples: Sequence[Sample]) -> bool:

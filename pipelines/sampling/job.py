@@ -25,7 +25,7 @@ from typing import Any
 from raydistill.actors.errors import RaydistillError
 from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.data.questions import QuestionTable
-from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Selector
 from raydistill.pipelines.sampling.segment_index import SegmentIndex, StoredSamples
@@ -57,8 +57,11 @@ class SamplingJob:
 
     @property
     def key(self) -> str:
-        """What depends on the verdicts is keyed by this."""
-        return self.verdicts.rpartition("/")[2]
+        """What depends on the job's samples is keyed by this; its folders hold those of other jobs, too."""
+        plan = self.plan
+        asked = [prompt.context for prompt in plan.prompter.prompts(Question("", "", ""))]
+        drawn = plan.n, plan.prompts_per_round, self.rounds, self.question_tokens
+        return content_hash(self.verdicts.rpartition("/")[2], asked, drawn)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,55 @@
+"""What depends on a job's samples is keyed by all that decides which samples these are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raydistill.pipelines.context import RunContext
+from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.sampling.job import SamplingJob
+from raydistill.pipelines.tasks import LoadedQuestions, task_for
+
+MIXED = {"recipe": {"recipe": "mixed"}}
+
+
+def job(root: Path, student: bool = False, **sections: Any) -> SamplingJob:
+    """The job of a run's teacher, or of its student."""
+    teacher = {"model": "some/model"} | sections.pop("teacher", {})
+    told = {"run_dir": str(root), "questions": {"task": "gsm8k"}, "teacher": teacher, **sections}
+    config = Run.model_validate(told)
+    recipe: Any = make_recipe(config.recipe)
+    loaded = LoadedQuestions(task_for("gsm8k"), [])
+    asked = recipe.student if student else recipe.teacher
+    return RunContext(config, None).job(config.teacher, loaded, config.teacher, prompter=asked)
+
+
+@pytest.mark.parametrize("student", [False, True])
+def test_formats_share_completions_and_nothing_that_is_made_of_them(tmp_path: Path, student: bool) -> None:
+    both, one = (
+        job(tmp_path, student, recipe={"recipe": "mixed", "formats": formats})
+        for formats in (["program", "rationale"], ["program"])
+    )
+    assert both.completions == one.completions and both.key != one.key
+
+
+def test_contexts_share_completions_and_nothing_that_is_made_of_them(tmp_path: Path) -> None:
+    one, several = (
+        job(tmp_path, recipe={"recipe": "pad", "contexts": names}) for names in (["helper"], ["helper", "straight"])
+    )
+    assert one.completions == several.completions and one.key != several.key
+
+
+@pytest.mark.parametrize("changed", [{"n": 2}, {"rounds": 2}, {"rounds": 2, "contexts_per_round": 1}])
+def test_more_samples_share_completions_and_nothing_that_is_made_of_them(
+    tmp_path: Path, changed: dict[str, int]
+) -> None:
+    few, more = (job(tmp_path, teacher=teacher, **MIXED) for teacher in ({}, changed))
+    assert few.completions == more.completions and few.verdicts == more.verdicts and few.key != more.key
+
+
+def test_keys_are_the_same_from_run_to_run(tmp_path: Path) -> None:
+    assert job(tmp_path, **MIXED).key == job(tmp_path, **MIXED).key != job(tmp_path).key
