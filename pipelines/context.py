@@ -25,7 +25,13 @@ from raydistill.actors.storage import read_bytes, remove
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import EngineConfig, Teacher
 from raydistill.pipelines.data.cache import cached
-from raydistill.pipelines.data.examples import export_chat, read_examples, sort_examples, write_by_content
+from raydistill.pipelines.data.examples import (
+    examples_digest,
+    export_chat,
+    read_examples,
+    sort_examples,
+    write_by_content,
+)
 from raydistill.pipelines.data.records import Example, content_hash
 from raydistill.pipelines.evaluation.measure import evaluate_model
 from raydistill.pipelines.inference.answering import Answerer
@@ -51,6 +57,13 @@ class ExampleSet:
     key: str
     count: int
     known: bool = False  # made by an earlier run
+
+
+def _examples(folder: str, key: str, told: Mapping[str, Any], known: bool) -> ExampleSet:
+    """The examples in a folder. As long as something is unknown, the next run may find others under the same key."""
+    if told["unknown"]:
+        key = content_hash(key, *examples_digest(folder))
+    return ExampleSet(folder, key, told["examples"], known)
 
 
 class RunContext(Sampler):
@@ -111,7 +124,7 @@ class RunContext(Sampler):
             summary |= {"generated": 0, "verified": 0}
             self.say(f"{title}: done before, {summary['samples']:,} samples in {job.completions}")
         self.report(**report.synthesis(self.teacher.model, summary, wasted_tokens=self.wasted_tokens(job)))
-        return self.exported(ExampleSet(folder, key, summary["examples"]))
+        return self.exported(_examples(folder, key, summary, known))
 
     def write_examples(self, examples: Iterable[Example]) -> ExampleSet:
         """Examples that no teacher was asked for in this run, sorted by their ids."""
@@ -137,7 +150,7 @@ class RunContext(Sampler):
         key = content_hash(name, *depends_on)
         folder = f"{self.root}/examples/{key}"
         told, known = cached(f"{folder}/summary.json", lambda: compute(folder))
-        return ExampleSet(folder, key, told["examples"], known), told
+        return _examples(folder, key, told, known), told
 
     # Students -------------------------------------------------------------------------------------------------
 
@@ -178,7 +191,7 @@ class RunContext(Sampler):
         if self.config.evaluation is None or self.held_out is None:
             return
         measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
-        if model.engine == "recorded" and not measured.n:
-            self.say(f"{name}: not evaluated, since {model.model} holds no answers to the held-out questions")
+        if model.engine == "recorded" and measured.unknown:
+            self.say(f"{name}: not evaluated, since {model.model} does not answer all held-out questions")
             return
         self.sections["evaluation"][name] = measured.to_json()

@@ -45,6 +45,12 @@ def student_hosting(config: Run) -> dict[str, Any]:
     return taken | config.student.model_dump(include=names, exclude_none=True)
 
 
+def evaluated_with(config: Run) -> dict[str, Any]:
+    """What of the student's hosting decides about its answers; where it is served is another matter."""
+    hosted = student_hosting(config)
+    return {name: hosted[name] for name in ("dtype", "max_model_len") if hosted.get(name) is not None}
+
+
 def student_tokens(config: Run) -> int:
     """Tokens that the student may write where it writes to learn from."""
     return (
@@ -85,7 +91,8 @@ def publish_student(config: Run, questions: Questions, task: Task, trained: str,
         "recipe": config.recipe.model_dump(),
         "questions": questions.model_dump(),
         "execution": config.execution.model_dump(include=set(LIMITS)),
-        "student": config.student.model_dump(exclude_none=True),
+        "student": evaluated_with(config) | config.student.model_dump(exclude_none=True),
+        "max_tokens": config.evaluation.max_tokens if config.evaluation else student_tokens(config),
         "judge": {"task": task.name, "grader": task.grader},
     }
     write_json(f"{student}/raydistill.json", serving)

@@ -73,7 +73,7 @@ def make_ingress(student: Student, executors: PoolClient | None) -> Callable[...
             return Health(status="ok", model=student.name, sandbox=grade)
 
     # FastAPI reads the body by this: what a request may set depends on the student's recipe
-    body = request_model(make_recipe(student.recipe).options)
+    body = request_model(make_recipe(student.recipe).options, student.max_tokens)
     StudentIngress.solve.__annotations__["body"] = body
     return make_fastapi_ingress(StudentIngress, endpoint_map=_routes(sorted(body.model_fields)))
 

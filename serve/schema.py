@@ -61,9 +61,11 @@ class SolveRequest(BaseModel):
         return VOTING_TEMPERATURE if self.n > 1 else 0.0
 
 
-def request_model(options: type[BaseModel]) -> type[SolveRequest]:
-    """A request to a student that takes `options`, its recipe's, too."""
+def request_model(options: type[BaseModel], max_tokens: int = 512) -> type[SolveRequest]:
+    """A request to a student that takes `options`, its recipe's, too; `max_tokens` where it says nothing else."""
     fields: dict[str, Any] = {name: (field.annotation, field) for name, field in options.model_fields.items()}
+    limit = SolveRequest.model_fields["max_tokens"]
+    fields["max_tokens"] = (int, limit.merge_field_infos(limit, default=max_tokens))
     return create_model("SolveRequest", __base__=SolveRequest, __doc__=SolveRequest.__doc__, **fields)
 
 

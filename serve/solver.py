@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion, Request, Sampling
-from raydistill.actors.errors import EngineError, SandboxError
+from raydistill.actors.errors import EngineError, SandboxError, UsageError
 from raydistill.pipelines.data.records import Question, Sample
-from raydistill.pipelines.inference.answering import Answered, Answerer, converse
+from raydistill.pipelines.inference.answering import Answered, Answerer, AnswersOnce, converse
 from raydistill.pipelines.inference.beam import BeamSearch, TokenDecoder
 from raydistill.pipelines.inference.faithfulness import Faithfulness
 from raydistill.pipelines.recipes.registry import make_recipe
@@ -24,9 +24,9 @@ from raydistill.pipelines.sampling.plan import Completer
 from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.sampling.samples import completion_row, to_sample
 from raydistill.pipelines.sampling.verdicts import judge
-from raydistill.pipelines.tasks.base import Grade, choices_of, listed_choices
+from raydistill.pipelines.tasks.base import Grade, ReadableTask, choices_of, listed_choices
 from raydistill.pipelines.tasks.families.table import with_options
-from raydistill.pipelines.tasks.judging import Judge, elect
+from raydistill.pipelines.tasks.judging import elect
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.student import Student
 
@@ -36,14 +36,12 @@ class Solver:
 
     def __init__(self, student: Student, model: Completer, executors: Completer | None) -> None:
         self._student, self._model, self._executors = student, model, executors
-        self._recipe, self._judge = make_recipe(student.recipe), Judge(student.task)
+        self._recipe = make_recipe(student.recipe)
 
     async def solve(self, request: SolveRequest) -> SolveAnswer:
         """The answer that most samples give. Raises SandboxError where none has one and some could not be run."""
-        names = self._recipe.options.model_fields
-        options = self._recipe.options(**{name: getattr(request, name) for name in names})
-        asking = Asking(request, self._judge, self._completer(request), self._executors)
-        answers = await asking.answers(self._recipe.answerer(options), to_question(request))
+        asking = Asking(request, self._student.task, self._completer(request), self._executors)
+        answers = await asking.answers(self._answerer(request), to_question(request))
         elected = choose(answers)
         last = elected.trail[-1]
         if elected.status == "unknown":
@@ -64,10 +62,19 @@ class Solver:
         }
         return SolveAnswer(**told | dict(elected.shown))
 
+    def _answerer(self, request: SolveRequest) -> Answerer:
+        """As the request has the student answer; the best hypothesis of a beam is its answer, as in an evaluation."""
+        if request.beam:
+            return AnswersOnce(self._recipe.student)
+        names = self._recipe.options.model_fields
+        return self._recipe.answerer(self._recipe.options(**{name: getattr(request, name) for name in names}))
+
     def _completer(self, request: SolveRequest) -> Completer:
-        """The student's engines, or a beam search around them."""
+        """The student's engines, or a beam search around them. Raises UsageError for programs that none runs."""
         if request.beam is None:
             return self._model
+        if request.beam.execution and self._executors is None:
+            raise UsageError("beam.execution: this student writes no programs; expected a beam without execution")
         decoder = TokenDecoder(self._student.tokenizer, None)
         verifier = Faithfulness(request.beam.encoder) if request.beam.faithfulness else None
         return BeamSearch(
@@ -80,7 +87,7 @@ class Asking:
     """What one request asks of student and sandbox."""
 
     request: SolveRequest
-    judge: Judge
+    task: ReadableTask  # by whose rule answers are read
     model: Completer
     executors: Completer | None
 
@@ -127,8 +134,8 @@ class Asking:
 
     def _grade(self, value: Any, question: Question) -> Grade:
         """What answer `value` is: whether it is right nobody knows."""
-        answer = self.judge.read(value, choices_of(question))
-        return Grade("failed", "no_answer", "") if answer is None else Grade("passed", "ok", answer)
+        answer = self.task.read(value, choices_of(question))
+        return Grade("passed", "ok", answer) if answer else Grade("failed", "no_answer", "")
 
 
 def to_question(request: SolveRequest) -> Question:

@@ -36,6 +36,7 @@ class Student:
     task: ReadableTask = AnswerTask("", "text")  # by whose rule answers are read and counted
     execution: Execution = Execution()  # the limits of its programs
     hosting: Hosting = Hosting()  # what its run says of its engines
+    max_tokens: int = 512  # of an answer, where a request says nothing else
 
 
 def find_student(path: str) -> Student:
@@ -76,7 +77,9 @@ def _asked_how(path: Path) -> dict[str, Any]:
         task = task_for(judge["task"], judge["grader"])
     except (KeyError, ValidationError) as error:
         raise UsageError(f"{path}: not the recipe and questions of a run: {error}") from None
-    return {"recipe": recipe, "task": task, "execution": execution, "hosting": hosting}
+    return {"recipe": recipe, "task": task, "execution": execution, "hosting": hosting} | {
+        name: int(noted[name]) for name in ("max_tokens",) if name in noted
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

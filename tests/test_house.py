@@ -119,8 +119,10 @@ def test_a_recipe_imports_no_other_recipe() -> None:
             assert all(name.split(".")[:3] in (folder, ["pipelines", "recipes", "base"]) for name in others), module
 
 
-NAMES = r"(?<![a-z])(mcc[-_ ]?kd|tripost|rebase|pad|mixed[-_ ]distillation)(?![a-z])"
-RECIPE_NAMES = re.compile(NAMES, re.IGNORECASE)
+RECIPE_NAMES = re.compile(
+    r"(?i:mcc[-_ ]?kd|tripost|rebase|mixed[-_ ]?distillation)|\bPaD"
+    r"|[\"'](?:pad|mixed)[\"']|\brecipe (?:pad|mixed)\b"
+)
 """The recipes by name, in identifiers, strings and docstrings; a paper is cited by its number."""
 
 

@@ -16,7 +16,7 @@ from raydistill.pipelines.data.cache import cached
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.evaluation.scores import Score, score
 from raydistill.pipelines.inference.answering import Answered, Answerer, Answers, AnswersOnce, answer_questions
-from raydistill.pipelines.inference.beam import BeamSearch, TokenDecoder
+from raydistill.pipelines.inference.beam import BEAM_VERSION, BeamSearch, TokenDecoder
 from raydistill.pipelines.inference.faithfulness import Faithfulness
 from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.sampling.sampler import Sampler
@@ -42,7 +42,8 @@ def evaluate_model(
         return _scored(first, sampled, config, answerer, loaded).to_json()
 
     keys = [ctx.job(model, loaded, drawn, prompter=answerer.prompter).key for drawn in draws.values()]
-    return _stored(ctx, loaded, [*keys, answerer.follow_ups.version, answerer.limit], compute)
+    again = answerer.follow_ups.version, answerer.follow_ups.reader, answerer.limit, answerer.version
+    return _stored(ctx, loaded, [*keys, *again], compute)
 
 
 def evaluate_beam(
@@ -61,7 +62,7 @@ def evaluate_beam(
         return _scored(found, [], config.model_copy(update={"n": 1}), AnswersOnce(prompter), loaded).to_json()
 
     drawn = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
-    job = ctx.job(model, loaded, drawn, prompter=prompter, extra_key=beam.model_dump())
+    job = ctx.job(model, loaded, drawn, prompter=prompter, extra_key=(BEAM_VERSION, beam.model_dump()))
     return _stored(ctx, loaded, [job.key], compute)
 
 
@@ -88,7 +89,7 @@ def search_beams(
         )
 
     title, drawn = f"evaluating {name} ({beam.name})", SamplingConfig(temperature=0, max_tokens=config.max_tokens)
-    key, asked = beam.model_dump(), AnswersOnce(prompter)
+    key, asked = (BEAM_VERSION, beam.model_dump()), AnswersOnce(prompter)
     return answer_questions(ctx, title, model, asked, loaded, drawn, extra_key=key, wrap_engines=search)
 
 

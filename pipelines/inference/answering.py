@@ -44,6 +44,11 @@ class Answerer(Protocol):
     """What a student is asked, how it goes on after a completion, and what its answer is."""
 
     @property
+    def version(self) -> str:
+        """Of the rules below; scores are keyed by it."""
+        ...
+
+    @property
     def prompter(self) -> Prompter:
         """Asks the question."""
         ...
@@ -77,6 +82,7 @@ class AnswersOnce:
 
     prompter: Prompter
     limit: int = 0
+    version: str = "once/1"
 
     @property
     def follow_ups(self) -> Prompter:

@@ -29,6 +29,7 @@ from raydistill.pipelines.sampling.plan import Completer
 
 Decode = Callable[[Sequence[int]], str]
 SCORE_DECIMALS = 5
+BEAM_VERSION = "1"  # part of keys: raised where a search may come to another answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ A job has one round or several. Each round streams the questions that are not fi
 executors stay up in between.
 
 Jobs are used for the teacher's synthesis and for every evaluation alike. What it stores is keyed by what it depends
-on: completions by model, prompts and sampling; verdicts by those and by limits and task; examples by those, the
-recipe and the questions. So more samples per question, other limits or another selection reuse what is there.
+on: completions by model, prompts and sampling; verdicts by those and by reader, judge and sandbox; examples by those,
+the selector and the questions. So more samples per question, other limits or another selection reuse what is there.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ class SamplingJob:
     def key(self) -> str:
         """What depends on the job's samples is keyed by this; its folders hold those of other jobs, too."""
         plan = self.plan
-        asked = [prompt.context for prompt in plan.prompter.prompts(Question("", "", ""))]
         drawn = plan.n, plan.prompts_per_round, self.rounds, self.question_tokens
-        return content_hash(self.verdicts.rpartition("/")[2], asked, drawn)
+        return content_hash(self.verdicts.rpartition("/")[2], plan.prompter.contexts, drawn)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from raydistill.pipelines.data.records import Example, Question, Sample
+from raydistill.pipelines.tasks.extract import extract_program, final_reply
 
 Format = Literal["program", "rationale", "text"]
 """In which form an answer is asked for: a program is run, a rationale states its answer, a text is one."""
@@ -41,11 +42,17 @@ class Prompter:
     version: str  # of the prompts, with the settings that they depend on and their contexts do not tell
     formats: tuple[Format, ...] = ("text",)  # of the prompts
     reader: str = "1"  # the version of `read`; completions are read again where it changes
+    contexts: tuple[str, ...] = ()  # those asked in, where prompters of the same version share their completions
 
     @property
     def executes(self) -> bool:
         """Whether there are programs to run."""
         return "program" in self.formats
+
+
+def read_output(text: str, form: Format) -> str | None:
+    """The program in a completion, or what it says in the end: the reader of most prompters."""
+    return extract_program(text) if form == "program" else final_reply(text) or None
 
 
 @dataclass(frozen=True, slots=True)

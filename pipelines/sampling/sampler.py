@@ -29,6 +29,9 @@ from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
 
+CHANGES_TEXTS = {"max_model_len", "reasoning_parser", "options", "question_column", "completion_column"}
+"""Settings of an engine that its completions depend on, beside model, adapter and dtype."""
+
 
 class Sampler:
     """Makes and runs sampling jobs in the folder `root`; `console` None keeps quiet."""
@@ -62,7 +65,8 @@ class Sampler:
         """
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
-        others = [part for part in (json_schema, extra_key) if part]
+        changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
+        others = [part for part in (changed, json_schema, extra_key) if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
         plan = SamplingPlan(
             prompter=prompter,

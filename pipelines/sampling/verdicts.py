@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from raydistill.actors.errors import SandboxError
 from raydistill.actors.executor import Program
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.sampling.plan import Completer
@@ -24,15 +25,20 @@ Grader = Callable[[Any, Question], Grade]
 async def judge(
     pending: Pending, prompter: Prompter, grade: Grader, executors: Completer | None
 ) -> list[dict[str, Any]]:
-    """A row of `schemas.verdict_schema` for every completion; `executors` are needed where there are programs."""
+    """A row of `schemas.verdict_schema` for every completion.
+
+    Raises SandboxError where there are programs and no `executors`.
+    """
     outputs = [None if c["error"] else prompter.read(c["text"], c["format"]) for _, c in pending]
     programs = [
         Program(completion["sample_id"], output)
         for (_, completion), output in zip(pending, outputs, strict=True)
         if output is not None and completion["format"] == "program"
     ]
+    if programs and executors is None:
+        raise SandboxError("there are programs to run and no executors to run them; expected answers in words")
     runs: dict[str, Any] = {}
-    if programs and executors:
+    if programs and executors is not None:
         runs = {verdict.id: verdict for verdict in await executors.call("run", programs)}
     return [
         _verdict(question, completion, output, runs.get(completion["sample_id"]), grade)

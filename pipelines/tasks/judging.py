@@ -1,7 +1,7 @@
 """One judge and one vote: what is read in an answer, what is right, and which of several answers is taken.
 
-    program's value or text --Judge.read--> answer in one spelling --elect--> the first of the most frequent
-                            '-Judge.grade-> Grade                             (evaluation and service alike)
+    program's value or text --Task.read--> answer in one spelling --elect--> the first of the most frequent
+                            '-Task.grade-> Grade                             (evaluation and service alike)
 
 Reading knows nothing of the right answer, so a served student's samples are counted as those of an evaluation are.
 """
@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.tasks.answers import Choices, Returned, Value
-from raydistill.pipelines.tasks.base import Grade, ReadableTask, Task
+from raydistill.pipelines.tasks.answers import Returned
+from raydistill.pipelines.tasks.base import Task
 
 # Raised with every change that may change a verdict or a reading (tests/pipelines/tasks/test_judge_version.py watches).
 # The rule of a family has a version of its own, beside it.
@@ -42,27 +40,3 @@ def judge_version(task: Task) -> str:
     """What verdicts of `task` depend on beside its name and grader, for cache keys: ``1``, or ``1, bbh 1``."""
     own = getattr(task, "version", "")
     return f"{JUDGE_VERSION}, {task.grader} {own}" if own else JUDGE_VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Reads and grades answers by the rule of a task; ``Judge(task_for("gsm8k", "numeric"))``."""
-
-    task: ReadableTask
-
-    @property
-    def version(self) -> str:
-        """For cache keys, as `judge_version` makes it."""
-        return judge_version(self.task)
-
-    def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
-        """The answer that a program's value or a text is or states, in one spelling; None if it states none.
-
-        `choices` are the options of the question by label, where it has some. Strings that programs return are
-        marked as such by `returned`.
-        """
-        return self.task.read(value, choices) or None
-
-    def grade(self, value: Value | None, question: Question) -> Grade:
-        """Compare `value` with the gold answer of `question`; `parsed` is what `read` gives, "" for None."""
-        return self.task.grade(value, question)

@@ -168,6 +168,11 @@ def test_a_sandbox_in_trouble_is_no_answer() -> None:
         solve(Student("s", "m", "m"), ["def solution():\n    return 7"], Lost())
 
 
+def test_programs_that_nobody_runs_are_no_answers() -> None:
+    with pytest.raises(SandboxError, match="programs to run and no executors"):
+        solve(Student("s", "m", "m"), ["def solution():\n    return 7"], None)
+
+
 def test_a_student_of_rationales_states_its_answer() -> None:
     student = Student("s", "m", "m", recipe=PaD(target="rationale"), task=task_for("gsm8k"))
     texts = ["3 + 4 is 7. Therefore, the answer is 7.", "Therefore, the answer is $1,080.00.", "The answer is 1080."]

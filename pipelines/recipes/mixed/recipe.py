@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
@@ -23,8 +24,7 @@ from raydistill.pipelines.prompts import render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mixed.config import Mixed, MixedFormat
 from raydistill.pipelines.sampling.distinct import DistinctVerified
-from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
-from raydistill.pipelines.tasks.extract import extract_program, final_reply
+from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, read_output
 
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
@@ -47,7 +47,9 @@ class MixedDistillation(Recipe[Mixed]):
     def __init__(self, config: Mixed) -> None:
         super().__init__(config)
         self.student = self._student(config.formats)
-        self.teacher = Prompter(self._ask_teacher, read, f"mixed-{config.prompt}/1", config.formats)
+        self.teacher = Prompter(
+            self._ask_teacher, read_output, f"mixed-{config.prompt}/1", config.formats, contexts=config.formats
+        )
         weights: dict[Format, float] = {"program": config.program_weight, "rationale": config.rationale_weight}
         self.selector = DistinctVerified(self.name, self.student, config.most, weights=weights)
 
@@ -60,8 +62,13 @@ class MixedDistillation(Recipe[Mixed]):
         return MixedOptions
 
     def answerer(self, options: MixedOptions | None = None) -> Answerer:
-        """One answer in each format, and a vote."""
-        return AnswersOnce(self._student(options.formats) if options and options.formats else self.student)
+        """One answer in each format, and a vote. Raises UsageError for a format that the student has not learned."""
+        if not options or not options.formats:
+            return AnswersOnce(self.student)
+        if missing := set(options.formats) - set(self.config.formats):
+            learned = ", ".join(self.config.formats)
+            raise UsageError(f"formats: this student has not learned {', '.join(missing)}; expected of {learned}")
+        return AnswersOnce(self._student(options.formats))
 
     def answerers(self) -> Mapping[str, Answerer]:
         """Each format alone, beside the vote over both."""
@@ -79,9 +86,4 @@ class MixedDistillation(Recipe[Mixed]):
         def prompts(question: Question) -> list[Prompt]:
             return [Prompt(form, render("instruct", form, question.text), form) for form in formats]
 
-        return Prompter(prompts, read, "mixed/1", formats)
-
-
-def read(text: str, form: Format) -> str | None:
-    """The program in a completion, or what it says in the end."""
-    return extract_program(text) if form == "program" else final_reply(text) or None
+        return Prompter(prompts, read_output, "mixed/1", formats, contexts=formats)

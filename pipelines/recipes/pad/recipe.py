@@ -28,8 +28,7 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.repairing import RepairOptions, RepairsFailures
 from raydistill.pipelines.recipes.pad.self_refine import add_repairs
 from raydistill.pipelines.sampling.distinct import DistinctVerified
-from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
-from raydistill.pipelines.tasks.extract import extract_program, final_reply
+from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, read_output
 
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
@@ -50,7 +49,7 @@ class ProgramAidedDistillation(Recipe[PaD]):
     def __init__(self, config: PaD) -> None:
         super().__init__(config)
         self.format = FORMATS[config.target]
-        self.student = Prompter(self._ask_student, read, f"{config.target}/1", (self.format,))
+        self.student = Prompter(self._ask_student, read_output, f"{config.target}/1", (self.format,))
         self.selector = DistinctVerified(self.name, self.student, config.max_programs, config.filter)
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
@@ -81,7 +80,8 @@ class ProgramAidedDistillation(Recipe[PaD]):
     def teacher(self) -> Prompter:
         """Asks once per context, or as `prompt` says; n samples of each are drawn."""
         way = "contexts" if self.config.contexts else self.config.prompt
-        return Prompter(self._ask_teacher, read, f"{self.config.target}-{way}/1", (self.format,))
+        version = f"{self.config.target}-{way}/1"
+        return Prompter(self._ask_teacher, read_output, version, (self.format,), contexts=tuple(self._contexts))
 
     def _ask_teacher(self, question: Question) -> list[Prompt]:
         target, shots = self.config.target, self.config.shots
@@ -124,8 +124,3 @@ class ProgramAidedDistillation(Recipe[PaD]):
             )
         completion = f"{rationale}\nTherefore, the answer is {question.answer}."
         return self.selector.example(question, asked, completion, question.answer, source)
-
-
-def read(text: str, form: Format) -> str | None:
-    """The program in a completion, or what it says in the end."""
-    return extract_program(text) if form == "program" else final_reply(text) or None

@@ -37,6 +37,7 @@ class RepairsFailures:
 
     prompter: Prompter
     limit: int
+    version: str = "repairs/1"
 
     @property
     def follow_ups(self) -> Prompter:

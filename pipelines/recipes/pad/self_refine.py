@@ -28,16 +28,13 @@ from raydistill.pipelines.recipes.pad.repair import (
     fault_prompter,
     repair_question,
 )
-from raydistill.pipelines.runtime.engines import model_identity
-from raydistill.pipelines.sampling.job import SamplingStats
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.sampling.plan import SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks.extract import extract_program
 
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
-
-VERSIONS = (REPAIR.version, InjectedFaults.version, OwnFailures.version)
 
 
 def add_repairs(
@@ -67,8 +64,9 @@ def add_repairs(
         }
 
     limits = ctx.config.execution.model_dump(include=set(LIMITS)) | {"sandbox": SANDBOX_VERSION}
-    identity = [model_identity(name) for name in (student.model, student.adapter) if name] if student else []
-    key = [examples.key, config.model_dump(exclude={"repairs"}), limits, VERSIONS, asked.version, identity]
+    versions = REPAIR.version, fault_prompter(config).version, InjectedFaults.version, OwnFailures.version
+    own = _own_job(ctx, config, student, asked).key if student else None
+    key = [examples.key, config.model_dump(exclude={"repairs"}), limits, versions, own]
     added, summary = ctx.cached("repairs", key, compute)
     told = {name: value for name, value in summary.items() if name != "unknown"}
     ctx.report(refinement=told)
@@ -106,11 +104,15 @@ def _learn_from_own(
     remove(folder)
     first = {str(program.meta["question_id"]): program for program in reversed(programs)}
     questions = [q.noting(**first[q.id].meta) for q in ctx.questions.questions if q.id in first]
+    job = replace(_own_job(ctx, config, student, asked), examples=folder)
+    return ctx.run("the student's own failures", job, questions, student)
+
+
+def _own_job(ctx: RunContext, config: Refine, student: EngineConfig, asked: Prompter) -> SamplingJob:
     sampling = SamplingConfig(
         n=config.own_samples,
         temperature=config.own_temperature,
         max_tokens=ctx.student_tokens,
         seed=config.seed,
     )
-    job = ctx.job(student, ctx.questions, sampling, prompter=asked, selector=OwnFailures(config.max_own))
-    return ctx.run("the student's own failures", replace(job, examples=folder), questions, student)
+    return ctx.job(student, ctx.questions, sampling, prompter=asked, selector=OwnFailures(config.max_own))

@@ -43,7 +43,7 @@ class Rewriting:
     guards: Guards
     check: Callable[[str], str | None] | None = None
     votes: bool = True
-    version: object = None  # of `check`, which is the user's
+    checked_by: object = None  # the version of `check`, which is the user's
     dropped: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -52,7 +52,12 @@ class Rewriting:
         if not config.rewrite:
             return cls(config, guards, votes=False)
         checker = load_checker(config.check) if ":" in config.check else None
-        return cls(config, guards, checker, votes=config.check != "none", version=checker and checker.version)
+        return cls(config, guards, checker, votes=config.check != "none", checked_by=checker and checker.version)
+
+    @property
+    def version(self) -> tuple[str, object]:
+        """Of how candidates are read, guarded, checked, chosen and balanced: raise it where others may be kept."""
+        return "1", self.checked_by
 
     @property
     def kind(self) -> Kind:

@@ -17,6 +17,7 @@ from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.conversation import agree
 from raydistill.pipelines.recipes.tripost.editing import Draft, Judgement, read_continuation
+from raydistill.pipelines.sampling.job import SamplingJob
 from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 from raydistill.pipelines.sampling.samples import read_samples
 from raydistill.pipelines.tasks import Grade, LoadedQuestions, Task
@@ -105,14 +106,26 @@ class Critics:
         worked_out = task.expected(question, attempt, steps) if self.config.worked_out else ()
         return Judgement(found, prompts.feedback_reply(attempt, found, worked_out))
 
+    @property
+    def keys(self) -> list[str]:
+        """What conversations depend on of what the teacher says; nothing where it is not asked."""
+        config, jobs = self.config, list[SamplingJob]()
+        if config.feedback != "script":
+            jobs.append(self._job("feedback", 0.0))
+        if config.improvement != "script":
+            jobs.append(self._job("improvement", config.improvement_temperature))
+        return [job.key for job in jobs]
+
+    def _job(self, kind: str, temperature: float) -> SamplingJob:
+        teacher, accepted = self.ctx.teacher, LoadedQuestions(AcceptNonEmpty(), [])
+        sampling = SamplingConfig(temperature=temperature, max_tokens=teacher.max_tokens, seed=self.config.seed)
+        return self.ctx.job(teacher, accepted, sampling, prompter=as_it_stands(kind))
+
     def _ask(self, kind: str, asked: dict[str, str], temperature: float) -> dict[str, str]:
         """The teacher's reply to each prompt; those that no engine could answer are missing."""
-        teacher = self.ctx.config.teacher
         questions = {prompt: Question(content_hash(kind, prompt), prompt, "") for prompt in asked.values()}
-        loaded = LoadedQuestions(AcceptNonEmpty(), list(questions.values()))
-        sampling = SamplingConfig(temperature=temperature, max_tokens=teacher.max_tokens, seed=self.config.seed)
-        job = self.ctx.job(teacher, loaded, sampling, prompter=as_it_stands(kind))
-        self.ctx.run(f"{kind} by the teacher", job, loaded.questions, teacher)
+        job = self._job(kind, temperature)
+        self.ctx.run(f"{kind} by the teacher", job, list(questions.values()), self.ctx.teacher)
         replies = read_samples(job.completions, job.verdicts)
         ids = {draft_id: job.plan.sample_ids(questions[prompt])[0] for draft_id, prompt in asked.items()}
         return {draft_id: replies[sample_id].text for draft_id, sample_id in ids.items() if sample_id in replies}

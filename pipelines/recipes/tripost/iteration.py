@@ -35,7 +35,6 @@ from raydistill.pipelines.recipes.tripost.replay import (
     without_repeats,
 )
 from raydistill.pipelines.recipes.tripost.updating import GO_ON, STUDENT, Rollout, roll_out
-from raydistill.pipelines.runtime.engines import model_identity
 from raydistill.pipelines.tasks import LoadedQuestions
 
 EDITING_VERSION = "1"
@@ -63,11 +62,14 @@ def collect_trajectories(
         seed=config.seed + 1000 * iteration,
     )
     updates = min(config.updates, config.max_updates) if config.learn == "conversations" else 0
-    key = _key(ctx, config, loaded, ctx.job(model, loaded, sampling, prompter=STUDENT).key, updates)
+    critics = Critics(ctx, config, loaded.task)
+    attempts = ctx.job(model, loaded, sampling, prompter=STUDENT).key, GO_ON.version, updates
+    ids = content_hash(*sorted(question.id for question in loaded.questions))
+    key = content_hash(*attempts, EDITING_VERSION, config.model_dump(exclude=TRAINING | SELECTION), critics.keys, ids)
 
     def compute(folder: str) -> dict[str, Any]:
         rollouts = roll_out(ctx, f"{title}: attempts", model, loaded, sampling, updates=updates)
-        critics, finished = Critics(ctx, config, loaded.task), f"{ctx.root}/trajectories/{key}/finished"
+        finished = f"{ctx.root}/trajectories/{key}/finished"
         drafts = edit(critics, rollouts, finished, max_updates=config.max_updates)
         told = _account(rollouts, drafts) | {"agreement": dict(critics.agreement)}
         return told | _write(critics, drafts, loaded, folder, seed=(config.seed, iteration))
@@ -84,16 +86,6 @@ def attempted(loaded: LoadedQuestions, config: TriPosT, iteration: int) -> Loade
     order = sorted(loaded.questions, key=lambda question: content_hash(config.seed, question.id))
     first = (iteration - 1) * wanted
     return replace(loaded, questions=[order[place % total] for place in range(first, first + wanted)])
-
-
-def _key(ctx: RunContext, config: TriPosT, loaded: LoadedQuestions, attempts: str, updates: int) -> str:
-    """What the conversations depend on; on the teacher only where it is asked."""
-    teacher = ctx.teacher
-    asked = "teacher" in (config.feedback, config.improvement) or config.feedback == "both"
-    identity = [model_identity(teacher.model, teacher.revision), teacher.max_tokens] if asked else []
-    ids = content_hash(*sorted(question.id for question in loaded.questions))
-    settings = config.model_dump(exclude=TRAINING | SELECTION)
-    return content_hash(attempts, updates, GO_ON.version, EDITING_VERSION, settings, identity, ids, loaded.task.name)
 
 
 def edit(critics: Critics, rollouts: Sequence[Rollout], folder: str, *, max_updates: int) -> list[Draft]:

@@ -103,6 +103,7 @@ class UpdatesItself:
     limit: int
     prompter: Prompter = STUDENT
     follow_ups: Prompter = GO_ON
+    version: str = "updates/1"
 
     def follow_up(self, question: Question, trail: Sequence[Sample]) -> Question | None:
         rollout = read_rollout(question, trail, self.limit)

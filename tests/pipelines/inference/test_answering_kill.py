@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -39,11 +40,11 @@ def test_no_finished_turn_is_asked_for_again(tmp_path: Path, kind: str, second: 
         return [sample for sample in stored(root, "completions") if second in sample]
 
     wait_until(lambda: again() or driver.poll() is not None, PATIENCE_S, "the first second turn")
+    actors = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
-    asked = root / "asked.txt"
-    wait_until(lambda: not writes(asked), PATIENCE_S, "the killed driver's actors to end")
-    before = stored(root, "completions")
+    assert psutil.wait_procs(actors, PATIENCE_S)[1] == []
+    asked, before = root / "asked.txt", stored(root, "completions")
     assert 0 < len(again()) < QUESTIONS and not (root / "answers.json").exists()
     asked.unlink()
 
@@ -54,12 +55,3 @@ def test_no_finished_turn_is_asked_for_again(tmp_path: Path, kind: str, second: 
         assert len(ids) == len(set(ids)) == 2 * QUESTIONS
     told = json.loads((root / "answers.json").read_text(encoding="utf-8"))
     assert len(told) == QUESTIONS and all(answers == [["7", 2]] for answers in told.values())
-
-
-def writes(note: Path) -> bool:
-    """Whether a file still grows."""
-    import time
-
-    size = note.stat().st_size
-    time.sleep(2)  # an answer takes half a second; actors of a dead driver tell nobody when they end
-    return note.stat().st_size != size

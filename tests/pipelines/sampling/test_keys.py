@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raydistill.pipelines.config.sections import Evaluation, Questions
 from raydistill.pipelines.context import RunContext
+from raydistill.pipelines.evaluation import measure
+from raydistill.pipelines.inference.answering import AnswersOnce
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling.job import SamplingJob
@@ -49,6 +53,31 @@ def test_more_samples_share_completions_and_nothing_that_is_made_of_them(
 ) -> None:
     few, more = (job(tmp_path, teacher=teacher, **MIXED) for teacher in ({}, changed))
     assert few.completions == more.completions and few.verdicts == more.verdicts and few.key != more.key
+
+
+@pytest.mark.parametrize(
+    "changed", [{"reasoning_parser": "qwen3"}, {"max_model_len": 64}, {"options": {"quantization": "fp8"}}]
+)
+def test_settings_that_change_texts_share_nothing(tmp_path: Path, changed: dict[str, Any]) -> None:
+    assert job(tmp_path).completions != job(tmp_path, teacher=changed).completions
+
+
+def test_how_a_student_goes_on_is_part_of_its_scores_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules of an answerer and the reader of what follows, told apart by their versions."""
+    asked: list[list[Any]] = []
+    monkeypatch.setattr(measure, "_stored", lambda ctx, loaded, keys, compute: asked.append(keys))
+    prompter = job(tmp_path).plan.prompter
+    config = Run.model_validate({"run_dir": str(tmp_path), "questions": {"task": "gsm8k"}, "teacher": {"model": "a/b"}})
+    ctx, evaluation = RunContext(config, None), Evaluation(questions=Questions(task="gsm8k"))
+    for answerer in (
+        AnswersOnce(prompter),
+        AnswersOnce(prompter, version="other"),
+        AnswersOnce(replace(prompter, reader="other")),
+        AnswersOnce(prompter, limit=1),
+    ):
+        loaded = LoadedQuestions(task_for("gsm8k"), [])
+        measure.evaluate_model(ctx, evaluation, "student", config.teacher, answerer, loaded)
+    assert len({str(keys) for keys in asked}) == 4
 
 
 def test_keys_are_the_same_from_run_to_run(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from raydistill.pipelines.tasks.families.extractive_qa import ExtractiveTask
 from raydistill.pipelines.tasks.families.nli import InferenceTask
 from raydistill.pipelines.tasks.families.reasoning_gym import ScoredTask
 from raydistill.pipelines.tasks.families.stepwise import StepwiseQuestions
-from raydistill.pipelines.tasks.judging import JUDGE_VERSION, Judge, elect, judge_version, returned
+from raydistill.pipelines.tasks.judging import JUDGE_VERSION, elect, judge_version, returned
 from raydistill.pipelines.tasks.stepwise.table import TASKS
 
 OPTIONS = {"A": "vitamin B", "B": "a cat", "C": "none"}
@@ -77,7 +77,7 @@ def test_the_most_frequent_value_is_elected_and_ties_go_to_the_first(values: lis
     ],
 )  # fmt: skip
 def test_answers_that_are_the_same_are_read_alike(task: ReadableTask, values: list[Any], answer: str | None):
-    assert {Judge(task).read(value, OPTIONS) for value in values} == {answer}
+    assert {task.read(value, OPTIONS) for value in values} == {answer}
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,5 @@ def test_options_that_a_question_lists_are_known():
 
 
 def test_versions_name_the_rule_of_a_family():
-    assert Judge(NUMERIC).version == judge_version(TEXT) == JUDGE_VERSION
+    assert judge_version(NUMERIC) == judge_version(TEXT) == JUDGE_VERSION
     assert judge_version(BBH) == f"{JUDGE_VERSION}, bbh {BBH.version}"

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.recipes.mixed.config import Mixed
@@ -71,7 +72,10 @@ def test_a_request_may_ask_for_one_format() -> None:
     assert recipe.answerer().prompter.formats == ("program", "rationale")
     assert recipe.answerer(MixedOptions(formats=("rationale",))).prompter.formats == ("rationale",)
     assert set(recipe.answerers()) == {"programs", "rationales"}
-    assert not MixedDistillation(Mixed(formats=("program",))).answerers()
+    alone = MixedDistillation(Mixed(formats=("program",)))
+    assert not alone.answerers()
+    with pytest.raises(UsageError, match="has not learned rationale; expected of program"):
+        alone.answerer(MixedOptions(formats=("rationale",)))
     with pytest.raises(ValidationError, match="has one twice"):
         Mixed(formats=("program", "program"))
 
