@@ -17,6 +17,10 @@ MOVED = {"retriever": "recipe.retriever"}
 """Keys of earlier versions, and what they are called now."""
 
 
+OF_ANY_POOL = {"max_num_seqs", "replicas", "node_labels", "health_timeout_s"}
+"""Settings of an engine that a pool of recorded answers has, too."""
+
+
 class Run(Strict):
     """A whole run: questions, teacher, execution, recipe, training, evaluation."""
 
@@ -43,7 +47,7 @@ class Run(Strict):
         RECIPES[self.recipe.recipe].check(self)
         if self.teacher.engine != "vllm":
             hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
-            for name in sorted(hosted - {"max_num_seqs", "replicas", "node_labels", "health_timeout_s"}):
+            for name in sorted(hosted - OF_ANY_POOL):
                 if getattr(self.teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
                     raise ValueError(f"teacher.{name} says nothing of recorded answers: write student.{name}")
         return self

@@ -84,7 +84,8 @@ class Student(Strict):
     """How the student is hosted and sampled: base, trained student, and the student that is served.
 
     What is not set is a local teacher's, so that engines can take the student's weights in place; of a teacher that is
-    recorded or elsewhere nothing is taken. A teacher's adapter and reasoning parser are its own.
+    recorded or elsewhere nothing is taken. A teacher's adapter and reasoning parser are its own. Served is a student
+    with the dtype and context of its evaluation, and with what else is set here.
     """
 
     dtype: str | None = None

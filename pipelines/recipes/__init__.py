@@ -1,1 +1,1 @@
-"""The four published methods, one folder each, and the table of them (`registry`)."""
+"""The published methods, one folder each; what every recipe is (`base`), and the table of them (`registry`)."""
