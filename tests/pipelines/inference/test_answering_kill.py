@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import pyarrow.parquet as pq
 import pytest
 
+from raydistill.actors.segments import read_segments
 from tests import ROOT
 from tests.waiting import wait_until
 
@@ -25,7 +26,8 @@ def start(kind: str, root: Path, questions: Path) -> subprocess.Popen[bytes]:
 
 def stored(root: Path, kind: str) -> list[str]:
     """Ids of the samples that are stored of a kind."""
-    return [row for path in root.glob(f"{kind}/*/*.parquet") for row in pq.read_table(path)["sample_id"].to_pylist()]
+    tables = [table for folder in root.glob(f"{kind}/*") for table in read_segments(str(folder), ["sample_id"])]
+    return [row for table in tables for row in table["sample_id"].to_pylist()]
 
 
 @pytest.mark.slow
@@ -40,10 +42,11 @@ def test_no_finished_turn_is_asked_for_again(tmp_path: Path, kind: str, second: 
         return [sample for sample in stored(root, "completions") if second in sample]
 
     wait_until(lambda: again() or driver.poll() is not None, PATIENCE_S, "the first second turn")
-    actors = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
-    driver.wait()
-    assert psutil.wait_procs(actors, PATIENCE_S)[1] == []
+    family = [*psutil.Process(driver.pid).children(recursive=True), psutil.Process(driver.pid)]
+    for process in family:  # at once, since actors go on for some seconds after their driver
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    assert psutil.wait_procs(family, PATIENCE_S)[1] == []
     asked, before = root / "asked.txt", stored(root, "completions")
     assert 0 < len(again()) < QUESTIONS and not (root / "answers.json").exists()
     asked.unlink()
