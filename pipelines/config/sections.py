@@ -22,7 +22,7 @@ class Questions(Strict):
     question_column: str = "question"
     answer_column: str = "answer"
     rationale_column: str | None = Field(None, description="of a table: worked solutions, for recipe.source gold")
-    grader: Literal["auto", "numeric", "text", "choice"] = "auto"
+    grader: Literal["auto", "numeric", "symbolic", "text", "choice"] = "auto"
     size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
     seed: int = 0
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")

@@ -18,12 +18,14 @@ from raydistill.pipelines.tasks.answers import (
     compare,
     find_answer,
     infer_kind,
+    kind_of,
     to_letter,
-    to_number,
 )
 from raydistill.pipelines.tasks.answers import as_text as as_text
+from raydistill.pipelines.tasks.answers.values import read_value
 
-LISTED_OPTION = re.compile(r"^\(([A-Z])\) (.+)$", re.MULTILINE)
+NOT_A_VALUE = frozenset({"nan", "NaN"})  # what a table writes for a value that is missing
+LISTED_OPTION = re.compile(r"^\(([A-Za-z])\) (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,21 @@ def read_answer(value: Value | None, kind: Kind, choices: Choices | None = None)
 
 
 def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | None = None) -> Grade:
-    """Compare the answer that `value` is or states with `gold`; a text of words passes as it stands, too."""
-    answer, parsed = find_answer(value, kind, choices), read_answer(value, kind, choices) or ""
-    if answer is not None and compare(answer, gold, kind, choices):
-        return Grade.of(True, parsed)
-    if kind == "text" and value is not None and compare(value, gold, kind):
-        return Grade.of(True, parsed)
+    """Compare the answer that `value` is or states with `gold`; a text of words passes as it stands, too.
+
+    A gold answer that is not of the table's kind, one 12:30 among numbers, is judged by its own.
+    """
+    own = kind_of(gold, kind, choices)
+    parsed, answer = read_answer(value, kind, choices) or "", find_answer(value, own, choices)
+    right = answer is not None and compare(answer, gold, own, choices)
+    if right or (own == "text" and value is not None and compare(value, gold, own)):
+        return Grade.of(True, parsed or as_text(value))
     return Grade.of(False, parsed) if parsed else NO_ANSWER
 
 
 def listed_choices(text: str) -> dict[str, str]:
-    """The options that a question lists as lines ``(A) ...``, by letter; {} if it lists none."""
-    return dict(LISTED_OPTION.findall(text))
+    """The options that a question lists as lines ``(A) ...``, by capital letter; {} if it lists none."""
+    return {letter.upper(): option for letter, option in LISTED_OPTION.findall(text)}
 
 
 def choices_of(question: Question) -> Choices:
@@ -122,13 +127,13 @@ def choices_of(question: Question) -> Choices:
     return question.meta.get("choices") or listed_choices(question.text)
 
 
-def choose_kind(grader: Kind | Literal["auto"], questions: Iterable[Question]) -> Kind:
-    """The kind that the configuration asks for, or with ``auto`` the one of the gold answers and options.
+def choose_kind(grader: Kind | Literal["auto"], questions: Sequence[Question]) -> Kind:
+    """The kind that the configuration asks for, or with ``auto`` the one of most gold answers and options.
 
     Raises UsageError where a gold answer is not of the kind asked for.
     """
     if grader == "auto":
-        if all(_names_option(question) for question in questions):
+        if sum(map(_names_option, questions)) > len(questions) / 2:
             return "choice"
         return infer_kind(question.answer for question in questions)
     for question in questions:
@@ -143,9 +148,9 @@ def _names_option(question: Question) -> bool:
 
 def check_gold(gold: str, kind: Kind, where: str, choices: Choices | None = None) -> None:
     """Raise UsageError where `gold` is empty or not of this kind, so that nothing could ever equal it."""
-    if not gold:
-        raise UsageError(f"{where}: no gold answer")
-    if kind == "numeric" and to_number(gold) is None:
+    if not gold or gold in NOT_A_VALUE:
+        raise UsageError(f"{where}: no gold answer" + (f", but {gold!r}" if gold else ""))
+    if kind == "numeric" and read_value(gold) is None:
         raise UsageError(f"{where}: the gold answer {gold!r} is no number; grade it as text")
     if kind == "choice" and to_letter(gold, choices) is None:
         raise UsageError(f"{where}: the gold answer {gold!r} names no option; grade it as text")

@@ -17,7 +17,7 @@ from raydistill.pipelines.tasks.base import Task
 
 # Raised with every change that may change a verdict or a reading (tests/pipelines/tasks/test_judge_version.py watches).
 # The rule of a family has a version of its own, beside it.
-JUDGE_VERSION = "1"
+JUDGE_VERSION = "2"
 
 
 def elect(values: Sequence[str | None]) -> int | None:

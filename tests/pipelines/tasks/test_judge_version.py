@@ -21,9 +21,13 @@ from raydistill.pipelines.tasks.stepwise.table import TASKS
 from tests import ROOT
 
 KNOWN = ROOT / "tests" / "data" / "judge.json"
+ANSWERS = ROOT / "pipelines" / "tasks" / "answers"
 STEPWISE = ("arithmetic", "base", "dates", "deduction", "sorting", "steps")
 RULES = {  # version's name -> its value, and the files that it stands for
-    "JUDGE_VERSION": (JUDGE_VERSION, ["answers.py", "base.py", "extract.py", "judging.py"]),
+    "JUDGE_VERSION": (
+        JUDGE_VERSION,
+        ["base.py", "extract.py", "judging.py", *sorted(f"answers/{file.name}" for file in ANSWERS.glob("*.py"))],
+    ),
     "BigBenchTask.version": (BigBenchTask("").version, ["families/bbh.py"]),
     "ExtractiveTask.version": (ExtractiveTask("").version, ["families/extractive_qa.py"]),
     "InferenceTask.version": (InferenceTask("").version, ["families/nli.py"]),

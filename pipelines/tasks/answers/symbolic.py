@@ -1,0 +1,119 @@
+"""Equality by algebra: 2(x + 1) = 2x + 2, (-∞, 2) = x < 2. math-verify (sympy) in a process that can be killed.
+
+    equal(answer, gold) --JSON lines--> process: parse both, verify in both orders --true | false--> within PATIENCE_S
+
+Some expressions never come back from simplification. So the time limit is the parent's, which kills the process and
+starts another; an answer that cannot be decided in time is not equal. SIGALRM, math-verify's own limit, works in a main
+thread alone, and not inside C.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import resource
+import selectors
+import subprocess
+import sys
+import threading
+from functools import lru_cache
+from typing import IO, Any
+
+PATIENCE_S = 5.0
+START_S = 60.0  # for the first answer of a process, which imports sympy
+MEMORY_BYTES = 4 << 30
+LONGEST = 10_000  # characters of an answer; a longer one is no answer
+
+
+class Comparer:
+    """Asks one process after the other; thread-safe."""
+
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s, self._lock = patience_s, threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, answer: str, gold: str) -> bool:
+        with self._lock:
+            process, patience = self._started()
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write(json.dumps([answer, gold]) + "\n")
+                process.stdin.flush()
+                line = _line_within(process.stdout, patience)
+            except OSError:  # it died of the last expression, of its memory limit for one
+                line = ""
+            if not line:
+                self.close()
+            return line.strip() == "true"
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _started(self) -> tuple[subprocess.Popen[str], float]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process, self._patience_s
+        command = [sys.executable, "-m", "raydistill.pipelines.tasks.answers.symbolic"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout is not None
+        _line_within(self._process.stdout, START_S)  # "ready"
+        return self._process, self._patience_s
+
+
+def _line_within(stream: IO[str], seconds: float) -> str:
+    """The next line; "" where none comes in time, or ever."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        return stream.readline() if selector.select(seconds) else ""
+
+
+_comparer = Comparer()
+atexit.register(_comparer.close)
+
+
+@lru_cache(maxsize=8192)
+def equal(answer: str, gold: str) -> bool:
+    """Whether the answer that a text states is the gold expression; both in LaTeX or plain."""
+    if len(answer) > LONGEST or len(gold) > LONGEST:
+        return False
+    return _comparer.ask(answer, gold)
+
+
+def verify(answer: str, gold: str) -> bool:
+    """`equal` in this process, without a limit of time."""
+    import math_verify
+
+    expected = _parse(gold) or _parse(f"${gold}$")
+    found = _parse(answer) or _parse(f"${answer}$")
+    return bool(expected and found) and any(
+        math_verify.verify(*pair, timeout_seconds=None) for pair in ((expected, found), (found, expected))
+    )
+
+
+def _parse(text: str) -> list[Any]:
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+
+    configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
+    return parse(text, configs, parsing_timeout=None)
+
+
+def main() -> None:
+    """Answer questions from standard input, one JSON line each."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    verify("1", "x")
+    print("ready", flush=True)
+    for line in sys.stdin:
+        try:
+            said = verify(*json.loads(line))
+        except Exception:  # what the library chokes on is not equal
+            said = False
+        print(json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    main()
