@@ -30,6 +30,7 @@ from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.tasks.golds import overview
 from raydistill.pipelines.training.train import TrainResult
 
 
@@ -80,6 +81,9 @@ class Runner:
             f"{len(loaded.questions):,} questions of {loaded.task.name} "
             f"({len(loaded.duplicates):,} duplicates merged, {overlap:,} left out because they are held out)"
         )
+        ctx.say(f"training questions: {overview(loaded)}")
+        if ctx.held_out:
+            ctx.say(f"evaluation questions: {overview(ctx.held_out)}")
         write_json(f"{ctx.root}/environment.json", report.environment())
         report.write_config(f"{ctx.root}/config.yaml", self.config)
         return self

@@ -16,12 +16,13 @@ from raydistill.pipelines.tasks.answers import (
     Value,
     canonical,
     compare,
+    equal_by_algebra,
     find_answer,
     infer_kind,
-    kind_of,
     to_letter,
 )
 from raydistill.pipelines.tasks.answers import as_text as as_text
+from raydistill.pipelines.tasks.answers import kind_of as kind_of
 from raydistill.pipelines.tasks.answers.values import read_value
 
 NOT_A_VALUE = frozenset({"nan", "NaN"})  # what a table writes for a value that is missing
@@ -112,7 +113,11 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | 
     own = kind_of(gold, kind, choices)
     parsed, answer = read_answer(value, kind, choices) or "", find_answer(value, own, choices)
     right = answer is not None and compare(answer, gold, own, choices)
-    if right or (own == "text" and value is not None and compare(value, gold, own)):
+    if own == "text" and value is not None:
+        right = right or compare(value, gold, own)
+    elif own == "symbolic" and value is not None:
+        right = right or equal_by_algebra(value, gold)
+    if right:
         return Grade.of(True, parsed or as_text(value))
     return Grade.of(False, parsed) if parsed else NO_ANSWER
 

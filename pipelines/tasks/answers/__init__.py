@@ -17,17 +17,18 @@ Which answer a text gives (`find_answer`) never depends on the right one, so tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from raydistill.pipelines.tasks.answers import symbolic
 from raydistill.pipelines.tasks.answers.numbers import Number
 from raydistill.pipelines.tasks.answers.options import Choices, to_letter
-from raydistill.pipelines.tasks.answers.stated import Kind, parse_answer, stated_answer
-from raydistill.pipelines.tasks.answers.values import Typed, of_program, read_value, same_value
+from raydistill.pipelines.tasks.answers.stated import Kind, is_open, parse_answer, said, stated_answer
+from raydistill.pipelines.tasks.answers.values import Typed, Written, of_program, read_value, same_value
 from raydistill.pipelines.tasks.answers.words import as_text, normalise
 
 __all__ = [
     "KINDS",
+    "Number",
     "Choices",
     "Kind",
     "Returned",
@@ -35,11 +36,13 @@ __all__ = [
     "as_text",
     "canonical",
     "compare",
+    "equal_by_algebra",
     "find_answer",
     "infer_kind",
     "kind_of",
     "normalise",
     "parse_answer",
+    "read_value",
     "stated_answer",
     "to_letter",
     "to_number",
@@ -80,13 +83,18 @@ def compare(value: Value, gold: str, kind: Kind, choices: Choices | None = None)
         return letter is not None and letter == to_letter(gold, choices)
     answer, expected = _typed(value), read_value(gold)
     if answer is not None and expected is not None:
-        if same_value(answer, expected):
-            return True
-        both = isinstance(answer, Number) and isinstance(expected, Number)
-        return kind == "symbolic" and not both and symbolic.equal(as_text(value), gold)
-    if kind == "symbolic" and symbolic.equal(as_text(value), gold):
-        return True
+        return same_value(answer, expected)
     return kind != "numeric" and normalise(as_text(value)) == normalise(gold)
+
+
+def equal_by_algebra(value: Value, gold: str) -> bool:
+    """Whether what `value` states is the gold expression in another form; numbers are compared by `compare` alone."""
+    found = find_answer(value, "symbolic")
+    answer = None if found is None else _typed(found)
+    if isinstance(answer, Number) and isinstance(read_value(gold), Number):
+        return False
+    text = as_text(value)
+    return not (found is None and is_open(text)) and symbolic.equal(said(text), gold)
 
 
 def canonical(value: Value, kind: Kind, choices: Choices | None = None) -> str:
@@ -121,8 +129,9 @@ def kind_of(gold: str, kind: Kind, choices: Choices | None = None) -> Kind:
     """The kind that this gold answer is judged by in a table of `kind`: its own, where it cannot be of that."""
     if kind == "choice" and to_letter(gold, choices) is None:
         return "text" if read_value(gold) is None else "numeric"
-    if kind in ("numeric", "symbolic") and read_value(gold) is None:
-        return "choice" if OPTION.fullmatch(gold.strip()) else "text"
+    if kind == "numeric":
+        typed = read_value(gold)
+        return "symbolic" if isinstance(typed, Written) and typed.kind == "list" else _form(gold)
     return kind
 
 
@@ -131,7 +140,7 @@ def _form(gold: str) -> Kind:
         return "choice"
     typed = read_value(gold)
     if typed is None:
-        return "text"
+        return "symbolic" if "\\" in gold or "$" in gold else "text"
     return "symbolic" if not isinstance(typed, Number) and typed.kind in ("expression", "relation") else "numeric"
 
 

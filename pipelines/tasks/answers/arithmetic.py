@@ -34,7 +34,16 @@ def evaluate(text: str) -> float | None:
         return None
     code = _FACTORIAL.sub(r"factorial(\1)", code)
     code = _IMPLICIT.sub("*", _ROOT.sub(r"√(\1)", code))
-    for written, spelling in (("√", "sqrt"), ("π", "(pi)"), ("×", "*"), ("·", "*"), ("÷", "/"), ("^", "**"), ("[", "("), ("]", ")")):
+    for written, spelling in (
+        ("√", "sqrt"),
+        ("π", "(pi)"),
+        ("×", "*"),
+        ("·", "*"),
+        ("÷", "/"),
+        ("^", "**"),
+        ("[", "("),
+        ("]", ")"),
+    ):
         code = code.replace(written, spelling)
     try:
         value = _value(ast.parse(code.strip(), mode="eval").body)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 _NAME = rf"(?P<month>{'|'.join(f'{month[:3]}(?:{month[3:]})?' for month in _MONTHS)}|sept)\.?"
 _YEAR = r"(?P<year>\d{4})"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
@@ -34,8 +37,8 @@ def read_date(text: str) -> tuple[int | str, ...] | None:
     if found := _ISO.fullmatch(text):
         return _date(found[1], found[3], found[4])
     if found := _FULL.fullmatch(text):
-        month, day = (found[1], found[3]) if int(found[1]) <= 12 else (found[3], found[1])
-        return _date(found[4], month, day)
+        first, second = found[1], found[3]
+        return _date(found[4], first, second) if int(first) <= 12 else _date(found[4], second, first)
     if found := _SHORT.fullmatch(text):
         first, second = found[0].split("/")
         return _date("", first, second)

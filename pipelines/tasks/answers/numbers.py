@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from raydistill.pipelines.tasks.answers.arithmetic import evaluate
-from raydistill.pipelines.tasks.answers.units import CURRENCY, MAGNITUDES, NUMBER_WORDS, OPPOSITE, SENSES, unit_name
+from raydistill.pipelines.tasks.answers.units import (
+    CURRENCY,
+    MAGNITUDES,
+    NUMBER_WORDS,
+    OPPOSITE,
+    SENSES,
+    unit_name,
+    words,
+)
 
 # What rounding a printed result may cost: 66.6667 is right for 200/3. ToRA's labels use the same bound.
 RELATIVE_TOLERANCE = 1e-4
@@ -47,12 +55,15 @@ NUMBER = re.compile(rf"(?P<sign>{SIGN}){AFTER_WORD}(?<!\d[.,'’_])(?P<size>{SIZ
 _FAST = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?")
 _LEAD = re.compile(r"(?:(?:[=≈~:]|about|approximately|approx\.?|exactly|roughly|around|only|just)\s*)+", re.IGNORECASE)
 _WHOLE = re.compile(rf"(?P<sign>[-+]?\s*(?:{CURRENCY}\s?[-+]?\s?)?)(?P<size>{SIZE})(?P<tail>.*)", re.DOTALL)
+_SEVERAL = re.compile(r"[(\[{;]|,(?!(?:\d\d,)*\d{3}(?!\d))")  # values, and not the groups of one number
 _MINUS = re.compile(r"(?:minus|negative)\s+", re.IGNORECASE)
 _WORD = r"[^\W\d_]++(?:['’][^\W\d_]++)?\.?(?:\^-?\d|[²³])?"
-_TAIL = re.compile(rf"\s*(?>(?>{CURRENCY}|%|‰|°|{_WORD})(?>\s*[/·-]\s*|\s+(?=\S))?)+[\s.]*")
-_TAIL_WORD = re.compile(rf"{CURRENCY}|%|‰|°|{_WORD}")
+_TAIL = re.compile(rf"\s*(?>(?>{CURRENCY}|%|‰|°[CF]?(?![A-Za-z])|{_WORD})(?>\s*[/·-]\s*|\s+(?=\S))?)+[\s.]*")
+_TAIL_WORD = re.compile(rf"{CURRENCY}|%|‰|°[CF]?(?![A-Za-z])|{_WORD}")
 _VARIABLE = re.compile(r"\s?[a-zπ](?:\^-?\d+)?[\s.]*|\s?[A-Zπ](?:\^-?\d+)?[\s.]*")
 SINGLE_LETTER_UNITS = frozenset("mgshlLCFKVWAN")
+_ERA = re.compile(r"\b(?:B\.\s?C\.(?:\s?E\.)?)|\b(?:A\.\s?D\.|C\.\s?E\.)")
+_VERBS = words("are is were was be been have has had and or than because")
 _CLOCK = re.compile(r"\s*([ap])\.?\s?m\.?(?![\w])", re.IGNORECASE)
 
 
@@ -106,7 +117,7 @@ def read_number(text: str) -> Number | None:
     if minus := _MINUS.match(text):
         number = read_number(text[minus.end() :])
         return Number(-number.value, number.unit, number.sense) if number and number.value >= 0 else None
-    if text.startswith("(") and text.endswith(")") and "(" not in text[1:]:
+    if text.startswith("(") and text.endswith(")") and not _SEVERAL.search(text, 1):
         return read_number(text[1:-1])
     found = _WHOLE.fullmatch(text)
     if not found:
@@ -132,11 +143,15 @@ def with_tail(value: float, sign: str, tail: str) -> Number | None:
     if clock := _CLOCK.match(tail):
         rest = with_tail(value, "", tail[clock.end() :])
         return rest and Number(value, rest.unit, rest.sense | {f"{clock[1].lower()}m"})
+    tail = _ERA.sub(lambda era: " BC " if era[0][0] == "B" else " AD ", tail)
     glued = not tail[0].isspace()
     if not _TAIL.fullmatch(tail) or (_VARIABLE.fullmatch(tail) and tail.strip(" .")[0] not in SINGLE_LETTER_UNITS):
         return None
     words = [word.rstrip(".") for word in _TAIL_WORD.findall(tail)]
-    while words and (scale := _magnitude(words[0], glued, bool(unit))):
+    if not _VERBS.isdisjoint(words):
+        return None
+    money = bool(unit) or any(unit_name(word) in ("$", "€", "£") for word in words[1:])
+    while words and (scale := _magnitude(words[0], glued, money)):
         value, words, glued = value * scale, words[1:], False
     number = finite(value)
     if number is None:
@@ -190,7 +205,7 @@ def _decimal(written: str) -> float | None:
 
 
 _WORDS = re.compile(r"[a-z]++(?:[\s-]++[a-z]++)*+", re.IGNORECASE)
-_STOP = frozenset("of in at the a an to for and or is was are than that this but if by on with more less".split())
+_STOP = words("of in at the a an to for and or is was are than that this but if by on with more less")
 
 
 def _in_words(text: str) -> Number | None:

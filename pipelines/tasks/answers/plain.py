@@ -46,8 +46,9 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\.)(\d+)\\(?:overline|bar)\s*\{?(\d+)\}?"), r"\1(\2)"),
 )
 _SYMBOL = re.compile(rf"\\({'|'.join(sorted(_SYMBOLS, key=len, reverse=True))})(?![A-Za-z])\s*")
+_FONTS = "text|mathrm|mathbf|textbf|mbox|textnormal|operatorname|boldsymbol|mathit|textit|textsc|mathbb"
 _GROUPS: tuple[tuple[re.Pattern[str], str], ...] = (  # from the inside out, until nothing changes
-    (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textnormal|operatorname|boldsymbol|mathit|textit)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(rf"\\(?:{_FONTS})\s*\{{([^{{}}]*)\}}"), r"\1"),
     (re.compile(r"\\sqrt\s*\{(\w+)\}|\\sqrt\s*(\w)"), r"√\1\2"),
     (re.compile(r"\\sqrt\s*\{([^{}]*)\}"), r"√(\1)"),
     (re.compile(r"\^\s*\{\s*(-?\w+)\s*\}"), r"^\1"),
@@ -69,7 +70,9 @@ def plain(text: str) -> str:
 def _plain(text: str) -> str:
     if not text.isascii():
         text = _RAISED.sub(lambda found: f"^{found[0].translate(_SUPERSCRIPT)}", text)
-        text = _VULGAR.sub(lambda found: f"{found[1]} {_FRACTIONS[found[2]]}" if found[1] else _FRACTIONS[found[2]], text)
+        text = _VULGAR.sub(
+            lambda found: f"{found[1]} {_FRACTIONS[found[2]]}" if found[1] else _FRACTIONS[found[2]], text
+        )
         text = text.translate(_CHARACTERS)
     text = _CALCULATION.sub("", text)
     text = _BOLD.sub(lambda found: found[1] or found[2] or found[3], text)

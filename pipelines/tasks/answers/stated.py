@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from raydistill.pipelines.tasks.answers.numbers import NUMBER, SIZE
+from raydistill.pipelines.tasks.answers.numbers import NUMBER, SIZE, Number
 from raydistill.pipelines.tasks.answers.options import chosen_letter, to_letter
 from raydistill.pipelines.tasks.answers.plain import plain
 from raydistill.pipelines.tasks.answers.units import CURRENCY, MAGNITUDES, SENSES, is_unit
@@ -27,10 +27,15 @@ _BOXED = re.compile(r"\\f?boxed\s*\{")
 _HASHES = re.compile(r"^[ \t]*####(.+)$", re.MULTILINE)
 SPOKEN = (
     re.compile(r"^.*\banswer\s*(?:is|=|will be|would be|must be|should be)\s*:?\s*(.+)$", re.MULTILINE | re.IGNORECASE),
-    re.compile(r"^.*(?:答案|答え|回答|정답|คำตอบ)\s*(?:应该)?(?:是|为|為|は|은|는|คือ|[:：])\s*[:：]?\s*(.+)$", re.MULTILINE),
+    re.compile(
+        r"^.*(?:答案|答え|回答|정답|คำตอบ)\s*(?:应该)?(?:是|为|為|は|은|는|คือ|[:：])\s*[:：]?\s*(.+)$", re.MULTILINE
+    ),
     re.compile(r"^.*\b(?:option|choice) is\s*:?\s*(.+)$", re.MULTILINE | re.IGNORECASE),
 )
-LABELLED = re.compile(r"^[ \t]*(?:(?:the )?(?:final |correct )?(?:answer|option|choice)|a|答)[ \t]*:\s*(.+)$", re.MULTILINE | re.IGNORECASE)
+LABELLED = re.compile(
+    r"^[ \t]*(?:(?:the )?(?:final |correct )?(?:answer|option|choice)|a|答)[ \t]*:\s*(.+)$",
+    re.MULTILINE | re.IGNORECASE,
+)
 CONCLUSION = re.compile(r"\b(?:therefore|thus|hence|so)\b(.+)$", re.MULTILINE | re.IGNORECASE)
 
 _TITLES = "Mr|Mrs|Ms|Dr|St|Mt|Ft|Prof|Gen|Col|Capt|Lt|Sgt|Sen|Rep|Rev|Hon|Jr|Sr|Gov|Pres|vs|etc|approx|ca|Sts|Messrs"
@@ -42,10 +47,11 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[。！？]")
 
 def reply(text: str) -> str:
     """What of a completion can state an answer: no reasoning, no invented next task; in plain spelling."""
-    return plain(_said(text)).strip()
+    return plain(said(text)).strip()
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
+    """`reply` as it was written."""
     return until_next_question(final_reply(text).strip())
 
 
@@ -57,8 +63,8 @@ def parse_answer(text: str, kind: Kind) -> str | None:
     """
     if answer := stated_answer(text, kind):
         return answer
-    said = reply(text)
-    for line in (said.rpartition("\n")[2], *CONCLUSION.findall(said)[-1:]):
+    spoken = reply(text)
+    for line in (spoken.rpartition("\n")[2], *CONCLUSION.findall(spoken)[-1:]):
         if answer := _last(line, kind):
             return answer
     return None
@@ -71,19 +77,27 @@ def stated_answer(text: str, kind: Kind) -> str | None:
     X``, ``the correct option is X``; a line ``A: X`` or ``Answer: X`` with nothing but the answer on it. What
     stands in reasoning marks or after a made-up next task is not looked at.
     """
-    said = _said(text)
-    for stated in (*_marked(said, _TAGGED), *_boxed(said), *_marked(said, _HASHES)):
+    raw = said(text)
+    for stated in (*_marked(raw, _TAGGED), *_boxed(raw), *_marked(raw, _HASHES)):
         if answer := _first(plain(stated), kind, marked=True):
             return answer
-    said = plain(said).strip()
+    spoken = plain(raw).strip()
     for form in SPOKEN:
-        for stated in reversed(form.findall(said)):
+        for stated in reversed(form.findall(spoken)):
             if answer := _first(_sentence(stated), kind):
                 return answer
-    for label in reversed(LABELLED.findall(said)):
+    for label in reversed(LABELLED.findall(spoken)):
         if _is_bare(label, kind):
             return _trim(label)
     return None
+
+
+def is_open(text: str) -> bool:
+    """Whether the last line denies, bounds or leaves open the value that it ends with."""
+    line = reply(text).rpartition("\n")[2]
+    numbers = list(NUMBER.finditer(line))
+    before = line[: numbers[-1].start()][-60:] if numbers else line[-60:]
+    return any(pattern.search(before) for pattern in (_DENIED, _BOUNDED, _OPEN_LEFT))
 
 
 def _marked(text: str, form: re.Pattern[str]) -> Iterator[str]:
@@ -134,11 +148,18 @@ def _first(stated: str, kind: Kind, marked: bool = False) -> str | None:
         return _trim(stated) or None
     if kind == "choice":
         return _first_choice(stated, marked)
-    for piece in (stated, re.split(r"=|≈", stated)[-1]):
-        if read_value(_trim(piece)) is not None:
-            return _trim(piece)
-    result = re.split(r"=|≈", stated)[-1]
+    stated = _REASON.split(stated, maxsplit=1)[0]
+    whole, result = _trim(stated), re.split(r"=|≈", stated)[-1]
+    typed = read_value(whole)
+    if typed is None or isinstance(typed, Number):
+        whole = _trim(result)
+        typed = read_value(whole)
+    if typed is not None:
+        return whole
     return _value_in(result, last=False) or (_value_in(stated, last=False) if result != stated else None)
+
+
+_REASON = re.compile(r"[\s,;(]+(?:because|since)\b", re.IGNORECASE)
 
 
 def _first_choice(stated: str, marked: bool) -> str | None:
@@ -168,43 +189,60 @@ def _last(line: str, kind: Kind) -> str | None:
     return _value_in(line, last=True)
 
 
-_DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\brather than|\binstead of)\s+(?:be\s+|equal\s+(?:to\s+)?|just\s+|simply\s+)?\W{0,2}$", re.IGNORECASE)  # fmt: skip
+_DENIED = re.compile(
+    r"(?:\bnot|n['’]t|\bnever|\bneither|\bnor|\brather than|\binstead of)\s+"
+    r"(?:be\s+|equal\s+(?:to\s+)?|just\s+|simply\s+)?\W{0,2}$",
+    re.IGNORECASE,
+)
 _BOUNDED = re.compile(
-    r"(?:\b(?:more|less|greater|fewer|larger|smaller|higher|lower|bigger|older|younger) than|\bat (?:least|most)|\bup to|"
+    r"(?:\b(?:more|less|greater|fewer|larger|smaller|higher|lower|bigger|older|younger) than|"
+    r"\bat (?:least|most)|\bup to|"
     r"\bno (?:more|less|fewer) than|\bbetween|\bexceeds?|\bunder|\bover|±|[≤≥<>≠])\s*(?:or equal to\s*)?\W{0,2}$",
     re.IGNORECASE,
 )
-_OPEN_RIGHT = re.compile(rf"(?:\s+[^\W\d_]+){{0,2}},?\s*(?:\b(?:or|to|and|through)\b|–)\s*(?:CUR\s?)?\d|\s*-\s*\d[\d.,]*(?!\w*\s*[=\d])".replace("CUR", CURRENCY))
-_OPEN_LEFT = re.compile(rf"\d(?:\s+[^\W\d_]+){{0,2}},?\s+(?:or|to|and|through)\s+(?:CUR\s?)?$".replace("CUR", CURRENCY))
+_UNITS_BETWEEN = r"(?:\s+[^\W\d_]+){0,2},?\s*"
+_OPEN_RIGHT = re.compile(
+    rf"{_UNITS_BETWEEN}(?:\b(?:or|to|and|through)\b|–)\s*(?:{CURRENCY}\s?)?\d|\s*-\s*\d[\d.,]*(?!\w*\s*[=\d])"
+)
+_OPEN_LEFT = re.compile(rf"\d{_UNITS_BETWEEN}\s(?:or|to|and|through)\s+(?:{CURRENCY}\s?)?$")
 _OPERAND = rf"(?:[-(√]*(?:{SIZE}|[A-Za-zπ](?![A-Za-z]))[)!]*)"
 _GROWS_RIGHT = re.compile(
-    rf"(?:\s?(?:\*\*|[×÷·*/+^])\s?{_OPERAND}|-{_OPERAND}|(?::\d+)+(?:\s?[ap]\.?m\b\.?)?|!(?=[^\s\"'.)])|\s?[√π]{_OPERAND}?"
+    rf"(?:\s?(?:\*\*|[×÷·*/+^])\s?{_OPERAND}|-{_OPERAND}"
+    r"|(?::\d+)+(?:\s?[ap]\.?m\b\.?)?|!(?=[^\s\"'.)])"
+    rf"|\s?[√π]{_OPERAND}?"
     r"|(?<=[\d)])[a-zA-Z](?![A-Za-z'’])(?:\^\d+)?|\s[xyznkabπ](?![A-Za-z'’]))+"
 )
-_GROWS_LEFT = re.compile(
-    rf"(?:(?:{SIZE}|(?<![A-Za-z])[A-Za-zπ]|[()√±])\s?(?:\*\*|<=|>=|[-+×÷·*/^≤≥<>:])?\s?)+$"
-)
+_GROWS_LEFT = re.compile(rf"(?:(?:{SIZE}|(?<![A-Za-z])[A-Za-zπ]|[()√±])\s?(?:\*\*|<=|>=|[-+×÷·*/^≤≥<>:])?\s?)+$")
 _OPERATOR_LEFT = re.compile(r"(?:[\d)a-z]\s?[-+×÷·*/^:]|[√±≤≥<>]|[<>]=|(?<![A-Za-z])[A-Za-z]|\d\()\s?$")
 _GROUP = re.compile(r"[(\[{][^()\[\]{}]*[,;][^()\[\]{}]*[)\]}]")
 _FOLLOWING = re.compile(rf"\s?(?:%|°[CF]?|{CURRENCY}|[^\W\d_]+(?:\^\d|[²³])?)")
+_MINUS = re.compile(r"(?<!\d )\b(?:minus|negative)\s+$", re.IGNORECASE)
+_FUNCTION = re.compile(r"(?:\b(?:sin|cos|tan|log|ln|exp)\s?\(?|\d\s+minus\s+)$", re.IGNORECASE)
+_EXPONENT = re.compile(r"(?<=[A-Za-z])\^\(?$")  # cm^3
 _MORE = re.compile(r",?\s+(?:and\s+)?\d[\d.,]*\s*[^\W\d_]+")
 
 
 def _value_in(text: str, *, last: bool) -> str | None:
     """The first or last number of `text` with all that belongs to it: 2^10, (3, 5), 12:30 pm, 5 million, 2 h 30 min."""
-    numbers = list(NUMBER.finditer(text))
+    numbers = [
+        number
+        for number in NUMBER.finditer(text)
+        if not _EXPONENT.search(text[max(0, number.start() - 3) : number.start()])
+    ]
     for number in reversed(numbers) if last else numbers:
         before = text[max(0, number.start() - 60) : number.start()]
         if _DENIED.search(before):
             if last:
                 return None
             continue
-        if _BOUNDED.search(before) and not _RELATED.search(before):
+        if _FUNCTION.search(before) or (_BOUNDED.search(before) and not _RELATED.search(before)):
             return None
-        if group := next((g[0] for g in _GROUP.finditer(text) if g.start() < number.start() < g.end()), None):
-            if read_value(group) is not None:
-                return group
+        group = next((group[0] for group in _GROUP.finditer(text) if group.start() < number.start() < group.end()), "")
+        if group and read_value(group) is not None:
+            return group
         start, end = number.start(), number.end()
+        if minus := _MINUS.search(before):
+            start -= len(before) - minus.start()
         if grown := _GROWS_RIGHT.match(text, end):
             end = grown.end()
         if _OPERATOR_LEFT.search(before) and (grown := _GROWS_LEFT.search(before)):
@@ -230,4 +268,6 @@ def _with_unit(text: str, end: int) -> int:
 
 
 def _belongs(word: str) -> bool:
-    return is_unit(word) or word.casefold() in MAGNITUDES or word.casefold() in SENSES or word in ("BC", "BCE", "AD", "CE")
+    return (
+        is_unit(word) or word.casefold() in MAGNITUDES or word.casefold() in SENSES or word in ("BC", "BCE", "AD", "CE")
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import resource
 import selectors
 import subprocess
@@ -18,6 +19,8 @@ import sys
 import threading
 from functools import lru_cache
 from typing import IO, Any
+
+from raydistill.pipelines.tasks.answers.values import is_prose
 
 PATIENCE_S = 5.0
 START_S = 60.0  # for the first answer of a process, which imports sympy
@@ -88,18 +91,40 @@ def verify(answer: str, gold: str) -> bool:
     """`equal` in this process, without a limit of time."""
     import math_verify
 
-    expected = _parse(gold) or _parse(f"${gold}$")
-    found = _parse(answer) or _parse(f"${answer}$")
-    return bool(expected and found) and any(
-        math_verify.verify(*pair, timeout_seconds=None) for pair in ((expected, found), (found, expected))
-    )
+    expected, found = _parse(gold), _parse(answer)
+    if not expected or not found:
+        return False
+    if math_verify.verify(expected, found, timeout_seconds=None):
+        return True
+    # Simplification may succeed in one order alone. But 11a + c is no answer where 7 = 11a + c is asked for, while
+    # x = 5 is one for 5: so the other order counts only between things of one kind.
+    return _shape(expected) == _shape(found) and math_verify.verify(found, expected, timeout_seconds=None)
 
 
 def _parse(text: str) -> list[Any]:
+    """What math-verify finds, the boxed expression first; of a bare formula all of it."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
+    text = text.replace("**", "^")
     configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    return parse(text, configs, parsing_timeout=None)
+    bare = not any(mark in text for mark in ("$", "\\boxed", "\\(", "\\[")) and not is_prose(text)
+    formula = parse(f"${_FUNCTION.sub(_command, text)}$", configs[:1], parsing_timeout=None) if bare else []
+    return formula or parse(text, configs, parsing_timeout=None)
+
+
+_FUNCTION = re.compile(r"(?<![A-Za-z\\])(?:sin|cos|tan|log|ln|exp|sqrt)(?![A-Za-z])")
+
+
+def _command(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _shape(parsed: list[Any]) -> str:
+    from sympy import FiniteSet, MatrixBase, Set, Tuple
+    from sympy.core.relational import Relational
+
+    kinds = (Relational, Tuple, FiniteSet, Set, MatrixBase)
+    return next((kind.__name__ for kind in kinds if isinstance(parsed[0], kind)), "expression")
 
 
 def main() -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of `text`."""
+    return frozenset(text.split())
+
+
 CURRENCY = r"(?:(?:US|A|C|NZ|HK)?\$|[€£¥₹₩₽₺₦฿₫]|(?:USD|EUR|GBP|JPY|CNY|INR|CHF|Rs\.?)(?![A-Za-z]))"
 
 MAGNITUDES: dict[str, float] = {
@@ -10,14 +16,16 @@ MAGNITUDES: dict[str, float] = {
     "万": 1e4, "億": 1e8, "亿": 1e8, "百万": 1e6, "千": 1e3,
 }  # fmt: skip
 
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
-_ONES += "seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen",
+]  # fmt: skip
+_ONES += ["seventeen", "eighteen", "nineteen"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 NUMBER_WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, start=2)}
 
-SENSES = frozenset(
-    "north south east west northeast northwest southeast southwest northward southward eastward westward "
-    "am pm bc ad".split()
+SENSES = words(
+    "north south east west northeast northwest southeast southwest northward southward eastward westward am pm bc ad"
 )
 """What a gold answer has must be in the answer too."""
 
@@ -35,24 +43,27 @@ for _pair in _OPPOSITES:
         OPPOSITE[_word] = OPPOSITE.get(_word, frozenset()) | {_other}
 
 _SPELLINGS = (
-    "$ us$ usd dollar dollars buck bucks", "€ eur euro euros", "£ gbp pound_sterling quid", "¥ jpy yen cny yuan rmb 元 円",
+    "$ us$ usd dollar dollars buck bucks", "€ eur euro euros", "£ gbp pound_sterling quid",
+    "¥ jpy yen cny yuan rmb 元 円",
     "₹ inr rupee rupees rs", "₩ won", "₽ ruble rubles rouble roubles", "cent cents ¢",
     "km kilometer kilometers kilometre kilometres", "m meter meters metre metres 米",
     "cm centimeter centimeters centimetre centimetres", "mm millimeter millimeters millimetre millimetres",
     "mile miles mi", "foot feet ft", "inch inches in", "yard yards yd yds",
     "kg kilogram kilograms kilo kilos", "g gram grams", "mg milligram milligrams", "lb lbs pound pounds",
-    "oz ounce ounces", "ton tons tonne tonnes", "l liter liters litre litres", "ml milliliter milliliters millilitre millilitres",
+    "oz ounce ounces", "ton tons tonne tonnes", "l liter liters litre litres",
+    "ml milliliter milliliters millilitre millilitres",
     "hour hours hr hrs h 小时 時間", "minute minutes min mins 分钟", "second seconds sec secs s", "day days 天",
     "week weeks", "month months", "year years yr yrs", "square sq", "cubic cu", "mph", "kmh", "km/h",
     "°c celsius", "°f fahrenheit", "° degree degrees deg", "person people persons", "child children", "man men",
-    "woman women", "tooth teeth", "mouse mice", "goose geese", "leaf leaves", "loaf loaves", "half halves", "knife knives",
+    "woman women", "tooth teeth", "mouse mice", "goose geese", "leaf leaves", "loaf loaves",
+    "half halves", "knife knives",
 )  # fmt: skip
 _CANONICAL = {word: line.split()[0] for line in _SPELLINGS for word in line.split()}
 _PERCENT = frozenset({"%", "percent", "percents", "percentage", "pct", "points", "point", "％"})
-_FILLING = frozenset(
-    "of in at the a an to for and or is was are per each every total all altogether left remaining now only so that "
-    "this from by on with be will would as it its their his her he she they we you i which who when after before "
-    "because since if then more less extra additional other different whole entire worth".split()
+_FILLING = words(
+    "of in at the a an to for and or is was are per each every total all altogether left remaining now only so "
+    "that this from by on with be will would as it its their his her he she they we you i which who when after "
+    "before because since if then more less extra additional other different whole entire worth"
 )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from raydistill.pipelines.tasks.answers.dates import read_date, read_time
 from raydistill.pipelines.tasks.answers.numbers import Number, finite, read_number, same_number
 from raydistill.pipelines.tasks.answers.plain import plain
+from raydistill.pipelines.tasks.answers.units import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def read_value(text: str) -> Typed | None:
     """What all of `text` is; None for words."""
     text = plain(text).strip().rstrip("。．").strip()
     short = text.removesuffix(".").rstrip()
-    if len(text) > 2_000 or not short:
+    if len(text) > 2_000 or not short or "boxed" in text:  # the latter states a value, and is none
         return None
     if date := (read_date(short) if len(short) < 40 else None):
         return Written("date", date)
@@ -75,17 +76,29 @@ def read_value(text: str) -> Typed | None:
         return Written("time", clock)
     if _RANGE.fullmatch(short):
         return Written("range", tuple(re.split(r"\s*-\s*", short)))
-    return read_number(text) or _assigned(short) or _quantities(short) or _list(short) or _relation(short) or _expression(short)
+    return (
+        read_number(text)
+        or _equation(short)
+        or _quantities(short)
+        or _list(short)
+        or _relation(short)
+        or _expression(short)
+    )
 
 
 _RANGE = re.compile(r"\d[\d,.]*\s*-\s*\d[\d,.]*")
-_ASSIGNED = re.compile(r"\\?[A-Za-z][A-Za-z_]{0,12}(?:\([a-z0-9]\))?\s*=\s*([^=]+)")
+_NAME = re.compile(r"\\?[A-Za-z][A-Za-z_]{0,12}(?:\([a-z0-9]\))?")
 
 
-def _assigned(text: str) -> Typed | None:
-    """The value of ``x = 5``."""
-    found = _ASSIGNED.fullmatch(text)
-    return read_value(found[1]) if found else None
+def _equation(text: str) -> Typed | None:
+    """The value of ``x = 5``, and of ``3 * 6 = 18``; of ``2x = 5`` there is none."""
+    sides = [side.strip() for side in text.split("=")] if "=" in text and len(text) < 200 else []
+    if len(sides) < 2 or not all(sides):
+        return None
+    named = _NAME.fullmatch(sides[0]) is not None
+    values = [read_value(side) for side in sides[named:]]
+    numbers = all(isinstance(value, Number) for value in values)
+    return values[-1] if numbers or (named and len(sides) == 2) else None
 
 
 _QUANTITY = re.compile(r"(\d[\d,.]*(?: \d+/\d+)?)\s*([^\W\d_]+\.?)")
@@ -153,26 +166,29 @@ def _top_level(text: str) -> list[str]:
 
 _RELATION = re.compile(r"[^=<>≤≥≠]{1,80}(?:(?:<=|>=|!=|[<>≤≥≠∈])[^=<>≤≥≠]{1,80}){1,2}")
 _MATH = re.compile(r"[\w\s+\-*/^×÷·√π±!().,|∞∪\[\]{}_=°%\\:]+")
-_OPERATOR = re.compile(r"[+\-*/^×÷·√π±=|∞∪\\:]|\d[A-Za-z]|\d\s+[A-Za-z]\b(?![A-Za-z])|\d!|[a-z]\(")
+_OPERATOR = re.compile(
+    r"\b(?:sin|cos|tan|log|ln)\b|[+\-*/^×÷·√π±=|∞∪\\:]|\d[A-Za-z]|\d\s+[A-Za-z]\b(?![A-Za-z])|\d!|[a-z]\("
+)
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}")
-_FUNCTIONS = frozenset("sin cos tan cot sec csc log ln exp sqrt frac arcsin arccos arctan min max mod sum int lim".split())
+_FUNCTIONS = words("sin cos tan cot sec csc log ln exp sqrt frac arcsin arccos arctan min max mod sum int lim")
 
 
 def _relation(text: str) -> Written | None:
     """``x ≥ 5``, ``1 < x <= 2``."""
-    if len(text) > 200 or not _RELATION.fullmatch(text) or _prose(text):
+    if len(text) > 200 or not _RELATION.fullmatch(text) or is_prose(text):
         return None
     return Written("relation", (_bare(text).replace("<=", "≤").replace(">=", "≥").replace("!=", "≠"),))
 
 
 def _expression(text: str) -> Written | None:
     """What is written in symbols: ``4x+1``, ``±5``, ``2\\sqrt[3]{x}``. Not words, not a single name."""
-    if len(text) > 400 or not _MATH.fullmatch(text) or not _OPERATOR.search(text) or _prose(text):
+    if len(text) > 400 or not _MATH.fullmatch(text) or not _OPERATOR.search(text) or is_prose(text):
         return None
     return Written("expression", (_bare(text),))
 
 
-def _prose(text: str) -> bool:
+def is_prose(text: str) -> bool:
+    """Whether there are words in a text that are no functions and no LaTeX commands."""
     return any(word.casefold() not in _FUNCTIONS for word in _LONG_WORD.findall(re.sub(r"\\[a-zA-Z]+", "", text)))
 
 
@@ -186,7 +202,9 @@ def _same_form(answer: Sequence[Any], gold: Sequence[Any], is_list: bool) -> boo
     if is_list and "" in (answer[0], gold[0]) and {answer[0], gold[0]} <= {"", "()", "[]", "{}"}:
         answer, gold = answer[1:], gold[1:]  # a program's list has no brackets of its own
     return all(
-        same_value(one, other) if isinstance(one, Number | Written) and isinstance(other, Number | Written) else one == other
+        same_value(one, other)
+        if isinstance(one, Number | Written) and isinstance(other, Number | Written)
+        else one == other
         for one, other in zip(answer, gold, strict=True)
     )
 
@@ -196,8 +214,10 @@ def _same_time(answer: Sequence[Any], gold: Sequence[Any]) -> bool:
     (parts, half), (expected, expected_half) = answer, gold
     if half == expected_half or (half and not expected_half and expected[0] <= 12):
         return list(parts) == list(expected) or _minutes(parts, half) == _minutes(expected, expected_half or half)
-    return bool(half) != bool(expected_half) and _minutes(parts, half) == _minutes(expected, expected_half) and (
-        max(parts[0], expected[0]) > 12
+    return (
+        bool(half) != bool(expected_half)
+        and _minutes(parts, half) == _minutes(expected, expected_half)
+        and (max(parts[0], expected[0]) > 12)
     )
 
 
@@ -219,7 +239,11 @@ def _spelt(form: Any) -> str:
     if isinstance(form, Number | Written):
         return form.spelling
     if isinstance(form, tuple | list):
-        if form and form[0] in ("", "()", "[]", "{}", "(]", "[)") and any(isinstance(x, Number | Written) for x in form[1:]):
+        if (
+            form
+            and form[0] in ("", "()", "[]", "{}", "(]", "[)")
+            and any(isinstance(x, Number | Written) for x in form[1:])
+        ):
             opening, closing = form[0] or "[]"
             return f"{opening}{', '.join(map(_spelt, form[1:]))}{closing}"
         return " ".join(part for part in map(_spelt, form) if part)

@@ -43,8 +43,8 @@ from raydistill.pipelines.tasks.base import (
 )
 from raydistill.pipelines.tasks.rows import read_rows
 
-OPTION = re.compile(r"\([A-Z]\)")
-LABEL = re.compile(r"\(?([A-Z])\)?")
+OPTION = re.compile(r"\([A-Za-z]\)")
+LABEL = re.compile(r"\(?([A-Z])\)?|\(([a-z])\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class BigBenchTask:
 
     name: str
     grader: str = "bbh"
-    version: str = "1"
+    version: str = "2"
 
     def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
         """The letter of an option where there are some, else the number that is stated, else the words."""
@@ -66,7 +66,7 @@ class BigBenchTask:
         if number is not None:
             return canonical(number, "numeric")
         label = LABEL.fullmatch(as_text(answer))
-        return label[1] if label else " ".join(_words(as_text(answer))) or None
+        return (label[1] or label[2]).upper() if label else " ".join(_words(as_text(answer))) or None
 
     def grade(self, value: Value | None, question: Question) -> Grade:
         parsed = self.read(value, choices_of(question)) or ""

@@ -13,7 +13,8 @@ from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import AnswerTask, LoadedQuestions, as_text, check_gold, without_duplicates
-from raydistill.pipelines.tasks.families.table import read_choices, with_options
+from raydistill.pipelines.tasks.choices import gold_option, read_choices
+from raydistill.pipelines.tasks.families.table import with_options
 from raydistill.pipelines.tasks.rows import read_rows
 
 HUB_DATASET = "tau/commonsense_qa"
@@ -34,8 +35,8 @@ def _question(task: str, row: Row) -> Question:
     asked = row.field("question")
     published = isinstance(asked, Mapping)
     text = as_text(row.field("question.stem") if published else asked)
-    choices = read_choices(row.field("question.choices" if published else "choices"), row.where)
-    answer = as_text(row.field("answerKey"))
+    choices, labels = read_choices(row.field("question.choices" if published else "choices"), row.where)
+    answer = gold_option(row.field("answerKey"), choices, labels, None, row.where)
     if not text:
         raise UsageError(f"{row.where}: no question in it")
     check_gold(answer, "choice", row.where, choices)

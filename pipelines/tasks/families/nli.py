@@ -21,10 +21,16 @@ from raydistill.pipelines.tasks.rows import read_rows
 HUB_DATASET = "nyu-mll/multi_nli"
 LABELS = ("entailment", "neutral", "contradiction")  # in the order of MNLI's and SNLI's ids
 FORMS = {
-    "entailment": re.compile(r"(?<!not )\bentail(?:ment|s|ed)\b", re.IGNORECASE),
-    "neutral": re.compile(r"(?<!not )\bneutral\b", re.IGNORECASE),
-    "contradiction": re.compile(r"(?<!not )\bcontradict(?:ion|s|ed|ory)\b", re.IGNORECASE),
+    "entailment": re.compile(r"\bentail(?:ment|s|ed|ing)?\b", re.IGNORECASE),
+    "neutral": re.compile(r"\bneutral\b", re.IGNORECASE),
+    "contradiction": re.compile(r"\bcontradict(?:ion|s|ed|ory|ing)?\b", re.IGNORECASE),
 }
+# A label that is denied is not named: "not an entailment", "isn't entailed", "non-entailment", "never contradicts".
+DENIED = re.compile(
+    r"(?:\b(?:not|never|no|neither|nor|cannot|without|rather than|instead of|hardly)\b|n[’']t\b|\bnon)"
+    r"(?:[\s-]+(?!but\b|because\b|it\b|so\b)[a-z]+){0,3}[\s-]+['\"*(]*$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class InferenceTask:
 
     name: str
     grader: str = "nli"
-    version: str = "1"
+    version: str = "2"
 
     def read(self, value: Value | None, choices: Choices | None = None) -> str | None:
         return stated_label(str(value)) if value is not None else None
@@ -46,10 +52,14 @@ class InferenceTask:
 def stated_label(text: str) -> str | None:
     """The one label that `text` is or concludes with; None if it names none, or several."""
     for part in (text, parse_answer(text, "text") or ""):
-        named = [label for label, form in FORMS.items() if form.search(part)]
+        named = [label for label, form in FORMS.items() if _names(part, form)]
         if len(named) == 1:
             return named[0]
     return None
+
+
+def _names(text: str, form: re.Pattern[str]) -> bool:
+    return any(not DENIED.search(text[max(0, found.start() - 60) : found.start()]) for found in form.finditer(text))
 
 
 def load(config: Questions) -> LoadedQuestions:

@@ -2,32 +2,36 @@
 
 The kind of answer is told from the gold answers (`grader: auto`) or asked for. Multiple choice needs no column
 of its own where the question lists its options as lines ``(A) ...``, as BIG-Bench Hard does. Otherwise the
-option `choices` names the column that holds them, and they are written into the question in that form.
+option `choices` names the column that holds them, and they are written into the question in that form; `index_base`
+says what gold labels count from, where the table does not tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from string import ascii_uppercase
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row
 from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.base import (
     AnswerTask,
     LoadedQuestions,
     as_text,
+    check_gold,
     choose_kind,
     listed_choices,
     without_duplicates,
 )
+from raydistill.pipelines.tasks.choices import IndexedGolds, gold_option, read_choices
 from raydistill.pipelines.tasks.rows import read_rows
+from raydistill.pipelines.tasks.separators import Separators, with_point
 
 
 def load(config: Questions) -> LoadedQuestions:
-    """The questions of a table; `options`: `choices` as above, all others for ``datasets.load_dataset``.
+    """The questions of a table; `options`: `choices` and `index_base` as above, others for ``datasets.load_dataset``.
 
     `meta` carries the row (counted from 1), for multiple choice the options by letter as `choices`, and the worked
     solution as `rationale` where `rationale_column` names one.
@@ -35,41 +39,64 @@ def load(config: Questions) -> LoadedQuestions:
     if not config.path:
         raise UsageError("questions.path is missing; task table needs a file or a hub dataset id")
     options = dict(config.options)
-    choices_column = options.pop("choices", None)
+    table = _Table(config, options.pop("choices", None), IndexedGolds(options.pop("index_base", None)))
     rows = read_rows(config.path, split=config.split, size=config.size, options=options)
-    questions, duplicates = without_duplicates(_question(config, row, choices_column) for row in rows)
+    questions, duplicates = without_duplicates(table.read(rows))
+    questions = table.with_golds(questions)
     return LoadedQuestions(AnswerTask(config.task, choose_kind(config.grader, questions)), questions, duplicates)
 
 
-def _question(config: Questions, row: Row, choices_column: str | None) -> Question:
-    text, answer = as_text(row.field(config.question_column)), as_text(row.field(config.answer_column))
-    if not text or not answer:
-        raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
-    choices = listed_choices(text)
-    if choices_column:
-        choices = read_choices(row.field(choices_column), row.where)
-        text = with_options(text, choices)
-    meta: dict[str, Any] = {"choices": choices} if choices else {}
-    if config.rationale_column:
-        meta["rationale"] = as_text(row.field(config.rationale_column))
-    return Question.make(config.task, text, answer, row=row.number, **meta)
+class _Table:
+    """Reads all rows, then decides what their gold labels are: one row alone does not tell."""
+
+    def __init__(self, config: Questions, choices_column: str | None, indices: IndexedGolds) -> None:
+        self._config, self._choices_column = config, choices_column
+        self._indices, self._separators = indices, Separators()
+
+    def read(self, rows: Iterator[Row]) -> Iterator[Question]:
+        for row in rows:
+            yield self._question(row)
+
+    def _question(self, row: Row) -> Question:
+        config, gold = self._config, row.field(self._config.answer_column)
+        text, answer = as_text(row.field(config.question_column)), as_text(gold)
+        if not text or not answer:
+            raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
+        check_gold(answer, "text", row.where)
+        choices, meta = listed_choices(text), dict[str, Any]()
+        if self._choices_column:
+            choices, labels = read_choices(row.field(self._choices_column), row.where)
+            text = with_options(text, choices)
+            self._indices.note(gold, choices, labels, row.where)
+            meta["labels"] = labels
+        else:
+            self._separators.note(gold, row.where)
+        if choices:
+            meta["choices"] = choices
+        if config.rationale_column:
+            meta["rationale"] = as_text(row.field(config.rationale_column))
+        return Question.make(config.task, text, answer, row=row.number, **meta)
+
+    def with_golds(self, questions: QuestionTable) -> QuestionTable:
+        """The questions with the gold labels that the whole table says they have; UsageError for what is open."""
+        if not self._choices_column:
+            return _answered(self._config.task, questions, with_point) if self._separators.comma() else questions
+        base = self._indices.base()
+
+        def read(question: Question) -> Question:
+            meta = question.meta
+            labels, where = meta.pop("labels"), f"row {meta['row']}"
+            answer = gold_option(question.answer, meta["choices"], labels, base, where)
+            return Question.make(self._config.task, question.text, answer, **meta)
+
+        return QuestionTable(map(read, questions))
+
+
+def _answered(task: str, questions: QuestionTable, change: Any) -> QuestionTable:
+    return QuestionTable(Question.make(task, q.text, change(q.answer), **q.meta) for q in questions)
 
 
 def with_options(text: str, choices: Mapping[str, str]) -> str:
     """The question followed by its options, one line ``(A) ...`` each."""
     listed = "\n".join(f"({label}) {option}" for label, option in choices.items())
     return f"{text}\nOptions:\n{listed}"
-
-
-def read_choices(value: Any, where: str) -> dict[str, str]:
-    """Options by letter, from ``[{label, text}]``, ``{label: [...], text: [...]}`` or a list of texts."""
-    try:
-        if isinstance(value, Mapping):
-            labels, texts = value["label"], value["text"]
-        elif value and isinstance(value[0], Mapping):
-            labels, texts = [item["label"] for item in value], [item["text"] for item in value]
-        else:
-            labels, texts = ascii_uppercase[: len(value)], value
-        return {as_text(label): as_text(text) for label, text in zip(labels, texts, strict=True)}
-    except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{where}: the choices are no list of texts or of label and text: {value!r}") from None

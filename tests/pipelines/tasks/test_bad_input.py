@@ -60,7 +60,7 @@ def test_bad_settings_are_one_clear_line(settings: dict, message: str):
             "rows.jsonl:1: no gold answer",
         ),
         ('{"question": "a", "answer": ""}', {"task": "svamp"}, "rows.jsonl:1: no answer in it"),
-        ('{"question": "a", "answer": "A"}', {"options": {"choices": "answer"}, "grader": "text"}, None),
+        ('{"question": "a", "answer": "A"}', {"options": {"choices": "answer"}, "grader": "text"}, "no list of texts"),
         ('{"question": "a", "answer": "A", "c": [1, {}]}', {"options": {"choices": "c"}}, None),
         ('{"question": "a", "answer": "A", "c": {"label": ["A"]}}', {"options": {"choices": "c"}}, "no list of texts"),
     ],
