@@ -31,6 +31,6 @@ Every stored step lies in a folder named by a hash of what it depends on, so tha
 stopped; `runtime/run_dir.py` has the table.
 
 Looking for: a sample's verdict: sampling/verdicts.py, of a program: actors/sandbox/host/verdict.py, of an answer:
-tasks/judging.py, tasks/answers.py. The loss: training/losses/. A prompt: prompts/, recipes/<name>/. What a command
+tasks/judging.py, tasks/answers/. The loss: training/losses/. A prompt: prompts/, recipes/<name>/. What a command
 does: cli/app.py, then run.py, then the recipe. What is served: serve/solver.py.
 """

@@ -118,7 +118,7 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | 
     elif own == "symbolic" and value is not None:
         right = right or equal_by_algebra(value, gold)
     if right:
-        return Grade.of(True, parsed or as_text(value))
+        return Grade.of(True, parsed)
     return Grade.of(False, parsed) if parsed else NO_ANSWER
 
 

@@ -197,7 +197,8 @@ _DENIED = re.compile(
 _BOUNDED = re.compile(
     r"(?:\b(?:more|less|greater|fewer|larger|smaller|higher|lower|bigger|older|younger) than|"
     r"\bat (?:least|most)|\bup to|"
-    r"\bno (?:more|less|fewer) than|\bbetween|\bexceeds?|\bunder|\bover|±|[≤≥<>≠])\s*(?:or equal to\s*)?\W{0,2}$",
+    r"\bno (?:more|less|fewer) than|\bbetween|\bexceeds?|\bunder|\bover|±|[\w)]\s?(?:[≤≥<>≠]|<=|>=))"
+    r"\s*(?:or equal to\s*)?\W{0,2}$",
     re.IGNORECASE,
 )
 _UNITS_BETWEEN = r"(?:\s+[^\W\d_]+){0,2},?\s*"
@@ -217,7 +218,7 @@ _OPERATOR_LEFT = re.compile(r"(?:[\d)a-z]\s?[-+×÷·*/^:]|[√±≤≥<>]|[<>]=
 _GROUP = re.compile(r"[(\[{][^()\[\]{}]*[,;][^()\[\]{}]*[)\]}]")
 _FOLLOWING = re.compile(rf"\s?(?:%|°[CF]?|{CURRENCY}|[^\W\d_]+(?:\^\d|[²³])?)")
 _MINUS = re.compile(r"(?<!\d )\b(?:minus|negative)\s+$", re.IGNORECASE)
-_FUNCTION = re.compile(r"(?:\b(?:sin|cos|tan|log|ln|exp)\s?\(?|\d\s+minus\s+)$", re.IGNORECASE)
+_FUNCTION = re.compile(r"(?:\b(?:sin|cos|tan|log|ln|exp)\s?\(?|\d\s+minus\s+|\|)$", re.IGNORECASE)
 _EXPONENT = re.compile(r"(?<=[A-Za-z])\^\(?$")  # cm^3
 _MORE = re.compile(r",?\s+(?:and\s+)?\d[\d.,]*\s*[^\W\d_]+")
 

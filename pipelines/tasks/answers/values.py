@@ -165,11 +165,12 @@ def _top_level(text: str) -> list[str]:
 
 
 _RELATION = re.compile(r"[^=<>≤≥≠]{1,80}(?:(?:<=|>=|!=|[<>≤≥≠∈])[^=<>≤≥≠]{1,80}){1,2}")
-_MATH = re.compile(r"[\w\s+\-*/^×÷·√π±!().,|∞∪\[\]{}_=°%\\:]+")
+_MATH = re.compile(r"[\w\s+\-*/^×÷·√π±!().,|∞∪\[\]{}_=°%\\]+")
 _OPERATOR = re.compile(
-    r"\b(?:sin|cos|tan|log|ln)\b|[+\-*/^×÷·√π±=|∞∪\\:]|\d[A-Za-z]|\d\s+[A-Za-z]\b(?![A-Za-z])|\d!|[a-z]\("
+    r"\b(?:sin|cos|tan|log|ln)\b|[+\-*/^×÷·√π±=|∞∪\\]|\d[A-Za-z]|\d\s+[A-Za-z]\b(?![A-Za-z])|\d!|[a-z]\("
 )
-_LONG_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_SHORT_WORDS = words("so is in it to of or we he as at by do go if no on up us my me be an am hm ok oh vs and")
 _FUNCTIONS = words("sin cos tan cot sec csc log ln exp sqrt frac arcsin arccos arctan min max mod sum int lim")
 
 
@@ -184,12 +185,15 @@ def _expression(text: str) -> Written | None:
     """What is written in symbols: ``4x+1``, ``±5``, ``2\\sqrt[3]{x}``. Not words, not a single name."""
     if len(text) > 400 or not _MATH.fullmatch(text) or not _OPERATOR.search(text) or is_prose(text):
         return None
+    if text[0] in "*/^=×÷·," or text[-1] in "+-*/^=×÷·,":  # a list's mark, or what is cut off
+        return None
     return Written("expression", (_bare(text),))
 
 
 def is_prose(text: str) -> bool:
-    """Whether there are words in a text that are no functions and no LaTeX commands."""
-    return any(word.casefold() not in _FUNCTIONS for word in _LONG_WORD.findall(re.sub(r"\\[a-zA-Z]+", "", text)))
+    """Whether there are words in a text that are no functions, products of names, or LaTeX commands."""
+    found = (word.casefold() for word in _WORD.findall(re.sub(r"\\[a-zA-Z]+", "", text)))
+    return "\n" in text or any(word in _SHORT_WORDS or (len(word) > 2 and word not in _FUNCTIONS) for word in found)
 
 
 def _bare(text: str) -> str:
