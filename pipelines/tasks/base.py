@@ -111,7 +111,11 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | 
     A gold answer that is not of the table's kind, one 12:30 among numbers, is judged by its own.
     """
     own = kind_of(gold, kind, choices)
-    parsed, answer = read_answer(value, kind, choices) or "", find_answer(value, own, choices)
+    answer = find_answer(value, own, choices)
+    if own == kind:
+        parsed = canonical(answer, kind, choices) if answer is not None else ""
+    else:
+        parsed = read_answer(value, kind, choices) or ""
     right = answer is not None and compare(answer, gold, own, choices)
     if own == "text" and value is not None:
         right = right or compare(value, gold, own)

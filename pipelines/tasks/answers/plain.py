@@ -25,6 +25,7 @@ _FRACTIONS = {
 _VULGAR = re.compile(rf"(\d?)\s*([{''.join(_FRACTIONS)}])")
 _RAISED = re.compile(r"(?<=[\w)])[⁺⁻]?[⁰¹²³⁴-⁹]+")
 
+_PROGRAMMED = re.compile(r"(?<![A-Za-z\\])(?:sqrt(?=\s*\()|pi(?![A-Za-z]))")  # sqrt(2) and 2*pi as programs print
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator annotation: 48/2 = <<48/2=24>>24
 _BOLD = re.compile(r"\*\*(?=\S)([^*\n]+?)\*\*|(?<![\w_])__(?=\S)([^_\n]+?)__(?!\w)|`([^`\n]+)`")
 # Pandoc's rule: $ opens where no blank follows, and closes where none precedes and no digit follows.
@@ -61,7 +62,7 @@ _SIMPLE = re.compile(r"\s*-?\s*[\w.,]+\s*")
 
 def plain(text: str) -> str:
     """`text` without bold type, LaTeX commands and calculator annotations, and with one minus."""
-    if text.isascii() and not any(mark in text for mark in "\\$<*_^`{"):
+    if text.isascii() and not any(mark in text for mark in ("\\", "$", "<", "*", "_", "^", "`", "{", "pi", "sqrt")):
         return text
     return _plain(text)
 
@@ -75,6 +76,7 @@ def _plain(text: str) -> str:
         )
         text = text.translate(_CHARACTERS)
     text = _CALCULATION.sub("", text)
+    text = _PROGRAMMED.sub(lambda found: "π" if found[0] == "pi" else "√", text)
     text = _BOLD.sub(lambda found: found[1] or found[2] or found[3], text)
     if text.count("$") > 1:
         text = _MATH.sub(lambda found: found[1] or found[2] or found[3], text)

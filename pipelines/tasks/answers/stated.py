@@ -132,7 +132,11 @@ def _sentence(text: str) -> str:
 
 
 def _trim(text: str) -> str:
-    return text.strip().removesuffix(".").removesuffix("。").rstrip()
+    text = text.strip().removesuffix(".").removesuffix("。").rstrip()
+    return _BRACKETED.sub(r"\1", text)
+
+
+_BRACKETED = re.compile(r"^<([^<>]+)>$")  # the answer is <208>.
 
 
 def _is_bare(stated: str, kind: Kind) -> bool:
@@ -197,7 +201,7 @@ _DENIED = re.compile(
 _BOUNDED = re.compile(
     r"(?:\b(?:more|less|greater|fewer|larger|smaller|higher|lower|bigger|older|younger) than|"
     r"\bat (?:least|most)|\bup to|"
-    r"\bno (?:more|less|fewer) than|\bbetween|\bexceeds?|\bunder|\bover|±|[\w)]\s?(?:[≤≥<>≠]|<=|>=))"
+    r"\bno (?:more|less|fewer) than|\bbetween|\bexceeds?|\bunder|\bover|±|(?:[\d)]|\b[A-Za-z])\s?(?:[≤≥<>≠]|<=|>=))"
     r"\s*(?:or equal to\s*)?\W{0,2}$",
     re.IGNORECASE,
 )

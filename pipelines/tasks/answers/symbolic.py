@@ -105,18 +105,26 @@ def _parse(text: str) -> list[Any]:
     """What math-verify finds, the boxed expression first; of a bare formula all of it."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
-    text = text.replace("**", "^")
+    text = _as_latex(text)
     configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     bare = not any(mark in text for mark in ("$", "\\boxed", "\\(", "\\[")) and not is_prose(text)
-    formula = parse(f"${_FUNCTION.sub(_command, text)}$", configs[:1], parsing_timeout=None) if bare else []
+    formula = parse(f"${text}$", configs[:1], parsing_timeout=None) if bare else []
     return formula or parse(text, configs, parsing_timeout=None)
 
 
-_FUNCTION = re.compile(r"(?<![A-Za-z\\])(?:sin|cos|tan|log|ln|exp|sqrt)(?![A-Za-z])")
+_PROGRAMMED = (  # as programs and calculators write
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"(?<![A-Za-z\\])sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|log|ln|exp|pi)(?![A-Za-z])"), r"\\\1 "),
+    (re.compile(r"(?<=[\w)}])\s*\*\s*(?=[\w(\\])"), r" \\cdot "),
+    (re.compile(r"\^\(([^()]*)\)|\^(-?\d+)"), r"^{\1\2}"),
+)
 
 
-def _command(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
+def _as_latex(text: str) -> str:
+    for pattern, replacement in _PROGRAMMED:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _shape(parsed: list[Any]) -> str:
