@@ -29,7 +29,7 @@ from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.consistency import count
 from raydistill.pipelines.sampling.diversity import pick
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, Selection
-from raydistill.pipelines.tasks.answers import canonical, infer_kind
+from raydistill.pipelines.tasks.answers import Number, canonical, infer_kind, read_value
 from raydistill.pipelines.tasks.extract import final_reply, until_next_question
 
 if TYPE_CHECKING:
@@ -163,5 +163,7 @@ def without_ending(rationale: str) -> str:
 def gold_text(question: Question) -> str:
     """The gold answer as the ending writes it: 1080 for $1,080.00, B for (B); words as the task writes them."""
     choices = question.meta.get("choices")
-    kind = "choice" if choices else infer_kind([question.answer])
-    return question.answer.strip() if kind == "text" else canonical(question.answer, kind, choices)
+    if choices or infer_kind([question.answer]) == "choice":
+        return canonical(question.answer, "choice", choices)
+    is_number = isinstance(read_value(question.answer), Number)
+    return canonical(question.answer, "numeric") if is_number else question.answer.strip()

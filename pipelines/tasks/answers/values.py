@@ -33,6 +33,8 @@ class Written:
         if self.kind == "date" and "" not in self.form:
             year, month, day = self.form
             return f"{month:02}/{day:02}/{year}"
+        if self.kind == "time":
+            return " ".join(filter(None, (":".join(f"{part:02}" for part in self.form[0]), self.form[1])))
         return _spelt(self.form)
 
 

@@ -116,7 +116,7 @@ def test_numbers_apart_never_compare_equal_in_any_two_forms(
 CHANGED = (
     "{n} million", "{n} thousand", "{n}√2", "{n}π", "{n}x", "2^{n}", "({n}, 5)", "±{n}", "x ≥ {n}",
     "x < {n}", "not {n}", "{n} or 77", "{n} to 77", "between {n} and 77", "more than {n}", "at least {n}",
-    "{n}:30", "{n} hours 30 minutes", "{n}!", "{n}/7", "-{n}", "{n}^3", "√{n}", "[{n}, 77)", "{{{n}, 77}}",
+    "{n}:30", "{n} hours 30 minutes", "{n}!/7", "{n}/7", "-{n}", "{n}^3", "√{n}", "[{n}, 77)", "{{{n}, 77}}",
     "{n} x 10^4", "sin({n})", "log {n}", "{n}i", "{n}n + 1", "{n} and 77", "minus {n}", "|{n}|x", "{n}/0",
 )  # fmt: skip
 FRAMES = ("{x}", "\\boxed{{{x}}}", "The answer is {x}.", "So it is {x}", "#### {x}", "${x}$", "Answer: {x}")
