@@ -237,8 +237,6 @@ def _value_in(text: str, *, last: bool) -> str | None:
     for number in reversed(numbers) if last else numbers:
         before = text[max(0, number.start() - 60) : number.start()]
         if _DENIED.search(before):
-            if last:
-                return None
             continue
         if _FUNCTION.search(before) or (_BOUNDED.search(before) and not _RELATED.search(before)):
             return None
