@@ -1,28 +1,46 @@
-"""What a zygote has loaded before it locks itself in: lean, standard (the rest of the standard library), rich (numpy).
+"""What a zygote has loaded before it locks itself in: lean, standard, whole (all of the standard library), rich (numpy).
 
 After the lock no file opens, so what is not loaded here cannot be imported: `import requests` is a plain
 ModuleNotFoundError. That protects nothing (the layers hold with every module in reach, ctypes included); it is
 what keeps a zygote small. Every page and every mapping of a zygote is copied for each child: loading all of the
-standard library costs each child a tenth of its time, for modules that one program in hundreds imports. So the lean
-zygote has those that reasoning programs use, and a program that names another one goes to a standard zygote.
+standard library costs each child half of its time again, for modules that one program in hundreds imports. So the lean
+zygote has those that reasoning programs use, and a program that names another one goes to one that has it.
 
 The warm programs run once before the first fork. They touch the interpreter's hot paths, so that children inherit
 these pages instead of faulting them in (the largest single gain in speed), and load what sympy imports late.
 """
 
+import os
+import pkgutil
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 LEAN_MODULES = """
-    abc bisect calendar cmath collections collections.abc copy datetime decimal encodings.ascii encodings.latin_1 enum
-    errno fractions functools gc heapq io itertools json math numbers operator os os.path random re statistics string
-    struct sys time types typing warnings weakref _strptime
+    __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions functools gc
+    heapq io itertools json math numbers operator os os.path random re statistics string struct sys time types typing warnings
+    weakref _strptime
 """
 STANDARD_MODULES = """
-    array ast base64 contextlib dataclasses difflib dis encodings.idna hashlib hmac inspect keyword linecache locale
-    pprint queue secrets socket textwrap timeit tokenize traceback unicodedata uuid zoneinfo
+    array ast base64 contextlib dataclasses difflib dis hashlib hmac inspect keyword linecache locale pprint queue
+    secrets socket textwrap timeit tokenize traceback unicodedata uuid zoneinfo
+    dateutil dateutil.easter dateutil.parser dateutil.relativedelta dateutil.rrule dateutil.tz dateutil.utils
+    dateutil.zoneinfo
 """
+PACKAGES = "dateutil pytz tzdata"
+"""installed ones beside numpy and sympy that have nothing but data and arithmetic to offer, where they are installed"""
+WITHHELD = {
+    "antigravity": "opens a browser when it is imported",
+    "idlelib": "an editor's windows",
+    "turtle": "draws in a window",
+    "turtledemo": "draws in a window",
+    "tkinter": "needs a display",
+    "ensurepip": "installs packages",
+    "venv": "installs environments",
+    "lib2to3": "rewrites programs; left out of Python 3.13",
+}
+"""what of the standard library is not loaded, and why"""
 RICH_MODULES = """
     numpy numpy.fft numpy.linalg numpy.ma numpy.polynomial numpy.random mpmath sympy sympy.abc
     sympy.solvers.ode sympy.solvers.diophantine sympy.solvers.inequalities sympy.stats sympy.tensor.tensor
@@ -32,8 +50,6 @@ RICH_MODULES = """
     sympy.integrals.risch sympy.series.gruntz sympy.simplify.hyperexpand sympy.polys.numberfields
 """
 RICH_WORDS = ("numpy", "sympy", "mpmath", "scipy")
-_STANDARD_WORDS = re.compile(rf"\b({'|'.join(STANDARD_MODULES.split())})\b")
-
 LEAN_WARM_PROGRAMS = """\
 def solution():
     a = 12
@@ -169,15 +185,52 @@ class Profile(NamedTuple):
     warm_programs: Sequence[str]
     flags: Sequence[str] = ()
     """of the interpreter"""
+    is_whole: bool = False
+    """whether all of the standard library is loaded, too"""
+
+
+def codecs() -> Iterator[str]:
+    """The modules of the standard library's codecs, each of which Python loads when a text first asks for it."""
+    import encodings
+
+    yield from (f"encodings.{module.name}" for module in pkgutil.iter_modules(encodings.__path__))
+
+
+def whole_library() -> Iterator[str]:
+    """All modules of the standard library, with those inside its packages, but what is withheld or a test."""
+    for root in sorted(sys.stdlib_module_names - WITHHELD.keys()):
+        if not root.startswith("_"):
+            yield root
+            yield from _submodules(root)
+
+
+def _submodules(package: str) -> Iterator[str]:
+    """Those of a package of the standard library, found in its folder without importing any."""
+    folder = os.path.join(os.path.dirname(os.__file__), *package.split("."))
+    for module in pkgutil.iter_modules([folder]):
+        if not (module.name.startswith("_") or module.name in ("test", "tests", "idle_test")):
+            yield f"{package}.{module.name}"
+            if module.ispkg:
+                yield from _submodules(f"{package}.{module.name}")
 
 
 # Installed packages may load modules of theirs at every start (.pth files); the lean zygote has no use for any.
 LEAN = Profile("lean", LEAN_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"), flags=("-S",))
 STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN.warm_programs)
+WHOLE = Profile("whole", [*STANDARD.modules, *PACKAGES.split()], LEAN.warm_programs, is_whole=True)
 RICH = Profile(
-    "rich", [*STANDARD.modules, *RICH_MODULES.split()], [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")]
+    "rich",
+    [*WHOLE.modules, *RICH_MODULES.split()],
+    [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")],
+    is_whole=True,
 )
-PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, RICH)}
+PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, WHOLE, RICH)}
+
+_IMPORT = re.compile(r"^[ \t]*(?:.*[;:][ \t]*)?(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M)
+_ROOTS = {
+    profile.name: frozenset(name.partition(".")[0] for name in profile.modules) for profile in (LEAN, STANDARD)
+}
+_WHOLE_ROOTS = (sys.stdlib_module_names | {*PACKAGES.split()}) - WITHHELD.keys()
 
 
 def profile_for(source: str) -> Profile:
@@ -186,4 +239,13 @@ def profile_for(source: str) -> Profile:
         return LEAN
     if any(word in source for word in RICH_WORDS):
         return RICH
-    return STANDARD if _STANDARD_WORDS.search(source) else LEAN
+    found = {name.partition(".")[0] for name in _imported(source)} & _WHOLE_ROOTS
+    if found <= _ROOTS[LEAN.name]:
+        return LEAN
+    return STANDARD if found <= _ROOTS[STANDARD.name] else WHOLE
+
+
+def _imported(source: str) -> Iterator[str]:
+    """The modules that lines of the text name behind `import` and `from`."""
+    for origin, names in _IMPORT.findall(source):
+        yield from [origin] if origin else (name.split()[0] for name in names.split(",") if name.strip())

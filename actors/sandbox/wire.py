@@ -23,12 +23,14 @@ CLAIM = struct.Struct("<cIIIIIQQ")  # outcome, lengths of value, label, message,
 RECORD = struct.Struct("<BHBBIIIIIII")  # type, index, signal, code, cpu us, wall us, maxrss kB, switches x2, flags, len
 LENGTH = struct.Struct("<I")
 
-ISOLATED, BATCH = 0, 1
+ISOLATED, BATCH, FOLLOWING = 0, 1, 2  # following: isolated, sent ahead behind another one
 SOLUTION, EXPRESSION, STDOUT, CALLS = range(4)
 MODES = {"solution": SOLUTION, "expression": EXPRESSION, "stdout": STDOUT, "calls": CALLS}
 
 FACTS, HEARTBEAT = 0, 1  # record types
-KILLED_WALL, KILLED_CPU, BROKEN_AREA, LEAKED_PROCESS, NO_CHILD, NOT_STARTED, HAS_CLAIM = (1 << bit for bit in range(7))
+KILLED_WALL, KILLED_CPU, BROKEN_AREA, LEAKED_PROCESS, NO_CHILD, NOT_STARTED, HAS_CLAIM, PUT_BACK = (
+    1 << bit for bit in range(8)
+)  # put back: it was not its turn any more, so it has not begun
 
 VALUE, SYNTAX, NO_ENTRY, OUTPUT_LIMIT, EXIT, MEMORY = b"v", b"y", b"m", b"o", b"x", b"M"
 RECURSION, EXCEPTION, BAD_TYPE, TOO_LARGE, DEFER = b"R", b"e", b"b", b"L", b"d"
@@ -36,7 +38,9 @@ RECURSION, EXCEPTION, BAD_TYPE, TOO_LARGE, DEFER = b"R", b"e", b"b", b"L", b"d"
 AREA_BYTES = 4 << 20
 CLAIM_BYTES_MAX = 64 << 10
 STDOUT_TAIL = 2048
-EXIT_AREA_FULL = 113  # the child's own word for "continue with a fresh child"; counts only with frames present
+LABEL_CHARACTERS, MESSAGE_CHARACTERS = 64, 300
+EXIT_CONTINUE = 113  # the child's own word for "go on with a fresh child"; counts only with frames present
+TURN_S = 0.25  # after which programs that were sent ahead, and have not begun, go back to the end of the queue
 
 
 class ProgramMessage(NamedTuple):

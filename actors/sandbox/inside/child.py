@@ -8,7 +8,9 @@ programs precisely: what they returned, of which kind, what they printed, how th
 
 import ast
 import builtins
+import gc
 import io
+import operator
 import sys
 import time
 import types
@@ -18,10 +20,10 @@ from typing import Any
 from .. import values, wire
 from ..wire import ProgramMessage
 
-MESSAGE_CHARACTERS = 300
-LABEL_CHARACTERS = 64
 FILE_NAME = "<program>"
+MODULE_NAME, SCRIPT_NAME = "program", "__main__"
 EXPRESSION_RESULT = "<value>"  # no program can spell this name
+CALLED = (wire.SOLUTION, wire.CALLS)  # modes that ask for a function
 
 
 class OutputLimit(BaseException):
@@ -110,15 +112,16 @@ class ProgramRunner:
 
     def start_clocks(self) -> None:
         """From here on time counts for the next program; each program ends where the next one starts."""
-        self._clocks = time.perf_counter_ns(), time.thread_time_ns()
+        self.wall_ns, self.cpu_ns = time.perf_counter_ns(), time.thread_time_ns()
 
     def run(self, task: ProgramMessage, stdout_cap: int, value_cap: int, screened: bool) -> bytes:
         """Run `task` and return its claim, packed for the shared area."""
-        wall, cpu = self._clocks
+        wall, cpu = self.wall_ns, self.cpu_ns
         stdout = sys.stdout = CappedText(stdout_cap)
         sys.stderr = CappedText(stdout_cap)
         sys.stdin = io.StringIO(task.stdin) if task.stdin else self.no_input
-        namespace = self.screen.namespace() if screened else _main_module()
+        name = MODULE_NAME if task.mode in CALLED else SCRIPT_NAME
+        namespace = self.screen.namespace(name) if screened else _new_module(name)
         outcome, payload, label, message = wire.VALUE, b"", "", ""
         try:
             code = _compile(task)
@@ -132,15 +135,16 @@ class ProgramRunner:
             outcome = wire.OUTPUT_LIMIT
         if screened:
             namespace.clear()
+            gc.collect()  # a nested function that calls itself is a cycle, and holds its table of results
         self.start_clocks()
-        cost = self._clocks[1] - cpu, self._clocks[0] - wall
+        cost = self.cpu_ns - cpu, self.wall_ns - wall
         return _pack_claim(outcome, payload, label, message, stdout, cost)
 
 
-def _main_module() -> dict[str, Any]:
-    """The namespace of a fresh `__main__`, registered so that classes and type hints resolve there."""
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
+def _new_module(name: str) -> dict[str, Any]:
+    """The namespace of a fresh module, registered so that classes, type hints and test runners find it."""
+    module = types.ModuleType(name)
+    sys.modules[name] = sys.modules[SCRIPT_NAME] = module
     module.__dict__["__builtins__"] = builtins
     return module.__dict__
 
@@ -156,19 +160,52 @@ def _compile(task: ProgramMessage) -> types.CodeType:
         return compile(ast.fix_missing_locations(tree), FILE_NAME, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise NotCompiled(f"{type(error).__name__}: {error.msg} (line {error.lineno})") from None
-    except (ValueError, OverflowError, MemoryError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise NotCompiled(_last_line(error)) from None
 
 
 def _result(task: ProgramMessage, code: types.CodeType, namespace: dict[str, Any], stdout: CappedText) -> Any:
+    if task.mode in CALLED:
+        return _returned(task, code, namespace)
     exec(code, namespace)
     if task.mode == wire.STDOUT:
         return "".join(stdout.parts) or None
-    entry = namespace.get(EXPRESSION_RESULT if task.mode == wire.EXPRESSION else task.entry, NoEntry)
+    value = namespace.get(EXPRESSION_RESULT, NoEntry)
+    if value is NoEntry:
+        raise NoEntry
+    return value
+
+
+def _returned(task: ProgramMessage, code: types.CodeType, namespace: dict[str, Any]) -> Any:
+    """What the function asked for returns, called as if another module had imported the program.
+
+    So a demonstration under the main guard does not run, and one without the guard may fail. Only where the function,
+    or a name that it wants, is missing does the program run as a script, in case the guard is where it comes from.
+    """
+    try:
+        _load(task, code, namespace)
+        return _call(task, namespace)
+    except (NoEntry, NameError):
+        if SCRIPT_NAME not in task.source:
+            raise
+    namespace["__name__"] = SCRIPT_NAME
+    _load(task, code, namespace)
+    return _call(task, namespace)
+
+
+def _load(task: ProgramMessage, code: types.CodeType, namespace: dict[str, Any]) -> None:
+    """Run the text of the program; what fails once the function is there says nothing about the function."""
+    try:
+        exec(code, namespace)
+    except (Exception, SystemExit):
+        if task.entry not in namespace:
+            raise
+
+
+def _call(task: ProgramMessage, namespace: dict[str, Any]) -> Any:
+    entry = namespace.get(task.entry, NoEntry)
     if entry is NoEntry:
         raise NoEntry
-    if task.mode == wire.EXPRESSION:
-        return entry
     if task.mode == wire.CALLS:
         return [entry(*arguments) for arguments in task.calls]
     return entry()
@@ -200,6 +237,8 @@ def _coerced(value: Any) -> Any:
         return str.__str__(value)
     if _is_instance(value, "fractions", "Fraction") or _is_instance(value, "decimal", "Decimal"):
         return float(value)
+    if _is_instance(value, "numpy", "ma.MaskedArray") and value.mask.any():
+        raise values.NotPlain("masked")  # numpy's word for "no value here"
     if _is_instance(value, "numpy", "generic") or (_is_instance(value, "numpy", "ndarray") and value.ndim == 0):
         return value.item()
     if _is_instance(value, "sympy", "Basic"):
@@ -218,7 +257,7 @@ def _coerced_symbolic(value: Any) -> Any:
 
 
 def _is_instance(value: Any, module: str, name: str) -> bool:
-    return module in sys.modules and isinstance(value, getattr(sys.modules[module], name))
+    return module in sys.modules and isinstance(value, operator.attrgetter(name)(sys.modules[module]))
 
 
 def _describe(error: BaseException) -> tuple[bytes, str, str]:
@@ -234,7 +273,7 @@ def _last_line(error: BaseException) -> str:
     if isinstance(error, NotCompiled):
         return str(error)
     kind = type(error)
-    prefix = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    prefix = "" if kind.__module__ in ("builtins", MODULE_NAME, SCRIPT_NAME) else f"{kind.__module__}."
     try:
         text = str(error)
     except BaseException:  # a program's own __str__ may do anything
@@ -250,7 +289,7 @@ def _pack_claim(
     if not (label or message or stdout.parts):  # nearly always
         return wire.CLAIM.pack(outcome, len(payload), 0, 0, 0, 0, *cost) + payload
     printed = _text("".join(stdout.parts)[-wire.STDOUT_TAIL :])[-wire.STDOUT_TAIL :]
-    parts = (payload, _text(label[:LABEL_CHARACTERS]), _text(message[:MESSAGE_CHARACTERS]), printed)
+    parts = (payload, _text(label[: wire.LABEL_CHARACTERS]), _text(message[: wire.MESSAGE_CHARACTERS]), printed)
     head = wire.CLAIM.pack(outcome, *map(len, parts), min(stdout.total, 0xFFFFFFFF), *cost)
     return head + b"".join(parts)
 

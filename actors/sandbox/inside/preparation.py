@@ -13,10 +13,11 @@ import sys
 import warnings
 from importlib.machinery import BuiltinImporter, FrozenImporter
 
-from ..profiles import Profile
+from ..profiles import Profile, codecs, whole_library
 from ..wire import ProgramMessage
 from .child import ProgramRunner
 from .screen import RANDOM_SEED
+from .time_zones import keep_time_zones
 
 FILLER_BYTES = 16 << 10  # per size class of Python's small-object allocator
 ALIGNMENT, LARGEST_SMALL_OBJECT, BYTES_OVERHEAD = 16, 512, 33
@@ -27,17 +28,18 @@ _fillers: list[list[bytes]] = []
 def preload(profile: Profile, extra_modules: list[str]) -> list[str]:
     """Import everything the programs may use; returns what is not installed."""
     site.setquit()  # exit() and quit(), where the interpreter runs without `site`
+    warnings.simplefilter("ignore")
     missing = []
-    for name in [*profile.modules, *extra_modules]:
+    for name in [*codecs(), *profile.modules, *(whole_library() if profile.is_whole else ()), *extra_modules]:
         try:
             importlib.import_module(name)
-        except ImportError:  # not installed here: programs that want it get the same error
+        except Exception:  # not installed, or of another system: programs that want it are told that it is not there
             missing.append(name)
+    keep_time_zones()
     return missing
 
 
 def warm_up(runner: ProgramRunner, profile: Profile) -> None:
-    warnings.simplefilter("ignore")
     standard = sys.stdin, sys.stdout, sys.stderr
     for source in list(profile.warm_programs) * 5:
         for screened in (False, True) if runner.screen else (False,):

@@ -7,7 +7,9 @@ program that it does not pass is deferred to the isolated lane, where it has a p
 A code object passes if none of its names is an attribute of anything loaded, save a hand-kept list of
 harmless ones (`print`, `append`, `sqrt`), none begins with an underscore, it defines no class, sets no
 attribute or global, matches no class pattern (attribute names hide in constants there), and imports only
-modules without mutable state in reach. It then runs with a copy of a few builtins and an `__import__` of its
+modules without mutable state in reach. Two names pass only where the code shows what they do: `format`, whose fields
+reach attributes, on a constant without such fields, and `seed` with a constant, as without one it is chance. It then
+runs with a copy of a few builtins and an `__import__` of its
 own. Not covered: opcodes and attribute names of Python versions that nobody has looked at; `known()` is false
 there, and every program is isolated.
 """
@@ -19,9 +21,12 @@ import fractions
 import importlib
 import opcode
 import random
+import string
 import sys
+from collections.abc import Callable, Iterator
+from dis import findlabels
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 KNOWN_VERSIONS = ((3, 11),)  # the versions whose opcodes and type attributes were reviewed and attacked
 RANDOM_SEED = 0
@@ -68,6 +73,7 @@ _ALLOWED_CODES = bytes(code for code in range(256) if code not in _FORBIDDEN_COD
 _SEPARATOR = "."  # stands in no name
 _UNDERSCORED = _SEPARATOR + "_"
 _IMPORT_NAME, _EXTENDED_ARG = opcode.opmap["IMPORT_NAME"], opcode.opmap["EXTENDED_ARG"]
+_CACHE = opcode.opmap["CACHE"]
 _ALLOWED_UNDERSCORED = frozenset(("_", "__name__"))
 
 
@@ -83,9 +89,9 @@ class Screen:
     def known() -> bool:
         return sys.version_info[:2] in KNOWN_VERSIONS and sys.implementation.name == "cpython"
 
-    def namespace(self) -> dict[str, Any]:
-        """Globals for one screened program."""
-        return {"__name__": "__main__", "__builtins__": self._builtins.copy()}
+    def namespace(self, name: str) -> dict[str, Any]:
+        """Globals for one screened program, whose module has this name."""
+        return {"__name__": name, "__builtins__": self._builtins.copy()}
 
     def passes(self, code: CodeType) -> bool:
         """Whether `code` may share a process; if it draws random numbers, they start from the same seed as ever."""
@@ -103,6 +109,8 @@ class Screen:
                 return False
             if _IMPORT_NAME in operations and not _imports_are_safe(part):
                 return False
+            if not _WATCHED.isdisjoint(names) and not _uses_are_safe(part):
+                return False
             uses_random = uses_random or "random" in names
             waiting += [constant for constant in part.co_consts if type(constant) is CodeType]
         if uses_random:
@@ -114,7 +122,14 @@ def _is_private(name: str) -> bool:
     return name[0] == "_" and name not in _ALLOWED_UNDERSCORED
 
 
-def _imports_are_safe(code: CodeType) -> bool:
+class _Instruction(NamedTuple):
+    at: int
+    name: str
+    argument: int
+
+
+def _instructions(code: CodeType) -> Iterator[_Instruction]:
+    """Without caches, and with the whole argument of those that have an extended one."""
     operations = code.co_code
     argument = 0
     for at in range(0, len(operations), 2):
@@ -122,10 +137,61 @@ def _imports_are_safe(code: CodeType) -> bool:
         if operations[at] == _EXTENDED_ARG:
             argument <<= 8
             continue
-        if operations[at] == _IMPORT_NAME and code.co_names[argument] not in SAFE_MODULE_NAMES:
-            return False
+        if operations[at] != _CACHE:
+            yield _Instruction(at, opcode.opname[operations[at]], argument)
         argument = 0
-    return True
+
+
+def _imports_are_safe(code: CodeType) -> bool:
+    names = code.co_names
+    return all(names[i.argument] in SAFE_MODULE_NAMES for i in _instructions(code) if i.name == "IMPORT_NAME")
+
+
+def _uses_are_safe(code: CodeType) -> bool:
+    """Whether each watched name stands in a call that shows what it does."""
+    listing = list(_instructions(code))
+    targets = set(findlabels(code.co_code))
+    return all(
+        instruction.name not in _READ_ATTRIBUTE
+        or not (is_safe := _WATCHED_CALLS.get(code.co_names[instruction.argument]))
+        or is_safe(code, listing, place, targets)
+        for place, instruction in enumerate(listing)
+    )
+
+
+def _formats_plainly(code: CodeType, listing: list[_Instruction], place: int, targets: set[int]) -> bool:
+    """Whether `format` is called on nothing but the constant in front of it, and that reaches into no argument."""
+    before, call = listing[place - 1], listing[place]
+    if before.name != "LOAD_CONST" or call.at in targets:  # who jumps here brings another text along
+        return False
+    text = code.co_consts[before.argument]
+    return type(text) is str and _has_plain_fields(text)
+
+
+def _has_plain_fields(text: str) -> bool:
+    """Whether no field of this format, or of a field's own format, has a dot or a bracket in its name."""
+    try:
+        return all(
+            name is None or (not {".", "["} & set(name) and _has_plain_fields(form or ""))
+            for _, name, form, _ in string.Formatter().parse(text)
+        )
+    except ValueError:  # no format: the call raises the same
+        return True
+
+
+def _seeds_with_constant(code: CodeType, listing: list[_Instruction], place: int, targets: set[int]) -> bool:
+    """Whether `seed` is called with exactly one constant, which is not None; what is imported is not called here."""
+    argument, *rest = listing[place + 1 : place + 4]
+    called = [(i.name, i.argument) for i in rest] == [("PRECALL", 1), ("CALL", 1)]
+    return called and argument.name == "LOAD_CONST" and code.co_consts[argument.argument] is not None
+
+
+_WATCHED_CALLS: dict[str, Callable[[CodeType, list[_Instruction], int, set[int]], bool]] = {
+    "format": _formats_plainly,
+    "seed": _seeds_with_constant,
+}
+_WATCHED = frozenset(_WATCHED_CALLS)
+_READ_ATTRIBUTE = ("LOAD_METHOD", "LOAD_ATTR", "IMPORT_FROM")  # a plain name is the program's own, or a builtin
 
 
 def _import_safe_module(
@@ -146,8 +212,9 @@ def _names_of_everything_loaded() -> set[str]:
             seen.add(kind)
             names.update(dir(kind))
             waiting += type.__subclasses__(kind)
-    for module in list(sys.modules.values()):
-        names.update(getattr(module, "__dict__", ()))
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("encodings."):  # nothing leads to them, and they define `main`, as programs do
+            names.update(getattr(module, "__dict__", ()))
     return names
 
 

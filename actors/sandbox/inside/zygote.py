@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from .. import wire
 from ..profiles import LEAN, PROFILES
 from ..wire import JobHeader, Record
+from .batch import MEMORY_MARGIN_MB, run_batch, sealed_writer
 from .child import ProgramRunner
 from .ending import Ending, mates
 from .kernel import Kernel
@@ -34,7 +35,7 @@ from .screen import Screen
 
 INBOX_BYTES = 2 << 20
 TICK_MS = 20  # how often a batch child's progress and processor time are looked at
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.25  # at each, the supervisor looks at how long the child has waited for a processor
 BATCH_CPU_MARGIN_S = 10  # a batch child is metered per program; its own limit is only a backstop
 EXIT_BROKEN = 111
 PROCESS_CLOCK = 2  # CPUCLOCK_SCHED, the whole process: see clock_getcpuclockid(3)
@@ -42,7 +43,7 @@ PROCESS_CLOCK = 2  # CPUCLOCK_SCHED, the whole process: see clock_getcpuclockid(
 
 def main() -> None:
     """Set up from the configuration on the request pipe, then serve until it hangs up."""
-    gc.disable()  # for a faster start, and so that no collection falls into a child; isolated ones turn it on again
+    gc.disable()  # for a faster start, and so that none falls into a child's start; children turn it on again
     requests, replies = _move_pipes()
     try:
         config = json.loads(_read_exactly(requests, wire.LENGTH.unpack(_read_exactly(requests, 4))[0]))
@@ -103,15 +104,19 @@ class Zygote:
 
     def serve(self) -> NoReturn:
         header = bytearray(wire.JOB.size)
+        turn_ends, begun = 0.0, False
         while True:
             self._receive(memoryview(header))
             job = JobHeader(*wire.JOB.unpack(header))
             if job.size > INBOX_BYTES:
                 os._exit(EXIT_BROKEN)
             self._receive(memoryview(self.inbox)[: job.size])
+            if job.lane != wire.FOLLOWING:
+                turn_ends, begun = time.monotonic() + wire.TURN_S, False
             first = 0
-            while first < job.programs:
-                first = self._run_child(job, first)
+            while first < job.programs and not (begun and time.monotonic() > turn_ends):
+                first, begun = self._run_child(job, first), True
+            self._put_back(first, job.programs)
             self.inbox.madvise(mmap.MADV_DONTNEED)  # the next child finds no trace of this job's text
 
     def fork(self, work: Callable[[], int], cpu_s: int, memory_mb: int) -> tuple[int, int]:
@@ -134,10 +139,12 @@ class Zygote:
     def _run_child(self, job: JobHeader, first: int) -> int:
         """Run the programs from `first` on in one child; returns the first index it did not account for."""
         self.area.madvise(mmap.MADV_REMOVE)  # zeroes it: no claim of an earlier child is left to read
-        cpu_s = job.cpu_s + (BATCH_CPU_MARGIN_S if job.lane == wire.BATCH else 0)
+        cpu_s, memory_mb, work = job.cpu_s, job.memory_mb, self._run_program
+        if job.lane == wire.BATCH:
+            cpu_s, memory_mb, work = cpu_s + BATCH_CPU_MARGIN_S, memory_mb + MEMORY_MARGIN_MB, self._run_mates
         started = time.perf_counter()
         try:
-            pid, pidfd = self.fork(lambda: self._run_programs(job, first), cpu_s, job.memory_mb)
+            pid, pidfd = self.fork(lambda: work(job, first), cpu_s, memory_mb)
         except OSError:
             self._send([wire.pack_record(Record(wire.FACTS, first, flags=wire.NO_CHILD))])
             return first + 1
@@ -154,24 +161,32 @@ class Zygote:
             flags |= wire.NOT_STARTED
         return self._report(job, first, claims, Ending(status, usage, wall_us, flags))
 
-    def _run_programs(self, job: JobHeader, first: int) -> int:
-        """In the child: run each program and write its claim; the exit code is the child's own word."""
-        area, batch = self.area, job.lane == wire.BATCH
-        at = wire.AREA.size
-        wire.AREA.pack_into(area, 0, 1, 0, 0)
-        tasks = wire.unpack_tasks(self.inbox[: job.size], job.programs)
-        if not batch:
-            gc.enable()
+    def _run_program(self, job: JobHeader, first: int) -> int:
+        """In the child: run the one program of `job` and write its claim; the exit code is the child's own word."""
+        wire.AREA.pack_into(self.area, 0, 1, 0, 0)
+        [task] = wire.unpack_tasks(self.inbox[: job.size], job.programs)
+        gc.enable()
         self.runner.start_clocks()
-        for index in range(first, job.programs):
-            claim = self.runner.run(tasks[index], job.stdout_cap, job.value_cap, batch)
-            end = at + wire.FRAME.size + len(claim)
-            if end > len(area):
-                return wire.EXIT_AREA_FULL
-            area[at:end] = wire.FRAME.pack(index, len(claim)) + claim
-            at = end
-            wire.AREA.pack_into(area, 0, 1, index - first + 1, at)
+        claim = self.runner.run(task, job.stdout_cap, job.value_cap, False)
+        at, end = wire.AREA.size, wire.AREA.size + wire.FRAME.size + len(claim)
+        self.area[at:end] = wire.FRAME.pack(first, len(claim)) + claim
+        wire.AREA.pack_into(self.area, 0, 1, 1, end)
         return 0
+
+    def _run_mates(self, job: JobHeader, first: int) -> int:
+        """In the child: run the programs from `first` on. Nothing that their frames lead to holds texts or claims."""
+        wire.AREA.pack_into(self.area, 0, 1, 0, 0)
+        tasks = iter(wire.unpack_tasks(self.inbox[: job.size], job.programs)[first:])
+        claims: list[bytes] = []
+        written = sealed_writer(self.area, claims, first)
+        self.inbox.close()
+        del self.inbox, self.area
+        return run_batch(self.runner, tasks, claims, written, job)
+
+    def _put_back(self, first: int, count: int) -> None:
+        """Tell that the programs from `first` on have not begun, their turn being over."""
+        if first < count:
+            self._send([wire.pack_record(Record(wire.FACTS, n, flags=wire.PUT_BACK)) for n in range(first, count)])
 
     def _watch(self, pid: int, pidfd: int, job: JobHeader) -> int:
         """Wait until the child ends; kill it at a limit. Ends this process when the supervisor is gone."""
@@ -232,12 +247,12 @@ class Zygote:
         """Send a record per claim; the way the child ended goes with the program that it ended in."""
         following = first + len(claims)
         unfinished = following < job.programs
-        if unfinished and claims and ending.is_exit(wire.EXIT_AREA_FULL):
+        if unfinished and claims and ending.is_exit(wire.EXIT_CONTINUE):
             self._send(mates(first, claims))
         elif unfinished:
             self._send([*mates(first, claims), ending.record(following, b"")])
             following += 1
-        elif job.lane == wire.ISOLATED or not ending.is_exit(0):
+        elif job.lane != wire.BATCH or not (ending.is_exit(0) or ending.is_exit(wire.EXIT_CONTINUE)):
             self._send([*mates(first, claims[:-1]), ending.record(following - 1, claims[-1])])
         else:
             self._send(mates(first, claims))
