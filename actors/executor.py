@@ -1,8 +1,10 @@
 """Programs in, verdicts out: the executor, a plain class that others spawn as a Ray actor.
 
-    programs -> by words in the text: lean or rich zygote
+    calls take turns: the one that has used least is served, a program (or a quarter of a second) at a time
+
+    programs -> by words in the text: lean, standard, whole or rich zygote
              -> lean: a screened batch shares a child -> deferred, doubtful and audited ones again, isolated
-             -> rich: one child each (isolated lane)
+             -> others: one child each (isolated lane)
              -> whatever is lost or ours to blame: again, alone, in a fresh zygote, twice
              -> verdicts, in the order of the programs
 
@@ -15,23 +17,28 @@ Every program gets exactly one verdict, whatever the programs do. `unknown` is n
 """
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 from raydistill.actors.errors import SandboxError
-from raydistill.actors.sandbox.host.dispatch import Dispatcher, ZygoteSlot
+from raydistill.actors.sandbox.host.dispatch import Dispatcher
 from raydistill.actors.sandbox.host.isolation import GRADES, grade_of, is_below, open_acts, refusal
+from raydistill.actors.sandbox.host.lane import BatchLane
 from raydistill.actors.sandbox.host.program import Limits, Program
+from raydistill.actors.sandbox.host.schedule import Schedule
 from raydistill.actors.sandbox.host.supervisor import JailOptions
 from raydistill.actors.sandbox.host.targets import probe_targets
 from raydistill.actors.sandbox.host.verdict import Verdict
+from raydistill.actors.sandbox.host.zygotes import ZygoteSlot
 from raydistill.actors.sandbox.profiles import LEAN
 
-__all__ = ["SANDBOX_VERSION", "Executor", "Limits", "Program", "Verdict", "self_test"]
+__all__ = ["SANDBOX_VERSION", "Executor", "Limits", "PooledExecutor", "Program", "Verdict", "self_test"]
 
-SANDBOX_VERSION = "1"
+SANDBOX_VERSION = "2"
 """Part of the keys of stored verdicts: raise it when the same program may be judged in another way."""
 
 DEFAULT_LIMITS = Limits()
@@ -57,8 +64,10 @@ class Executor:
         diagnosis.
         """
         options = options or JailOptions(python=python or sys.executable)
-        self._slots = [ZygoteSlot(options) for _ in range(zygotes)]
-        self._helpers = ThreadPoolExecutor(max_workers=zygotes, thread_name_prefix="executor")
+        self._schedule = Schedule()
+        self._starters = ThreadPoolExecutor(max_workers=zygotes + 1, thread_name_prefix="zygotes")
+        self._slots = [ZygoteSlot(options, self._starters, self._schedule.wake) for _ in range(zygotes)]
+        self._workers: list[Thread] = []
         with probe_targets() as targets:
             self.report = self._slots[0].start_probed(targets)
         self.grade = grade_of(self.report)
@@ -67,18 +76,22 @@ class Executor:
             raise SandboxError(refusal(self.report, minimum_grade))
         for slot in self._slots:
             slot.layers = self.report["layers"]
-        list(self._helpers.map(lambda slot: slot.jail(LEAN.name, fresh=False), self._slots))
-        self._dispatcher = Dispatcher(limits, self._slots, self.grade, batch_lane and self.report["screen"])
+        list(self._starters.map(lambda slot: slot.start(LEAN.name), self._slots[1:]))
+        self._lane = BatchLane(batch_lane and self.report["screen"])
+        self._dispatcher = Dispatcher(limits, zygotes, self.grade, self._lane, self._schedule)
+        for slot in self._slots:  # daemons: an executor that nobody closes must not keep its process alive
+            self._workers.append(Thread(target=self._dispatcher.work, args=(slot,), name="executor", daemon=True))
+            self._workers[-1].start()
+
+    def submit(self, programs: Sequence[Program]) -> Future[list[Verdict]]:
+        """One verdict per program, in order, once all are done. Calls take turns: none waits for another to end."""
+        round_ = self._dispatcher.plan(programs)
+        self._schedule.add(round_)
+        return round_.result
 
     def run(self, programs: Sequence[Program]) -> list[Verdict]:
-        """One verdict per program, in order. May be called from several threads; blocks until all are done."""
-        round_ = self._dispatcher.plan(programs)
-        helpers = [self._helpers.submit(self._dispatcher.work, round_) for _ in self._slots[1 : len(round_)]]
-        self._dispatcher.work(round_)
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
-        return round_.done()
+        """As `submit`, but waits. May be called from several threads."""
+        return self.submit(programs).result()
 
     def status(self) -> dict[str, Any]:
         """What runs here, how well it is confined, and what it has done so far."""
@@ -89,8 +102,8 @@ class Executor:
             "python": self.report["python"],
             "executable": self.report["executable"],
             "zygotes": len(self._slots),
-            "batch_lane": self._dispatcher.batch_lane,
-            "alarm": self._dispatcher.alarm,
+            "batch_lane": self._lane.is_on,
+            "alarm": self._lane.alarm,
             **self._dispatcher.counts,
         }
 
@@ -100,9 +113,23 @@ class Executor:
 
     def close(self) -> None:
         """End the zygotes; this executor runs nothing afterwards."""
-        self._helpers.shutdown(wait=True)
+        self._schedule.close()
+        for worker in self._workers:
+            worker.join()
+        self._starters.shutdown(wait=True)
         for slot in self._slots:
             slot.stop()
+
+
+class PooledExecutor:
+    """An executor as the member of a pool: a call waits without a thread, so that any number of them take turns."""
+
+    def __init__(self, limits: Limits, minimum_grade: str, zygotes: int) -> None:
+        self._executor = Executor(limits, minimum_grade=minimum_grade, zygotes=zygotes)
+        self.status, self.zygote_pids = self._executor.status, self._executor.zygote_pids
+
+    async def run(self, programs: Sequence[Program]) -> list[Verdict]:
+        return await asyncio.wrap_future(self._executor.submit(programs))
 
 
 def self_test(python: str | None = None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class PoolSettings:
     gpus: float = 0
     node_labels: Mapping[str, str] = field(default_factory=dict)  # of the nodes that may host a member
     calls_in_flight: int = 64  # per member; further calls wait for a free place
+    busy_calls: int = 0  # per member, from which on the pool grows; 0: half of `calls_in_flight`
     environment: Mapping[str, str] = field(default_factory=dict)
     grow_after_s: float = 5
     shrink_after_s: float = 60
@@ -126,7 +127,7 @@ class Pool:
                 "min_replicas": low,
                 "max_replicas": high,
                 "initial_replicas": low,
-                "target_ongoing_requests": max(1, settings.calls_in_flight // 2),
+                "target_ongoing_requests": settings.busy_calls or max(1, settings.calls_in_flight // 2),
                 "upscale_delay_s": settings.grow_after_s,
                 "downscale_delay_s": settings.shrink_after_s,
             },

@@ -1,4 +1,4 @@
-"""What a zygote has loaded before it locks itself in: lean, standard, whole (all of the standard library), rich (numpy).
+"""What a zygote has loaded before it locks itself in: lean, standard, whole (all of Python's library), rich (numpy).
 
 After the lock no file opens, so what is not loaded here cannot be imported: `import requests` is a plain
 ModuleNotFoundError. That protects nothing (the layers hold with every module in reach, ctypes included); it is
@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 LEAN_MODULES = """
-    __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions functools gc
-    heapq io itertools json math numbers operator os os.path random re statistics string struct sys time types typing warnings
-    weakref _strptime
+    __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions functools
+    gc heapq io itertools json math numbers operator os os.path random re statistics string struct sys time types typing
+    warnings weakref _strptime
 """
 STANDARD_MODULES = """
     array ast base64 contextlib dataclasses difflib dis hashlib hmac inspect keyword linecache locale pprint queue
@@ -227,9 +227,7 @@ RICH = Profile(
 PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, WHOLE, RICH)}
 
 _IMPORT = re.compile(r"^[ \t]*(?:.*[;:][ \t]*)?(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M)
-_ROOTS = {
-    profile.name: frozenset(name.partition(".")[0] for name in profile.modules) for profile in (LEAN, STANDARD)
-}
+_ROOTS = {profile.name: frozenset(name.partition(".")[0] for name in profile.modules) for profile in (LEAN, STANDARD)}
 _WHOLE_ROOTS = (sys.stdlib_module_names | {*PACKAGES.split()}) - WITHHELD.keys()
 
 

@@ -20,6 +20,45 @@ _CONTAINERS: dict[type, bytes] = {list: b"l", tuple: b"t", set: b"e", frozenset:
 _BUILDERS: dict[bytes, Any] = {b"l": list, b"t": tuple, b"e": set, b"z": frozenset}
 
 
+class Shown(tuple):
+    """A set or dictionary that nobody looks anything up in: its members, and how to write it.
+
+    Members with one hash make building a real one take the square of its size, and the hash is the sender's choice.
+    """
+
+    pattern: str
+
+    def __repr__(self) -> str:
+        return self.pattern % ", ".join(self._texts())
+
+    def _texts(self) -> list[str]:
+        return [repr(item) for item in self]
+
+
+class ShownSet(Shown):
+    pattern = "{%s}"
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self else "set()"
+
+
+class ShownFrozenSet(Shown):
+    pattern = "frozenset({%s})"
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self else "frozenset()"
+
+
+class ShownDict(Shown):
+    pattern = "{%s}"
+
+    def _texts(self) -> list[str]:
+        return [f"{key!r}: {value!r}" for key, value in zip(self[::2], self[1::2], strict=True)]
+
+
+_SHOWN: dict[bytes, Any] = _BUILDERS | {b"e": ShownSet, b"z": ShownFrozenSet, b"d": ShownDict}
+
+
 class NotPlain(TypeError):
     """The value, or something inside it, has no plain form."""
 
@@ -55,10 +94,10 @@ def encode(value: Any, depth: int = 0) -> bytes:
     raise NotPlain(kind.__qualname__)
 
 
-def decode(data: bytes) -> Any:
-    """The value in `data`, all of it; ValueError on anything else."""
+def decode(data: bytes, *, as_shown: bool = False) -> Any:
+    """The value in `data`, all of it; ValueError on anything else. With `as_shown` sets and dictionaries are Shown."""
     try:
-        value, end = _decode(data, 0, 0)
+        value, end = _decode(data, 0, 0, _SHOWN if as_shown else _BUILDERS)
     except (struct.error, TypeError, IndexError) as error:  # cut short, or an unhashable set member
         raise ValueError(f"malformed value: {error}") from None
     if end != len(data):
@@ -66,7 +105,7 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def _decode(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+def _decode(data: bytes, at: int, depth: int, builders: dict[bytes, Any]) -> tuple[Any, int]:
     tag = data[at : at + 1]
     at += 1
     if tag == b"n":
@@ -86,13 +125,15 @@ def _decode(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         raise ValueError("container too deep or too long")
     items = []
     for _ in range(length):
-        item, at = _decode(data, at, depth + 1)
+        item, at = _decode(data, at, depth + 1, builders)
         items.append(item)
-    if tag == b"d":
+    if tag == b"d" and len(items) % 2:
+        raise ValueError("a key without its value")
+    if tag == b"d" and builders is _BUILDERS:
         return dict(zip(items[::2], items[1::2], strict=True)), at
-    if tag not in _BUILDERS:
+    if tag not in builders:
         raise ValueError(f"unknown tag {tag!r}")
-    return _BUILDERS[tag](items), at
+    return builders[tag](items), at
 
 
 def _scalar(tag: bytes, content: bytes) -> int | str | bytes:

@@ -12,13 +12,14 @@ from typing import Any
 from raydistill.actors.engine.engine import CACHE_VARIABLE, Engine, EngineSettings, cache_arguments
 from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.errors import RaydistillError, UsageError
-from raydistill.actors.executor import Executor, Limits
+from raydistill.actors.executor import Limits, PooledExecutor
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.actors.storage import is_uri, local_path
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.config.files import expand
 
-EXECUTOR_CALLS_IN_FLIGHT = 4
+EXECUTOR_CALLS_IN_FLIGHT = 1024  # they take turns in the executor; in Serve's queue they would wait for each other
+EXECUTOR_BUSY_CALLS = 2
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -183,18 +184,15 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
     return Pool(
         PoolSettings(
             name,
-            make_executor,
+            PooledExecutor,
             (limits, config.minimum_grade, max(1, int(config.cpus))),
             replicas=config.replicas,
             cpus=config.cpus,
             node_labels=config.node_labels,
             calls_in_flight=EXECUTOR_CALLS_IN_FLIGHT,
+            busy_calls=EXECUTOR_BUSY_CALLS,
         )
     )
-
-
-def make_executor(limits: Limits, minimum_grade: str, zygotes: int) -> Executor:
-    return Executor(limits, minimum_grade=minimum_grade, zygotes=zygotes)
 
 
 def free_resources() -> dict[str, float]:

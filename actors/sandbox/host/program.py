@@ -22,6 +22,21 @@ class Program:
     entry: str = "solution"
     calls: tuple = ()
 
+    @property
+    def source_bytes(self) -> int:
+        return len(self.source) if self.source.isascii() else len(wire.pack_text(self.source))
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "cpu_s": (0.1, 86_400),
+    "wall_s": (0.1, 86_400),
+    "memory_mb": (16, 1 << 20),
+    "rich_memory_mb": (16, 1 << 20),
+    "stdout_bytes": (0, 1 << 30),
+    "value_bytes": (1, 32 << 10),
+    "source_bytes": (1, 1 << 20),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -35,6 +50,13 @@ class Limits:
     stdout_bytes: int = 65536
     value_bytes: int = 8192
     source_bytes: int = 65536
+
+    def __post_init__(self) -> None:
+        """UsageError for a limit under which no program could run, or that does not travel."""
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # also refuses NaN
+                raise UsageError(f"{name}={value}: expected a number from {least:g} to {most:g}")
 
     def for_job(self, profile: str, attempt: int) -> tuple[int, int, int, int, int]:
         """In the order of the wire; a repeated program gets more patience, in case the machine was overloaded."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import SandboxError
 from .. import wire
@@ -24,9 +24,10 @@ from ..wire import Record
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
-SILENCE_S = 30.0  # the zygote says something every second
+SILENCE_S = 30.0  # the zygote says something four times a second
 RECYCLE_FORKS = 20_000
 RECYCLE_S = 600.0
+SPENT = 2  # times its age in forks, a worn zygote serves no more; until then it does while its successor starts
 READ_BYTES = 1 << 16
 # Built from nothing: no variable of the host gets in. `-I` would do that too, but would also ignore PYTHONHASHSEED.
 ENVIRONMENT = {
@@ -42,6 +43,28 @@ ENVIRONMENT = {
 
 class ZygoteLost(Exception):
     """The zygote died, fell silent or spoke nonsense; what it had not reported must be run again."""
+
+
+class Waited(NamedTuple):
+    """What the kernel says of a child that runs: seconds in which it wanted a processor and had none, and its state."""
+
+    seconds: float
+    state: str
+    """R: it runs or wants to; S: it sleeps; T: somebody stopped it"""
+
+
+def look_at_child(zygotes: Sequence[int]) -> Waited | None:
+    """The waiting of the zygote's child up to now; None where the kernel does not tell, or it has just ended."""
+    try:
+        [child] = [pid for zygote in zygotes for pid in _read(f"{zygote}/task/{zygote}/children").split()]
+        state = _read(f"{child}/stat").rpartition(")")[2].split()[0]
+        return Waited(int(_read(f"{child}/schedstat").split()[1]) / 1e9, state)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _read(path: str) -> str:
+    return Path("/proc", path).read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,10 @@ class Jail:
         self.forks = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.report: dict[str, Any] = {}
+        self.is_suspect = False
+        self.started_at = 0.0
+        self.waited: Waited | None = None
+        """what was last seen of the program that runs, or of the one that the latest record is about"""
 
     def start(self, probe: dict[str, Any] | None = None) -> dict[str, Any]:
         """Start (or restart) the zygote; returns its report, with the outcome of each probe if asked for."""
@@ -117,8 +144,10 @@ class Jail:
             while (parsed := wire.unpack_record(self._inbox, at)) is not None:
                 record, at = parsed
                 if record.type == wire.HEARTBEAT:
+                    self.waited = look_at_child(self.zygote_pids())
                     continue
                 yield record
+                self.waited = None
                 count -= 1
             del self._inbox[:at]
             if len(self._inbox) > wire.CLAIM_BYTES_MAX + wire.RECORD.size + READ_BYTES:
@@ -128,7 +157,14 @@ class Jail:
 
     def is_worn(self) -> bool:
         """Whether it is due for recycling: a fresh heap and a fresh address layout."""
-        return self.forks > RECYCLE_FORKS or time.monotonic() - self.started_at > RECYCLE_S
+        return self.forks > RECYCLE_FORKS or self.age_s() > RECYCLE_S
+
+    def is_spent(self) -> bool:
+        """Whether it must not serve any longer."""
+        return self.forks > SPENT * RECYCLE_FORKS or self.age_s() > SPENT * RECYCLE_S
+
+    def age_s(self) -> float:
+        return time.monotonic() - self.started_at
 
     def zygote_pids(self) -> list[int]:
         """The zygote's process: the inner one of its pid namespace where it has one, else the spawned one."""

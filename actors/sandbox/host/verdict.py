@@ -18,16 +18,21 @@ from typing import Any, NamedTuple
 
 from .. import values, wire
 from ..wire import Record
+from .supervisor import Waited
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 OURS = ("infra", "killed")  # reasons that say nothing about the program
 SIGABRT, SIGKILL, SIGSEGV, SIGBUS, SIGXCPU, SIGSYS = 6, 9, 11, 7, 24, 31
 MEMORY_SIGNALS = (SIGABRT, SIGSEGV, SIGBUS)
 MEMORY_SHARE = 0.9  # a crash with this share of the memory in use is taken for running out of it
-STARVED_CPU_SHARE, STARVED_WAITS_PER_S = 0.02, 2.0
+STARVED_SHARE = 0.25  # of the wall limit, in which it wanted a processor and had none
+STARVED_CPU_SHARE, STARVED_WAITS_PER_S = 0.02, 2.0  # where the kernel does not count waiting
+CPU_GRACE_S = 0.1  # the kernel looks at the clock at its ticks
+BYTES_PER_CHARACTER = 6  # at most: half of a surrogate is written as \ud800
 PROVISIONAL = (
     *("defer", "recursion", "exit", "memory", "output_limit"),
     *("exit_silent", "cpu", "timeout", "policy", "protocol"),
+    *("exception:SystemError", "exception:ImportError"),  # the interpreter's, out of memory; our own import's
 )
 SIMPLE_OUTCOMES = {
     wire.SYNTAX: "syntax",
@@ -84,17 +89,26 @@ class Claim(NamedTuple):
     wall_s: float
 
 
-def read_claim(data: bytes) -> Claim:
-    """ValueError on anything that is not exactly one well-formed claim."""
+def read_claim(data: bytes, value_bytes: int) -> Claim:
+    """ValueError on anything that is not exactly one well-formed claim, with texts no longer than the child writes.
+
+    A value of more than `value_bytes` is not decoded: the outcome is then TOO_LARGE.
+    """
     if len(data) < wire.CLAIM.size:
         raise ValueError("claim cut short")
     outcome, value, label, message, stdout, _total, cpu_ns, wall_ns = wire.CLAIM.unpack_from(data)
+    if label > wire.LABEL_CHARACTERS * BYTES_PER_CHARACTER or message > wire.MESSAGE_CHARACTERS * BYTES_PER_CHARACTER:
+        raise ValueError("label or message too long")
+    if stdout > wire.STDOUT_TAIL:
+        raise ValueError("more printed text than the tail")
+    if outcome == wire.VALUE and value > value_bytes:
+        outcome = wire.TOO_LARGE
     value += wire.CLAIM.size
     label += value
     message += label
     if message + stdout != len(data) or outcome not in KNOWN_OUTCOMES:
         raise ValueError("malformed claim")
-    decoded = values.decode(data[wire.CLAIM.size : value]) if outcome == wire.VALUE else None
+    decoded = values.decode(data[wire.CLAIM.size : value], as_shown=True) if outcome == wire.VALUE else None
     texts = ("", "", "")
     if len(data) > value:
         texts = (_text(data[value:label]), _text(data[label:message]), _text(data[message:]))
@@ -105,16 +119,29 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def judge(program_id: str, record: Record, *, mode: int, lane: str, grade: str, limits: tuple[int, ...]) -> Verdict:
-    """The verdict on one record; `limits` are those the job was sent with."""
+def judge(
+    program_id: str,
+    record: Record,
+    *,
+    mode: int,
+    lane: str,
+    grade: str,
+    limits: tuple[int, ...],
+    waited: Waited | None = None,
+) -> Verdict:
+    """The verdict on one record; `limits` are those the job was sent with, `waited` what was last seen of the child."""
     claim = None
     try:
         if record.flags & wire.HAS_CLAIM:
-            claim = read_claim(record.claim)
+            claim = read_claim(record.claim, limits[-1])
+            if lane == "isolated" and claim.outcome == wire.DEFER:
+                raise ValueError("nothing defers a program that is alone")
     except ValueError:
-        reason = "protocol"
+        claim, reason = None, "protocol"
     else:
-        reason = _observed_reason(record, limits) or (_claimed_reason(claim, mode) if claim else "exit_silent")
+        reason = _observed_reason(record, lane, limits, waited) or (
+            _claimed_reason(claim, mode) if claim else "exit_silent"
+        )
     status = PASSED if reason == "ok" else UNKNOWN if reason in OURS else FAILED
     shown: tuple[Any, str, str, str] = (None, "none", "", "")  # value, kind, message, stdout
     if claim:
@@ -142,12 +169,13 @@ def agree(one: Verdict, other: Verdict) -> bool:
     return (one.reason, one.kind, values[0]) == (other.reason, other.kind, values[1])
 
 
-def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:
+def _observed_reason(record: Record, lane: str, limits: tuple[int, ...], waited: Waited | None) -> str | None:
     """The reason that the kernel's facts dictate, or None where the program ended in good order."""
     flags, number = record.flags, record.signal
-    if flags == wire.HAS_CLAIM and not number and not record.code:
-        return None
     cpu_limit_s, _, memory_mb = limits[:3]
+    is_late = lane == "isolated" and record.cpu_us / 1e6 > cpu_limit_s + CPU_GRACE_S
+    if flags == wire.HAS_CLAIM and not number and not record.code:
+        return "cpu" if is_late else None  # it ignored the signal, and claimed something in the second that it won
     if flags & (wire.NO_CHILD | wire.NOT_STARTED):
         return "infra"
     if flags & (wire.BROKEN_AREA | wire.LEAKED_PROCESS):
@@ -155,7 +183,7 @@ def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:
     if flags & wire.KILLED_CPU or number == SIGXCPU:
         return "cpu"
     if flags & wire.KILLED_WALL:
-        return "infra" if _starved(record) else "timeout"
+        return "infra" if _starved(record, waited) else "timeout"
     if number == SIGKILL:
         return "cpu" if record.cpu_us / 1e6 >= cpu_limit_s else "killed"
     if number == SIGSYS:
@@ -167,12 +195,14 @@ def _observed_reason(record: Record, limits: tuple[int, ...]) -> str | None:
     return "exit_silent" if record.code else None
 
 
-def _starved(record: Record) -> bool:
-    """At the wall deadline: it wanted the processor all along and was refused it, which is the machine's doing.
+def _starved(record: Record, waited: Waited | None) -> bool:
+    """At the wall deadline: it wanted the processor and was refused it, or was stopped, which is the machine's doing.
 
-    A program that sleeps or waits gives the processor up of its own accord and counts as timed out.
+    A program that sleeps or waits does not wait for a processor, whatever it has done before, and counts as timed out.
     """
     wall_s = record.wall_us / 1e6
+    if waited is not None:
+        return waited.state == "T" or waited.seconds >= STARVED_SHARE * wall_s
     return record.cpu_us / 1e6 >= STARVED_CPU_SHARE * wall_s and record.waits <= STARVED_WAITS_PER_S * wall_s
 
 
