@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 LEAN_MODULES = """
-    __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions functools
-    gc heapq io itertools json math numbers operator os os.path random re statistics string struct sys time types typing
-    warnings weakref _strptime
+    __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions
+    functools gc heapq io itertools json math numbers operator os os.path random re statistics string struct sys time
+    types typing warnings weakref _strptime
 """
 STANDARD_MODULES = """
     array ast base64 contextlib dataclasses difflib dis hashlib hmac inspect keyword linecache locale pprint queue
@@ -39,6 +39,7 @@ WITHHELD = {
     "ensurepip": "installs packages",
     "venv": "installs environments",
     "lib2to3": "rewrites programs; left out of Python 3.13",
+    "crypt": "brings a library of the system along; left out of Python 3.13",
 }
 """what of the standard library is not loaded, and why"""
 RICH_MODULES = """

@@ -90,19 +90,14 @@ class Claim(NamedTuple):
 
 
 def read_claim(data: bytes, value_bytes: int) -> Claim:
-    """ValueError on anything that is not exactly one well-formed claim, with texts no longer than the child writes.
-
-    A value of more than `value_bytes` is not decoded: the outcome is then TOO_LARGE.
-    """
+    """ValueError on anything that is not exactly one well-formed claim, within the limits that the child keeps."""
     if len(data) < wire.CLAIM.size:
         raise ValueError("claim cut short")
     outcome, value, label, message, stdout, _total, cpu_ns, wall_ns = wire.CLAIM.unpack_from(data)
     if label > wire.LABEL_CHARACTERS * BYTES_PER_CHARACTER or message > wire.MESSAGE_CHARACTERS * BYTES_PER_CHARACTER:
         raise ValueError("label or message too long")
-    if stdout > wire.STDOUT_TAIL:
-        raise ValueError("more printed text than the tail")
-    if outcome == wire.VALUE and value > value_bytes:
-        outcome = wire.TOO_LARGE
+    if stdout > wire.STDOUT_TAIL or value > value_bytes:
+        raise ValueError("more printed text, or a larger value, than the child passes on")
     value += wire.CLAIM.size
     label += value
     message += label

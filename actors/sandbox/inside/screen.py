@@ -89,7 +89,7 @@ class Screen:
     def known() -> bool:
         return sys.version_info[:2] in KNOWN_VERSIONS and sys.implementation.name == "cpython"
 
-    def namespace(self, name: str) -> dict[str, Any]:
+    def namespace(self, name: str = "__main__") -> dict[str, Any]:
         """Globals for one screened program, whose module has this name."""
         return {"__name__": name, "__builtins__": self._builtins.copy()}
 

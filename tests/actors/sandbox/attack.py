@@ -25,7 +25,9 @@ from raydistill.actors.sandbox.host.supervisor import JailOptions
 from raydistill.actors.sandbox.host.verdict import Verdict
 from tests import ROOT
 
-DATA = ROOT / "tests" / "data" / "redteam.jsonl"
+DATA = ROOT / "tests" / "data"
+FILES = ("redteam", "hostile")
+"""two teams' programs, the second one's by people who had seen the sandbox and not the first one's"""
 SECRET = "raydistill-test-secret-7f3a"
 ENVIRONMENT_NAME = "RAYDISTILL_TEST_SECRET"
 CANARY = "raydistill-canary"
@@ -41,8 +43,10 @@ DANGEROUS_MODULES = tuple(
 """loaded beforehand, so that it is the layers that stop a program and not a missing module"""
 
 
-def load(slow: bool) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in DATA.read_text().splitlines()]
+def load(slow: bool, *names: str) -> list[dict[str, Any]]:
+    """The programs of these files, or of all."""
+    texts = [(DATA / f"{name}.jsonl").read_text(encoding="utf-8") for name in names or FILES]
+    rows = [json.loads(line) for text in texts for line in text.splitlines()]
     return [row for row in rows if slow or not row["slow"]]
 
 
@@ -65,6 +69,8 @@ class Host:
             ("@ABSTRACT@", self.folder.name),
             ("@TCP@", self.sockets["tcp"].getsockname()[1]),
             ("@UDP@", self.sockets["udp"].getsockname()[1]),
+            ("@CPU@", LIMITS.cpu_s),
+            ("@WIDE@", "\U0001f600" * 65_000),
         ):
             source = source.replace(mark, str(value))
         return Program(row["name"], source)
