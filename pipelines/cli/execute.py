@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from raydistill.actors.executor import Executor, Limits, Program, self_test
-from raydistill.actors.rows import read_file
+from raydistill.actors.errors import UsageError
+from raydistill.actors.executor import Executor, Limits, Program, Verdict, self_test
+from raydistill.actors.rows import Row, read_file
 from raydistill.pipelines.runtime.progress import bar
 
 PROGRAMS_PER_CALL = 512
@@ -23,11 +25,13 @@ def execute_file(
 ) -> dict[str, int]:
     """Run `field` of every line of `path` and write one verdict per line to `out`; returns counts by status.
 
-    Raises UsageError for a missing file, a malformed line (named by number) or a missing field, before anything is
-    written; SandboxError where programs cannot be confined.
+    Raises UsageError for an unknown mode, a missing file, a malformed line (named by number), or a field that is missing
+    or no text, before anything is written; SandboxError where programs cannot be confined.
     """
-    rows = list(read_file(str(path)))
-    programs = [Program(str(number), str(row.field(field)), mode=mode) for number, row in enumerate(rows, start=1)]
+    if mode not in MODES:
+        raise UsageError(f"--mode {mode}: expected one of {', '.join(MODES)}")
+    rows = read_file(str(path))
+    programs = [Program(str(number), _text(row, field), mode=mode) for number, row in enumerate(rows, start=1)]
     executor = Executor(limits)
     counts: Counter[str] = Counter()
     part = out.with_name(f"{out.name}.tmp")
@@ -35,7 +39,7 @@ def execute_file(
         with part.open("w", encoding="utf-8") as lines, bar(console, "executing", len(programs)) as shown:
             for start in range(0, len(programs), PROGRAMS_PER_CALL):
                 verdicts = executor.run(programs[start : start + PROGRAMS_PER_CALL])
-                lines.writelines(json.dumps(asdict(verdict), default=str) + "\n" for verdict in verdicts)
+                lines.writelines(to_json(verdict) + "\n" for verdict in verdicts)
                 counts.update(verdict.status for verdict in verdicts)
                 shown.update(start + len(verdicts))
         os.replace(part, out)
@@ -43,6 +47,21 @@ def execute_file(
         executor.close()
         part.unlink(missing_ok=True)
     return dict(counts)
+
+
+def _text(row: Row, field: str) -> str:
+    value = row.field(field)
+    if not isinstance(value, str):
+        raise UsageError(f"{row.where}: field {field!r} is {json.dumps(value)[:40]}; expected the text of a program")
+    return value
+
+
+def to_json(verdict: Verdict) -> str:
+    """One line of JSON; NaN and infinities, for which it has no number, are the texts nan, inf and -inf."""
+    record = asdict(verdict)
+    if isinstance(verdict.value, float) and not math.isfinite(verdict.value):
+        record["value"] = str(verdict.value)
+    return json.dumps(record, default=str, allow_nan=False)
 
 
 def print_self_test(console: Console) -> None:
