@@ -248,3 +248,20 @@ def _imported(source: str) -> Iterator[str]:
     """The modules that lines of the text name behind `import` and `from`."""
     for origin, names in _IMPORT.findall(source):
         yield from [origin] if origin else (name.split()[0] for name in names.split(",") if name.strip())
+
+
+def table() -> str:
+    """What can be imported where, in Markdown, for `docs/sandbox.md`."""
+    rest = sorted(name for name in _WHOLE_ROOTS if name[0] != "_")
+    rows = [("lean", _ROOTS["lean"]), ("standard, also", _ROOTS["standard"] - _ROOTS["lean"])]
+    rows += [
+        ("whole, also", set(rest) - _ROOTS["standard"]),
+        ("rich, also", {n.split(".")[0] for n in RICH_MODULES.split()}),
+    ]
+    lines = [f"| {name} | {' '.join(f'`{m}`' for m in sorted(found) if m[0] != '_')} |" for name, found in rows]
+    lines += [f"| not at all | {', '.join(f'`{name}` ({why})' for name, why in sorted(WITHHELD.items()))} |"]
+    return "\n".join(["| zygote | modules, with those inside them |", "|---|---|", *lines]) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

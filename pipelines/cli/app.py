@@ -188,6 +188,8 @@ def _cause(error: Any) -> Any:
 
 def _fail(message: str, code: int) -> None:
     line = " ".join(message.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)  # names of a file's fields may hold anything
+    shown = "".join(
+        c if c.isprintable() else ascii(c)[1:-1] for c in line
+    )  # names of a file's fields may hold anything
     print(f"raydistill: {shown}", file=sys.stderr)
     sys.exit(code)
