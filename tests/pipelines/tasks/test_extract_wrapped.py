@@ -1,4 +1,5 @@
 """The program comes out of whatever a model wraps it in, whole; what was cut off before its end does not."""
+# ruff: noqa: E501 (completions, one a line)
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ CASES = {
         SOLUTION,
     ),
     "a draft cut off in its docstring": (
-        f'```python\ndef solution():\n    """How many\n```\nWait.\n```python\ndef solution():\n    """How many?"""\n    return 1\n```',
+        '```python\ndef solution():\n    """How many\n```\nWait.\n```python\ndef solution():\n    """How many?"""\n    return 1\n```',
         'def solution():\n    """How many?"""\n    return 1',
     ),
     "comment that is no next task": (
@@ -126,13 +127,13 @@ WRAPPINGS = st.sampled_from(
 
 
 @given(programs(), WRAPPINGS)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_wrapping_gives_the_program(program: str, wrapping: str) -> None:
     assert extract_program(wrapping.replace("{}", program)) == program
 
 
 @given(programs(), st.integers(0, 3))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_indented_and_quoted_programs_too(program: str, form: int) -> None:
     if any(quotes in program for quotes in ("'''", '"""')):
         return  # whose lines would change
@@ -144,7 +145,7 @@ def test_indented_and_quoted_programs_too(program: str, form: int) -> None:
 
 
 @given(programs(), WRAPPINGS, st.data())
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_prefix_gives_the_whole_program_or_none(program: str, wrapping: str, data: st.DataObject) -> None:
     whole = wrapping.replace("{}", program)
     cut = whole[: data.draw(st.integers(0, len(whole)))]
