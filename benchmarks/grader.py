@@ -97,7 +97,7 @@ def real_answers(folder: Path, limit: int = 5_000) -> Iterator[tuple[str, str]]:
 
 
 def expressions(count: int = 2_000) -> Iterator[tuple[str, str, bool]]:
-    """(answer, gold, equal): expressions in LaTeX and plain, expanded, factored or as drawn; every second is unequal."""
+    """(answer, gold, equal): expressions in LaTeX and plain, expanded, factored or as drawn; half are unequal."""
     import sympy
 
     rng, symbols = random.Random(0), sympy.symbols("x y n")

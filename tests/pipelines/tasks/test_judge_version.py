@@ -26,7 +26,17 @@ STEPWISE = ("arithmetic", "base", "dates", "deduction", "sorting", "steps")
 RULES = {  # version's name -> its value, and the files that it stands for
     "JUDGE_VERSION": (
         JUDGE_VERSION,
-        ["base.py", "extract.py", "judging.py", *sorted(f"answers/{file.name}" for file in ANSWERS.glob("*.py"))],
+        [
+            "base.py",
+            "choices.py",
+            "code_blocks.py",
+            "definitions.py",
+            "extract.py",
+            "judging.py",
+            "marks.py",
+            "separators.py",
+            *sorted(f"answers/{file.name}" for file in ANSWERS.glob("*.py")),
+        ],
     ),
     "BigBenchTask.version": (BigBenchTask("").version, ["families/bbh.py"]),
     "ExtractiveTask.version": (ExtractiveTask("").version, ["families/extractive_qa.py"]),
