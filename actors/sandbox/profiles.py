@@ -14,7 +14,7 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 LEAN_MODULES = """
@@ -253,7 +253,10 @@ def _imported(source: str) -> Iterator[str]:
 def table() -> str:
     """What can be imported where, in Markdown, for `docs/sandbox.md`."""
     rest = sorted(name for name in _WHOLE_ROOTS if name[0] != "_")
-    rows = [("lean", _ROOTS["lean"]), ("standard, also", _ROOTS["standard"] - _ROOTS["lean"])]
+    rows: list[tuple[str, Set[str]]] = [
+        ("lean", _ROOTS["lean"]),
+        ("standard, also", _ROOTS["standard"] - _ROOTS["lean"]),
+    ]
     rows += [
         ("whole, also", set(rest) - _ROOTS["standard"]),
         ("rich, also", {n.split(".")[0] for n in RICH_MODULES.split()}),

@@ -25,8 +25,8 @@ def execute_file(
 ) -> dict[str, int]:
     """Run `field` of every line of `path` and write one verdict per line to `out`; returns counts by status.
 
-    Raises UsageError for an unknown mode, a missing file, a malformed line (named by number), or a field that is missing
-    or no text, before anything is written; SandboxError where programs cannot be confined.
+    Raises UsageError for an unknown mode, a missing file, a malformed line (named by number), or a field that is
+    missing or no text, before anything is written; SandboxError where programs cannot be confined.
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: expected one of {', '.join(MODES)}")

@@ -15,8 +15,8 @@ WALL_S = 1.0
 LIMITS = Limits(cpu_s=1, wall_s=WALL_S)
 HANGING = "import time\ndef solution():\n    time.sleep(1000)\n"
 SPINNING = "def solution():\n    while True:\n        pass\n"
-HONEST = [Program(f"h{n}", f"import os\ndef solution():\n    return {n}\n" if n % 2 else f"def solution():\n    return {n}")
-          for n in range(5)]  # fmt: skip
+DEFERRED = "import os\n"  # every other program is isolated
+HONEST = [Program(f"h{n}", f"{DEFERRED if n % 2 else ''}def solution():\n    return {n}\n") for n in range(5)]
 SLACK_S = 0.75
 
 

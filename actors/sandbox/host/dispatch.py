@@ -119,8 +119,15 @@ class Dispatcher:
                 put_back.append(index)
                 continue
             program = round_.programs[index]
-            told = {"mode": wire.MODES[program.mode], "lane": job.lane, "grade": self.grade}
-            verdicts[index] = judge(program.id, record, **told, limits=limits, waited=jail.waited)
+            verdicts[index] = judge(
+                program.id,
+                record,
+                mode=wire.MODES[program.mode],
+                lane=job.lane,
+                grade=self.grade,
+                limits=limits,
+                waited=jail.waited,
+            )
         if put_back:
             round_.add(replace(job, indices=tuple(put_back)))
 

@@ -150,7 +150,7 @@ def _imports_are_safe(code: CodeType) -> bool:
 def _uses_are_safe(code: CodeType) -> bool:
     """Whether each watched name stands in a call that shows what it does."""
     listing = list(_instructions(code))
-    targets = set(findlabels(code.co_code))
+    targets = set(findlabels(code.co_code))  # type: ignore[arg-type]
     return all(
         instruction.name not in _READ_ATTRIBUTE
         or not (is_safe := _WATCHED_CALLS.get(code.co_names[instruction.argument]))

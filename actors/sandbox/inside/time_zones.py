@@ -31,7 +31,7 @@ def _keep_files_of_zoneinfo() -> None:
             raise zoneinfo.ZoneInfoNotFoundError(f"No time zone found with key {key}")
         return io.BytesIO(files[key])
 
-    _common.load_tzdata = load_tzdata
+    _common.load_tzdata = load_tzdata  # type: ignore[assignment]
     zoneinfo.available_timezones = lambda: set(files)
 
 

@@ -166,12 +166,16 @@ class Zygote:
         wire.AREA.pack_into(self.area, 0, 1, 0, 0)
         [task] = wire.unpack_tasks(self.inbox[: job.size], job.programs)
         gc.enable()
-        self.runner.start_clocks()
-        claim = self.runner.run(task, job.stdout_cap, job.value_cap, False)
+        claim = self._claim(task, job)
         at, end = wire.AREA.size, wire.AREA.size + wire.FRAME.size + len(claim)
         self.area[at:end] = wire.FRAME.pack(first, len(claim)) + claim
         wire.AREA.pack_into(self.area, 0, 1, 1, end)
         return 0
+
+    def _claim(self, task: wire.ProgramMessage, job: JobHeader) -> bytes:
+        """A frame of its own, so that a program has the same depth of stack left as in a batch."""
+        self.runner.start_clocks()
+        return self.runner.run(task, job.stdout_cap, job.value_cap, False)
 
     def _run_mates(self, job: JobHeader, first: int) -> int:
         """In the child: run the programs from `first` on. Nothing that their frames lead to holds texts or claims."""

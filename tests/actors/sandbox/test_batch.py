@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
@@ -27,7 +28,7 @@ WALKS = {
     "items": "repr([(k, v) for k, v in frame.f_locals.items()])",
     "own attributes": "repr([vars(v) for v in frame.f_locals.values() if hasattr(v, '__dict__')])",
     "indexed": "repr([v[:] for v in frame.f_locals.values() if hasattr(v, '__getitem__') and not isinstance(v, dict)])",
-    "closures": "repr([c.cell_contents for v in frame.f_locals.values() for c in getattr(v, '__closure__', None) or ()])",
+    "closures": "repr([[c.cell_contents for c in getattr(v, '__closure__', 0) or ()] for v in frame.f_locals.values()])",
     "globals": "repr(frame.f_globals)",
 }
 WALK = """\
@@ -147,10 +148,8 @@ def test_a_format_is_plain_only_if_it_reads_no_attribute(fields: list[str]) -> N
 
     read: list[object] = []
     text = "x".join(f"{{{field}}}" for field in fields)
-    try:
+    with contextlib.suppress(ValueError, IndexError, KeyError):
         text.format(*[Telling()] * 4, name=Telling(), a=Telling())
-    except (ValueError, IndexError, KeyError):
-        pass
     assert not (_has_plain_fields(text) and read)
 
 
