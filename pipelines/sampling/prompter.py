@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from raydistill.pipelines.data.records import Example, Question, Sample
-from raydistill.pipelines.tasks.extract import extract_program, final_reply
+from raydistill.pipelines.tasks.extract import extract_program, final_reply, finished_reply
 
 Format = Literal["program", "rationale", "text"]
 """In which form an answer is asked for: a program is run, a rationale states its answer, a text is one."""
@@ -34,15 +34,24 @@ class Prompt:
 class Prompter:
     """What a model is asked about a question, and what is taken from its replies.
 
-    `read` gives the program or the answering text in a completion of a format, None where there is none.
+    `read` gives the program or the answering text in a completion of a format, None where there is none. Of one that
+    the token limit has cut off it gets what was finished before (`tasks.extract.finished_reply`).
     """
 
     prompts: Callable[[Question], Sequence[Prompt]]
     read: Callable[[str, Format], str | None]
     version: str  # of the prompts, with the settings that they depend on and their contexts do not tell
     formats: tuple[Format, ...] = ("text",)  # of the prompts
-    reader: str = "1"  # the version of `read`; completions are read again where it changes
+    reader: str = "2"  # the version of `read`; completions are read again where it changes
+    reads_cut_off: bool = False  # what the token limit cuts off is read, too: who reads it has a rule of its own
     contexts: tuple[str, ...] = ()  # those asked in, where prompters of the same version share their completions
+
+    def output(self, text: str, form: Format, finish_reason: str) -> str | None:
+        """What is run or judged of a completion; None where there is nothing, or nothing that was finished."""
+        if finish_reason == "length" and not self.reads_cut_off:
+            finished = finished_reply(text, program=form == "program")
+            return None if finished is None else self.read(finished, form)
+        return self.read(text, form)
 
     @property
     def executes(self) -> bool:

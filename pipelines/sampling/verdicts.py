@@ -1,6 +1,6 @@
 """The verdict on completions: their programs are run, their stated answers read; for a run and for the service alike.
 
-completion --read--> program --executors--> value --grade--> verdict
+completion --output--> program --executors--> value --grade--> verdict
                 '--> text ---------------------'
 """
 
@@ -29,7 +29,7 @@ async def judge(
 
     Raises SandboxError where there are programs and no `executors`.
     """
-    outputs = [None if c["error"] else prompter.read(c["text"], c["format"]) for _, c in pending]
+    outputs = [None if c["error"] else prompter.output(c["text"], c["format"], c["finish_reason"]) for _, c in pending]
     programs = [
         Program(completion["sample_id"], output)
         for (_, completion), output in zip(pending, outputs, strict=True)
@@ -59,9 +59,9 @@ def _verdict(
     if completion["error"]:
         return row | {"status": "unknown", "reason": "engine_error", "message": completion["error"]}
     if output is None:
-        reason = "length" if completion["finish_reason"] == "length" else "no_program"
-        program = completion["format"] == "program"
-        return row | {"status": "failed", "reason": reason if program else "no_answer"}
+        none = "no_program" if completion["format"] == "program" else "no_answer"
+        reason = "length" if completion["finish_reason"] == "length" else none
+        return row | {"status": "failed", "reason": reason}
     if run is not None:
         names = ("status", "reason", "kind", "message", "stdout", "cpu_s", "wall_s", "grade", "lane")
         row |= {name: getattr(run, name) for name in names} | {"value": _text(run.value)}

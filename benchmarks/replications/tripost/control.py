@@ -27,7 +27,7 @@ def _ask_for_update(question: Question) -> list[Prompt]:
     return [replace(asked, context="told", prefix=question.meta.get("said", ""))]
 
 
-TOLD = Prompter(_ask_for_update, GO_ON.read, "told/1")
+TOLD = Prompter(_ask_for_update, GO_ON.read, "told/1", reader="1", reads_cut_off=True)
 
 
 def updated_as_told(

@@ -56,7 +56,7 @@ class MultiCotConsistentDistillation(Recipe[MccKD]):
 
     def __init__(self, config: MccKD) -> None:
         super().__init__(config)
-        reader = "until-next-question/1"
+        reader = "until-next-question/2"
         self.student = Prompter(ask_student, read, "rationale/1", ("rationale",), reader)
         self.teacher = Prompter(self._ask_teacher, read, f"rationale-{config.prompt}/1", ("rationale",), reader)
         self.selector = DiverseRationales(config)

@@ -38,7 +38,8 @@ def rewriter(config: ReBase) -> Prompter:
         return text if isinstance(parse(text, keys_of(config)), Rewritten) else None
 
     shown = content_hash(config.target.instruction, config.target.examples)
-    return Prompter(prompts, read, f"rebase-{'direct' if config.retrieval == 'none' else 'rewrite'}/1/{shown}")
+    version = f"rebase-{'direct' if config.retrieval == 'none' else 'rewrite'}/1/{shown}"
+    return Prompter(prompts, read, version, reader="1", reads_cut_off=True)
 
 
 def reanswerer(config: ReBase) -> Prompter:

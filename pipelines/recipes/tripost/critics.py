@@ -44,7 +44,7 @@ def as_it_stands(kind: str) -> Prompter:
     def prompts(question: Question) -> list[Prompt]:
         return [Prompt(kind, [{"role": "user", "content": question.text}])]
 
-    return Prompter(prompts, lambda text, form: text.strip() or None, f"{kind}/1")
+    return Prompter(prompts, lambda text, form: text.strip() or None, f"{kind}/1", reader="1", reads_cut_off=True)
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ def _read_attempt(text: str, form: Format) -> str | None:
     return first_attempt(text) or None
 
 
-STUDENT = Prompter(_ask, _read_attempt, "attempt/1", reader="first-attempt/1")
+STUDENT = Prompter(_ask, _read_attempt, "attempt/1", reader="first-attempt/1", reads_cut_off=True)
 """Asks for an attempt."""
 
 
@@ -53,7 +53,7 @@ def _ask_to_go_on(question: Question) -> list[Prompt]:
     return [replace(asked, context="go-on", prefix=asks_for_feedback(question.meta.get("attempt", "")))]
 
 
-GO_ON = Prompter(_ask_to_go_on, lambda text, form: text or None, "go-on/1")
+GO_ON = Prompter(_ask_to_go_on, lambda text, form: text or None, "go-on/1", reader="1", reads_cut_off=True)
 """Asks for feedback on an attempt, which the question carries, and for the update that follows; read from all turns."""
 
 
