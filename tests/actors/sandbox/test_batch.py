@@ -28,7 +28,7 @@ WALKS = {
     "items": "repr([(k, v) for k, v in frame.f_locals.items()])",
     "own attributes": "repr([vars(v) for v in frame.f_locals.values() if hasattr(v, '__dict__')])",
     "indexed": "repr([v[:] for v in frame.f_locals.values() if hasattr(v, '__getitem__') and not isinstance(v, dict)])",
-    "closures": "repr([[c.cell_contents for c in getattr(v, '__closure__', 0) or ()] for v in frame.f_locals.values()])",
+    "closures": "repr([[c.cell_contents for c in getattr(v, '__closure__', 0) or ()] for v in frame.f_locals.values()])",  # noqa: E501
     "globals": "repr(frame.f_globals)",
 }
 WALK = """\
