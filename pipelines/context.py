@@ -41,6 +41,7 @@ from raydistill.pipelines.runtime.pools import run_on_driver_node
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.sampling.job import SamplingStats
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
+from raydistill.pipelines.sampling.recordings import IncompleteRecording
 from raydistill.pipelines.sampling.sampler import Sampler
 from raydistill.pipelines.tasks import LoadedQuestions
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
@@ -190,8 +191,11 @@ class RunContext(Sampler):
         """Measure a model on the held-out questions, as `answerer` has it answer."""
         if self.config.evaluation is None or self.held_out is None:
             return
-        measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
-        if model.engine == "recorded" and measured.unknown:
+        try:
+            measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
+        except IncompleteRecording:
+            measured = None
+        if measured is None or (model.engine == "recorded" and measured.unknown):
             self.say(f"{name}: not evaluated, since {model.model} does not answer all held-out questions")
             return
         self.sections["evaluation"][name] = measured.to_json()

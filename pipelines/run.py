@@ -67,6 +67,8 @@ class Runner:
             kept = QuestionTable(question for question in loaded.questions if question.id not in held_out)
             overlap = len(loaded.questions) - len(kept)
             loaded = replace(loaded, questions=kept)
+        if not loaded.questions:
+            raise UsageError(f"no question is left to learn from: all {overlap:,} are held out for the evaluation")
         ctx.questions = loaded
         ctx.report(
             questions={

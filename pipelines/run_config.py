@@ -17,7 +17,7 @@ MOVED = {"retriever": "recipe.retriever"}
 """Keys of earlier versions, and what they are called now."""
 
 
-OF_ANY_POOL = {"max_num_seqs", "replicas", "node_labels", "health_timeout_s"}
+OF_ANY_POOL = {"max_num_seqs", "replicas", "node_labels", "health_timeout_s", "max_error_share"}
 """Settings of an engine that a pool of recorded answers has, too."""
 
 

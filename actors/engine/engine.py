@@ -279,6 +279,5 @@ def _platform_arguments(settings: EngineSettings) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """An error's message on one line, without pointers to web pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "https://" not in line]
-    return " ".join(lines)[-400:] or type(error).__name__
+    """The end of an error's message, on one line."""
+    return " ".join(str(error).split())[-400:] or type(error).__name__

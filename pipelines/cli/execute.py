@@ -30,7 +30,7 @@ def execute_file(
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: expected one of {', '.join(MODES)}")
-    rows = read_file(str(path))
+    rows = list(read_file(str(path)))
     programs = [Program(str(number), _text(row, field), mode=mode) for number, row in enumerate(rows, start=1)]
     executor = Executor(limits)
     counts: Counter[str] = Counter()
@@ -50,7 +50,7 @@ def execute_file(
 
 
 def _text(row: Row, field: str) -> str:
-    value = row.field(field)
+    value = row.as_it_is(field)
     if not isinstance(value, str):
         raise UsageError(f"{row.where}: field {field!r} is {json.dumps(value)[:40]}; expected the text of a program")
     return value

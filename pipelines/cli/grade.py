@@ -48,7 +48,7 @@ def grade_file(
     judge = _judge(task, golds, gold_field)
     records = []
     for row, gold in zip(rows, golds, strict=True):
-        grade = judge(row, row.field(answer_field), gold)
+        grade = judge(row, row.as_it_is(answer_field), gold)
         verdict = {"status": grade.status, "reason": grade.reason, "parsed": grade.parsed, "gold": gold}
         records.append({"line": row.number, "id": row.data.get("id"), **verdict})
     _write_lines(Path(path_out), records)

@@ -17,7 +17,9 @@ class Questions(Strict):
     """Where questions come from: ``reasoning_gym:gsm_symbolic``, ``gsm8k``, or a file or hub dataset."""
 
     task: str = Field(description="reasoning_gym:<name>, stepwise:<name>, table, gsm8k, svamp, bbh, nli, ...")
-    path: str | None = Field(None, description="local .jsonl/.parquet file or hub dataset id; ${VAR} is expanded")
+    path: str | None = Field(
+        None, description="local file or folder of data files, or hub dataset id; ${VAR} is expanded"
+    )
     split: str = "train"
     question_column: str = "question"
     answer_column: str = "answer"
@@ -32,7 +34,7 @@ class EngineConfig(Strict):
     """A pool of vLLM engines, or answers recorded earlier (`engine: recorded`)."""
 
     engine: Literal["vllm", "recorded"] = "vllm"
-    model: str = Field(description="model directory or hub id; for `recorded` the JSONL/Parquet file")
+    model: str = Field(description="model directory or hub id; for `recorded` the file (JSON, Parquet, CSV)")
     revision: str | None = None
     adapter: str | None = None
     dtype: str = "auto"
@@ -52,8 +54,16 @@ class EngineConfig(Strict):
         description="an engine that gives no token in this time is asked again; after three times it is replaced",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="further arguments of vLLM's engine")
-    question_column: str = Field("question", description="of a recorded file: what answers are looked up by")
-    completion_column: str = Field("completion", description="of a recorded file: the answer")
+    max_error_share: float = Field(
+        0.2, ge=0, le=1, description="of a stage's requests: where more fail, it ends with the first reason"
+    )
+    question_column: str = Field(
+        "question", description="of a recorded file: what answers are looked up by; dots lead into objects and lists"
+    )
+    completion_column: str = Field("completion", description="of a recorded file: the answer, or a list of answers")
+    finish_reason_column: str = Field(
+        "finish_reason", description="of a recorded file, if it is there: length where the token limit ended the answer"
+    )
 
     @model_validator(mode="after")
     def _range(self) -> EngineConfig:
@@ -102,6 +112,7 @@ class Student(Strict):
     cpus: float | None = Field(None, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] | None = Field(None, description="of nodes that may host one")
     health_timeout_s: float | None = Field(None, gt=0)
+    max_error_share: float | None = Field(None, ge=0, le=1, description="of a stage's requests that may fail")
     options: dict[str, Any] | None = Field(None, description="further arguments of vLLM's engine")
     max_tokens: int | None = Field(None, ge=1, description="of what the student writes to learn from")
 

@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import DEFAULT_MODEL
 from raydistill.actors.retrieval.row_index import EncoderId
-from raydistill.actors.rows import SUFFIXES
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import Settings, expand, read_settings, validated
 from raydistill.pipelines.data.records import content_hash
@@ -52,14 +51,12 @@ class SourceSettings(Strict):
         return self
 
     def file(self) -> Path | None:
-        """The local file; None for a hub dataset. Raises UsageError if it is missing or of an unknown kind."""
+        """The local file; None for a hub dataset. Raises UsageError if it is missing."""
         if self.path is None:
             return None
         path = Path(expand(self.path))
         if not path.is_file():
             raise UsageError(f"source {self.name}: {path}: no such file")
-        if path.suffix not in SUFFIXES:
-            raise UsageError(f"source {self.name}: {path}: expected a file that ends in one of {', '.join(SUFFIXES)}")
         return path
 
 

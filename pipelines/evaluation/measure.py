@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from raydistill.actors.errors import EngineError
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.retrieval.encoder import find_model
 from raydistill.pipelines.config.sections import Beam, EngineConfig, Evaluation, SamplingConfig
@@ -103,6 +104,8 @@ def _scored(
         temperature=config.temperature if config.n > 1 else 0.0,
         grader=f"{loaded.task.name} ({loaded.task.grader})",
     )
+    if not measured.n:
+        raise EngineError(f"{measured.grader}: none of {len(loaded.questions):,} held-out questions could be scored")
     told: list[tuple[Question, Answered]] = [
         (question, greedy.by_question[question.id][0]) for question in loaded.questions
     ]

@@ -21,9 +21,12 @@ def model_identity(model: str, revision: str | None = None) -> str:
     path = Path(model)
     if not path.exists():
         return content_hash(model, revision)
-    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    if path.is_file():
+        return content_hash(_file_identity(path))
+    if path.is_dir() and not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
+        return content_hash(*(_file_identity(file) for file in sorted(path.rglob("*")) if file.is_file()))
     names = (".json", ".jsonl", ".parquet", ".safetensors", ".bin", ".model", ".jinja")
-    return content_hash(*(_file_identity(file) for file in files if file.name.endswith(names)))
+    return content_hash(*(_file_identity(file) for file in sorted(path.glob("*")) if file.name.endswith(names)))
 
 
 def _file_identity(file: Path) -> tuple[object, ...]:

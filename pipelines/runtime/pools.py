@@ -94,7 +94,7 @@ def check_teacher(config: settings.Teacher) -> None:
     """Raise UsageError unless there is something to start the teacher's engines with."""
     if config.engine == "vllm":
         check_model(config.model, "teacher.model")
-    elif not is_uri(config.model) and not Path(expand(config.model)).is_file():
+    elif not is_uri(config.model) and not Path(expand(config.model)).exists():
         raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
 
 
@@ -108,10 +108,16 @@ def check_model(path: str, setting: str) -> None:
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
+def recording(config: settings.EngineConfig) -> tuple[str, str, str, str]:
+    """Where recorded answers lie, and their columns: what a `RecordedEngine` is made with."""
+    columns = config.question_column, config.completion_column, config.finish_reason_column
+    return local_path(expand(config.model)), *columns
+
+
 def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
     """The pool of engines of `config`, not yet started."""
     if config.engine == "recorded":
-        arguments = (local_path(expand(config.model)), config.question_column, config.completion_column)
+        arguments = recording(config)
         return Pool(
             PoolSettings(
                 name,

@@ -85,6 +85,7 @@ class SamplingStats:
     reasons: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     grade: str = ""
+    error: str = ""  # why the first request failed that did
     wall_s: float = 0.0  # without the start of engines
     outcomes: Outcomes = field(default_factory=dict)
 
@@ -106,12 +107,13 @@ class SamplingStats:
         self.reasons.update(outcome["reasons"])
         self.dropped.update(outcome["dropped"])
         self.grade = self.grade or outcome["grade"]
+        self.error = self.error or outcome["error"]
         if keep:
             self.outcomes[outcome["question_id"]] = (outcome["statuses"], outcome["values"])
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the outcomes."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "outcomes"}
+        """Everything but outcomes and error."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("outcomes", "error")}
 
 
 def run_sampling(

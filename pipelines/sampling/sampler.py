@@ -13,10 +13,12 @@ from rich.console import Console
 
 from raydistill.actors.engine.ledger import read_spending
 from raydistill.actors.engine.requests import Sampling
+from raydistill.actors.errors import EngineError
 from raydistill.actors.executor import SANDBOX_VERSION
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import list_segments, read_segments
 from raydistill.actors.storage import absolute
+from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
@@ -26,11 +28,22 @@ from raydistill.pipelines.runtime.run_dir import check_shared
 from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
+from raydistill.pipelines.sampling.recordings import check_recording
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
 
-CHANGES_TEXTS = {"max_model_len", "reasoning_parser", "options", "question_column", "completion_column"}
+CHANGES_TEXTS = {
+    "max_model_len",
+    "reasoning_parser",
+    "options",
+    "question_column",
+    "completion_column",
+    "finish_reason_column",
+}
 """Settings of an engine that its completions depend on, beside model, adapter and dtype."""
+
+RECORDED_VERSION = 2
+"""Of how recordings are read, raised where other completions come of the same file."""
 
 
 class Sampler:
@@ -64,9 +77,13 @@ class Sampler:
         `extra_key` is what else the completions depend on.
         """
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
-        identity = (model_identity(model.model, model.revision), model.adapter and model_identity(model.adapter))
+        identity = (
+            model_identity(expand(model.model), model.revision),
+            model.adapter and model_identity(model.adapter),
+        )
         changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
-        others = [part for part in (changed, json_schema, extra_key) if part]
+        recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
+        others = [part for part in (changed, json_schema, extra_key, recorded) if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
         plan = SamplingPlan(
             prompter=prompter,
@@ -110,7 +127,8 @@ class Sampler:
     ) -> SamplingStats:
         """Run a job. Engines start only if a completion is missing; a Completer as `model` answers in their place.
 
-        `wrap_engines` makes a Completer around the engines, for example a beam search.
+        `wrap_engines` makes a Completer around the engines, for example a beam search. Raises EngineError where more
+        requests have failed than `max_error_share` allows, UsageError where a recording lacks more than that.
         """
 
         def start_engines() -> None:
@@ -120,6 +138,9 @@ class Sampler:
                 self.say(f"{title}: starting engine for {model.model} ...")
             self.engines.use(model)
 
+        recorded = isinstance(model, EngineConfig) and model.engine == "recorded" and questions
+        if recorded and (lacking := check_recording(job.plan, questions, model)):
+            self.say(f"{title}: {lacking}")
         self._connect()
         completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
         if wrap_engines:
@@ -129,7 +150,7 @@ class Sampler:
         if list_segments(job.completions) and not list_segments(job.verdicts):
             self.say(f"{title}: judging stored completions anew; no new tokens for these")
         with bar(self.console, title, len(questions)) as shown:
-            return run_sampling(
+            result = run_sampling(
                 job,
                 questions,
                 completer,
@@ -138,6 +159,9 @@ class Sampler:
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, _tally(result)),
             )
+        if isinstance(model, EngineConfig):
+            check_errors(title, result, model.max_error_share)
+        return result
 
     def wasted_tokens(self, *jobs: SamplingJob) -> int:
         """Tokens that were spent on completions of these jobs that were never finished."""
@@ -165,6 +189,17 @@ class Sampler:
         """Stop all pools."""
         self.engines.release()
         self.executors.release()
+
+
+def check_errors(title: str, result: SamplingStats, most: float) -> None:
+    """Raise EngineError with the first reason where all of a job's requests have failed, or more than a share."""
+    failed = result.reasons["engine_error"]
+    if failed and (failed == result.samples or failed > most * result.samples):
+        raise EngineError(
+            f"{title}: {failed:,} of {result.samples:,} samples could not be generated (max_error_share: {most:.0%}), "
+            f"the first because: {result.error or 'no reason was given'}. What is finished is stored: mend it and run the "
+            "same command again"
+        )
 
 
 def _tally(result: SamplingStats) -> str:

@@ -111,6 +111,7 @@ def outcome_schema() -> pa.Schema:
             ("prompt_tokens", pa.int64()),
             ("completion_tokens", pa.int64()),
             ("grade", pa.string()),
+            ("error", pa.string()),
             _count("generated"),
             _count("verified"),
         ]

@@ -172,6 +172,7 @@ class Select:
             "prompt_tokens": sum(sample.prompt_tokens for sample in samples),
             "completion_tokens": sum(sample.completion_tokens for sample in samples),
             "grade": next((v["grade"] for v in row["verdicts"] if v["grade"]), ""),
+            "error": next((v["message"] for v in row["verdicts"] if v["reason"] == "engine_error"), ""),
             "generated": row["generated"],
             "verified": row["verified"],
             "kept": [],

@@ -179,7 +179,9 @@ def test_a_student_is_trained_on_what_was_verified(
 def test_no_verified_example_is_one_clear_error_before_training(
     cluster: None, make_config: Callable[..., Run], tiny_model: str, tmp_path: Path
 ) -> None:
-    config = make_config(tmp_path, teacher={"question_column": "completion"}, train={"student": tiny_model})
+    asked = {"task": "table", "path": str(tmp_path / "questions.jsonl")}
+    (tmp_path / "questions.jsonl").write_text('{"question": "What is 1 plus 1?", "answer": "3"}\n')
+    config = make_config(tmp_path, questions=asked, train={"student": tiny_model})
     runner = Runner(config)
     try:
         examples = runner.start().synthesize()
@@ -188,6 +190,26 @@ def test_no_verified_example_is_one_clear_error_before_training(
     finally:
         runner.close()
     assert not (tmp_path / "training").exists()
+
+
+def test_a_recording_that_lacks_too_much_is_told_before_anything_starts(
+    make_config: Callable[..., Run], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"lacks 72 of 72 samples, of 12 questions: 'What is 0 plus 0\?' \(6\), .*, \.\.\."
+    ):
+        synthesized(make_config(tmp_path, teacher={"question_column": "completion"}))
+    with pytest.raises(UsageError, match=r"lacks 24 of 96 samples, of 12 questions: .* \(2\), .*max_error_share"):
+        synthesized(make_config(tmp_path, teacher={"n": 8}))
+    assert not (tmp_path / "completions").exists()
+
+
+def test_no_question_left_is_an_error(make_config: Callable[..., Run], questions_file: Path, tmp_path: Path) -> None:
+    same = {"questions": {"task": "table", "path": str(questions_file)}}
+    runner = Runner(make_config(tmp_path, evaluation=same))
+    with pytest.raises(UsageError, match="no question is left to learn from: all 12 are held out"):
+        runner.start()
+    runner.close()
 
 
 def test_a_student_that_is_no_model_stops_the_run_at_once(make_config: Callable[..., Run], tmp_path: Path) -> None:

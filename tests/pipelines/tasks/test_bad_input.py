@@ -43,7 +43,7 @@ def test_bad_settings_are_one_clear_line(settings: dict, message: str):
         ("", {}, "no rows in it"),
         ('{"question": "a", "answer": "1"}\n{"question": ', {}, "rows.jsonl:2: not valid JSON"),
         ("[" * 100_000, {}, "rows.jsonl:1: not valid JSON"),
-        ("[1]\n", {}, "rows.jsonl:1: expected a JSON object, got list"),
+        ("[1]\n", {}, "rows.jsonl:1: expected a JSON object, got int"),
         ('\n{"question": "a", "answer": null}', {}, "rows.jsonl:2: no answer in it"),
         ('{"question": " ", "answer": "1"}', {}, "rows.jsonl:1: no question in it"),
         (

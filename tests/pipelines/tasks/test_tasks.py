@@ -70,7 +70,7 @@ def test_a_dataset_is_loaded_by_its_id(tmp_path: Path, monkeypatch):
     options = {"cache_dir": str(tmp_path / "cache")}
     loaded = load_questions(questions(task="table", path="owner/name", split="test", options=options))
     assert [question.text for question in loaded.questions] == ["And bears?"]
-    with pytest.raises(UsageError, match="owner/name: neither a local file nor a hub dataset[^\n]+$"):
+    with pytest.raises(UsageError, match="^owner/name: no split 'train' in this folder; it has test$"):
         load_questions(questions(task="table", path="owner/name", split="train", options=options))
 
 
