@@ -138,9 +138,8 @@ class Sampler:
                 self.say(f"{title}: starting engine for {model.model} ...")
             self.engines.use(model)
 
-        recorded = isinstance(model, EngineConfig) and model.engine == "recorded" and questions
-        if recorded and (lacking := check_recording(job.plan, questions, model)):
-            self.say(f"{title}: {lacking}")
+        if isinstance(model, EngineConfig):
+            self._check_recording(title, job, questions, model)
         self._connect()
         completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
         if wrap_engines:
@@ -162,6 +161,13 @@ class Sampler:
         if isinstance(model, EngineConfig):
             check_errors(title, result, model.max_error_share)
         return result
+
+    def _check_recording(
+        self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig
+    ) -> None:
+        """Say what a recording lacks, before anything starts."""
+        if model.engine == "recorded" and questions and (lacking := check_recording(job.plan, questions, model)):
+            self.say(f"{title}: {lacking}")
 
     def wasted_tokens(self, *jobs: SamplingJob) -> int:
         """Tokens that were spent on completions of these jobs that were never finished."""
@@ -197,8 +203,8 @@ def check_errors(title: str, result: SamplingStats, most: float) -> None:
     if failed and (failed == result.samples or failed > most * result.samples):
         raise EngineError(
             f"{title}: {failed:,} of {result.samples:,} samples could not be generated (max_error_share: {most:.0%}), "
-            f"the first because: {result.error or 'no reason was given'}. What is finished is stored: mend it and run the "
-            "same command again"
+            f"the first because: {result.error or 'no reason was given'}. What is finished is stored: mend it and run "
+            "the same command again"
         )
 
 
