@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raydistill.actors.engine.requests import Request
-from raydistill.actors.engine.templates import render
 
 
 def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
@@ -25,8 +24,14 @@ def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    """Chat messages through the tokenizer's template; a model without one has the plain one of `templates`.
+    """Chat messages through the tokenizer's template or, without one, their contents joined by newlines.
 
-    Students are trained on the same text (`pipelines.training.tokens`).
+    Without a template the tokenizer's BOS goes in front where the tokenizer itself would put it. Students are trained
+    on the same text (`pipelines.training.tokens`).
     """
-    return render(tokenizer, messages, add_generation_prompt=True)
+    if tokenizer.chat_template:
+        turns = [dict(message) for message in messages]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    first = tokenizer.encode("?")[0]
+    bos = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
+    return bos + "\n".join(message["content"] for message in messages)

@@ -14,9 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.rendering import chat_text
-from raydistill.actors.engine.templates import check_template, reply_tail, with_template
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.actors.rows import is_unicode
 from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.losses.base import Encoding
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BATCH = 1000  # examples per call of the tokenizer
+SENTINEL = "raydistill-sentinel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +60,18 @@ def load_tokenizer(student: str, revision: str | None) -> PreTrainedTokenizerBas
         raise UsageError(f"student {student}: no tokenizer could be loaded from there: {reason}") from None
     if not tokenizer.is_fast:
         raise UsageError(f"student {student}: needs a fast tokenizer (tokenizer.json), which reports offsets")
-    return with_template(tokenizer)
+    return tokenizer
 
 
 def stop_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The token that ends an assistant turn: the first special one that the chat template puts there, else EOS."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    for token in tokenizer(reply_tail(tokenizer), add_special_tokens=False).input_ids:
-        if token in special:
-            return token
+    if tokenizer.chat_template:
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+        tail = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(SENTINEL)[2]
+        for token in tokenizer(tail, add_special_tokens=False).input_ids:
+            if token in special:
+                return token
     if tokenizer.eos_token_id is None:
         raise UsageError(f"tokenizer {tokenizer.name_or_path}: no end-of-turn token in its template and no EOS")
     return tokenizer.eos_token_id
@@ -81,11 +83,9 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
     Prompt and completion are tokenised as one text, so that tokens are those a reader of that text would get; where
     that would merge characters across the border, which generation cannot do, the completion is tokenised alone.
     """
-    stop, checked = stop_token_id(tokenizer), set[tuple[str, ...]]()
+    stop = stop_token_id(tokenizer)
     iterator = iter(examples)
     while batch := list(itertools.islice(iterator, BATCH)):
-        for example in batch:
-            _check(tokenizer, example, checked)
         prompts = [chat_text(tokenizer, example.messages) for example in batch]
         prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
         whole = [prompt + example.text for prompt, example in zip(prompts, batch, strict=True)]
@@ -99,16 +99,6 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
             characters = [(begin - border, end - border) for begin, end in offsets[start:]]
             columns = term_columns(example, Encoding(start, characters))
             yield Tokens(example.id, example.question_id, [*ids, stop], columns)
-
-
-def _check(tokenizer: PreTrainedTokenizerBase, example: Example, checked: set[tuple[str, ...]]) -> None:
-    """Raise UsageError where the template cannot say the example's turns, TrainingError where it is no Unicode."""
-    roles = tuple(message["role"] for message in example.messages)
-    if roles not in checked:
-        check_template(tokenizer, roles)
-        checked.add(roles)
-    if not is_unicode([*(message["content"] for message in example.messages), example.text]):
-        raise TrainingError(f"example {example.id}: text with half of a surrogate pair, which is no Unicode")
 
 
 def token_schema() -> pa.Schema:

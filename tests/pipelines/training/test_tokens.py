@@ -64,9 +64,8 @@ def test_tokens_are_those_that_inference_continues(tokenizer):
 
 
 def test_border_that_would_merge_is_kept():
-    """Where a template ends in text, prompt `re` and completion `turn` would become one token that nobody generates."""
+    """Without a template, prompt `re` and completion `turn` would become one token that nobody generates."""
     tokenizer = make_tokenizer(chat=False)
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     assert len(tokenizer("return").input_ids) < len(tokenizer("re").input_ids + tokenizer("turn").input_ids)
     example = Example(
         "e", "q", ({"role": "user", "content": "re"},), (WeightedText("tu", 0.5), WeightedText("rn", 1.0))
@@ -89,6 +88,11 @@ def test_without_template_or_eos_there_is_no_stop_token():
     bare.eos_token = None
     with pytest.raises(UsageError, match="no end-of-turn token"):
         stop_token_id(bare)
+
+
+def test_plain_prompt_joins_contents():
+    messages = ({"role": "system", "content": "Add."}, {"role": "user", "content": "1 2"})
+    assert chat_text(make_tokenizer(chat=False), messages) == "Add.\n1 2"
 
 
 def test_too_long_examples_are_dropped_and_counted(tokenizer, tmp_path):
