@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -22,6 +23,7 @@ from raydistill.actors.storage import write_json
 from raydistill.pipelines import report
 from raydistill.pipelines.context import ExampleSet, RunContext
 from raydistill.pipelines.data.questions import QuestionTable
+from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.evaluation.measure import evaluate_beam
 from raydistill.pipelines.inference.answering import AnswersOnce
 from raydistill.pipelines.models import named_model, publish_student
@@ -31,6 +33,7 @@ from raydistill.pipelines.runtime.pools import check_model, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.golds import overview
+from raydistill.pipelines.training.tokens import check_template
 from raydistill.pipelines.training.train import TrainResult
 
 
@@ -69,6 +72,7 @@ class Runner:
             loaded = replace(loaded, questions=kept)
         if not loaded.questions:
             raise UsageError(f"no question is left to learn from: all {overlap:,} are held out for the evaluation")
+        self._check_template(loaded.questions[0])
         ctx.questions = loaded
         ctx.report(
             questions={
@@ -89,6 +93,13 @@ class Runner:
         write_json(f"{ctx.root}/environment.json", report.environment())
         report.write_config(f"{ctx.root}/config.yaml", self.config)
         return self
+
+    def _check_template(self, question: Question) -> None:
+        """Raise UsageError, before anything is paid for, where the student's chat template cannot say its prompts."""
+        train = self.config.train
+        if train and Path(train.student).is_dir():
+            for prompt in self.recipe.student.prompts(question):
+                check_template(train.student, train.revision, prompt.messages)
 
     def synthesize(self) -> ExampleSet:
         """The examples that the student is to learn from."""

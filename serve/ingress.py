@@ -9,11 +9,13 @@ A bad question is answered with 422, a model or sandbox that cannot answer now w
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import EngineError, RaydistillError, UsageError
 from raydistill.actors.pool import PoolClient
+from raydistill.actors.rows import text_fault
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.serve.model import Model
 from raydistill.serve.schema import Health, Problem, ProblemReport, SolveAnswer, SolveRequest, request_model
@@ -92,14 +94,34 @@ def _routes(settings: Sequence[str]) -> dict[str, Callable[[FastAPI], Any]]:
         _report_problems(app, settings)
         return app.post(SOLVE, response_model=SolveAnswer, responses=failures)
 
+    def models(app: FastAPI) -> Any:
+        from fastapi import Depends
+
+        app.router.dependencies.append(Depends(_text_check()))  # of all routes: this is the first
+        return app.get("/v1/models")
+
     return {
-        "models": lambda app: app.get("/v1/models"),
+        "models": models,
         "model_data": lambda app: app.get("/v1/models/{model:path}"),
         "chat": lambda app: app.post("/v1/chat/completions", response_model=ChatCompletionResponse),
         "completions": lambda app: app.post("/v1/completions", response_model=CompletionResponse),
         "solve": solve,
         "healthz": lambda app: app.get("/healthz", response_model=Health, responses={503: {"model": Health}}),
     }
+
+
+def _text_check() -> Callable[..., Any]:
+    """Refuses a body with half of a surrogate pair, which no tokenizer takes, as each route refuses a bad body."""
+    from fastapi import HTTPException, Request
+
+    async def check(request: Request) -> None:
+        body = await request.body()
+        fault = text_fault(json.loads(body)) if b"\\u" in body else ""
+        if "surrogate" in fault:
+            raise HTTPException(422 if request.url.path == SOLVE else 400, f"the request holds {fault}")
+
+    check.__annotations__["request"] = Request
+    return check
 
 
 def _report_problems(app: FastAPI, settings: Sequence[str]) -> None:

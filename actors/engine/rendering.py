@@ -9,6 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raydistill.actors.engine.requests import Request
+from raydistill.actors.errors import UsageError
+
+PLAIN_TURNS = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}"
+)
+ANOTHER = "expected one that takes such turns with contents as text: give the model another chat_template"
 
 
 def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
@@ -24,14 +32,38 @@ def prompt_ids(tokenizer: Any, request: Request) -> list[int]:
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    """Chat messages through the tokenizer's template or, without one, their contents joined by newlines.
+    """Chat messages through the tokenizer's template, or through the plain one where it has none.
 
-    Without a template the tokenizer's BOS goes in front where the tokenizer itself would put it. Students are trained
-    on the same text (`pipelines.training.tokens`).
+    Students are trained on the same text (`pipelines.training.tokens`). Raises UsageError where the template refuses
+    these turns, or leaves out what one of them says.
     """
-    if tokenizer.chat_template:
-        turns = [dict(message) for message in messages]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    first = tokenizer.encode("?")[0]
-    bos = tokenizer.bos_token if first == tokenizer.bos_token_id else ""
-    return bos + "\n".join(message["content"] for message in messages)
+    roles = ", ".join(message["role"] for message in messages)
+    said = f"the chat template of {tokenizer.name_or_path} "
+    try:
+        text = str(render(tokenizer, messages, add_generation_prompt=True))
+    except Exception as error:  # a template is a program: what it raises, and what Jinja raises about it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{said}refuses the turns {roles}: {reason}; {ANOTHER}") from None
+    for message in messages:
+        if message["role"] != "assistant" and message["content"].strip() not in text:
+            raise UsageError(f"{said}leaves out what the turn of the {message['role']} says ({roles}); {ANOTHER}")
+    return text
+
+
+def render(tokenizer: Any, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> Any:
+    """What the tokenizer's template makes of the messages, or the plain one; raises whatever that raises."""
+    return tokenizer.apply_chat_template(
+        [dict(message) for message in messages],
+        chat_template=None if tokenizer.chat_template else plain_template(tokenizer),
+        tokenize=False,
+        add_generation_prompt=add_generation_prompt,
+    )
+
+
+def plain_template(tokenizer: Any) -> str:
+    """The template of a model that has none: contents joined by newlines, EOS behind what the assistant says.
+
+    The tokenizer's BOS goes in front where the tokenizer itself would put it. Students keep it as their own.
+    """
+    first = tokenizer.encode("?")[:1]
+    return ("{{ bos_token }}" if first == [tokenizer.bos_token_id] else "") + PLAIN_TURNS

@@ -8,13 +8,14 @@ Everything that can be wrong with tokenizer, template, vocabulary or data is fou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.engine.rendering import chat_text
+from raydistill.actors.engine.rendering import ANOTHER, chat_text, plain_template, render
 from raydistill.actors.errors import TrainingError, UsageError
+from raydistill.actors.rows import is_unicode
 from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.losses.base import Encoding
@@ -50,7 +51,10 @@ class Counts:
 
 
 def load_tokenizer(student: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """The student's tokenizer. Raises UsageError if there is none, or none that reports character offsets."""
+    """The student's tokenizer, with the plain chat template where it has none, which its students keep.
+
+    Raises UsageError if there is none, or none that reports character offsets.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -60,18 +64,39 @@ def load_tokenizer(student: str, revision: str | None) -> PreTrainedTokenizerBas
         raise UsageError(f"student {student}: no tokenizer could be loaded from there: {reason}") from None
     if not tokenizer.is_fast:
         raise UsageError(f"student {student}: needs a fast tokenizer (tokenizer.json), which reports offsets")
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = plain_template(tokenizer)
     return tokenizer
 
 
+def check_template(student: str, revision: str | None, messages: Sequence[Mapping[str, str]]) -> None:
+    """Raise UsageError unless the student's chat template takes `messages` and says an assistant's turn back."""
+    tokenizer = load_tokenizer(student, revision)
+    stop_token_id(tokenizer)
+    chat_text(tokenizer, messages)
+
+
 def stop_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an assistant turn: the first special one that the chat template puts there, else EOS."""
+    """The token that ends an assistant turn: the first special one that the chat template puts there, else EOS.
+
+    Raises UsageError where the template does not say such a turn back, and where there is no such token.
+    """
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
-        tail = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition(SENTINEL)[2]
-        for token in tokenizer(tail, add_special_tokens=False).input_ids:
-            if token in special:
-                return token
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+    tail, refused = "", ""
+    try:
+        _, said, tail = str(render(tokenizer, turns, add_generation_prompt=False)).rpartition(SENTINEL)
+        refused = "" if said else "leaves it out"
+    except Exception as error:  # a template is a program: what it raises, and what Jinja raises about it
+        refused = f"refuses it: {' '.join(str(error).split()) or type(error).__name__}"
+    if refused:
+        raise UsageError(
+            f"the chat template of {tokenizer.name_or_path} does not say a last turn of the assistant back, but "
+            f"{refused}; {ANOTHER}"
+        )
+    for token in tokenizer(tail, add_special_tokens=False).input_ids:
+        if token in special:
+            return token
     if tokenizer.eos_token_id is None:
         raise UsageError(f"tokenizer {tokenizer.name_or_path}: no end-of-turn token in its template and no EOS")
     return tokenizer.eos_token_id
@@ -86,6 +111,9 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
     stop = stop_token_id(tokenizer)
     iterator = iter(examples)
     while batch := list(itertools.islice(iterator, BATCH)):
+        for example in batch:
+            if not is_unicode([example.text, *(message["content"] for message in example.messages)]):
+                raise TrainingError(f"example {example.id}: holds half of a surrogate pair, which is no Unicode")
         prompts = [chat_text(tokenizer, example.messages) for example in batch]
         prompt_ids = tokenizer(prompts, add_special_tokens=False).input_ids
         whole = [prompt + example.text for prompt, example in zip(prompts, batch, strict=True)]
