@@ -26,8 +26,11 @@ def is_uri(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """The full path of a file or folder, whether it is there or not; a URI as it is, without a slash at its end."""
-    return path.rstrip("/") if is_uri(path) else str(Path(path).resolve())
+    """The full path of a file or folder, whether it is there or not; a URI as it is, without a slash at its end.
+
+    ``~`` is the home folder.
+    """
+    return path.rstrip("/") if is_uri(path) else str(Path(path).expanduser().resolve())
 
 
 def local_path(model: str) -> str:

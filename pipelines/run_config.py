@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import read_settings, validated
@@ -33,6 +34,13 @@ class Run(Strict):
     recipe: AnyRecipe = Field(default_factory=default_recipe)
     train: Train | None = None
     evaluation: Evaluation | None = None
+
+    @field_validator("run_dir")
+    @classmethod
+    def _at_home(cls, run_dir: str) -> str:
+        if not run_dir.strip():
+            raise ValueError("expected a folder or a URI")
+        return os.path.expanduser(run_dir)
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,7 @@ app.add_typer(index_app)
 for name, command in commands().items():
     app.command(name)(command)
 
+NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)
 STORED = "What is finished is stored: the same command goes on from here."
 
 Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
@@ -166,18 +167,29 @@ def serve(
 
 
 def main() -> None:
-    """Console entry point: errors of ours are one line on stderr."""
+    """Console entry point: errors of ours, and all wrong usage, are one line on stderr."""
+    import click
+
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    except click.ClickException as error:
+        place = error.ctx.command_path.partition(" ")[2] if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
+        _fail(f"{place + ': ' if place else ''}{error.format_message()}; see --help", 2)
     except UsageError as error:
         _fail(_cause(error).args[0], 2)
     except RaydistillError as error:
         _fail(_cause(error).args[0], 1)
     except OSError as error:
-        if _cause(error).errno not in (errno.ENOSPC, errno.EDQUOT):
+        cause = _cause(error)
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"{os.strerror(cause.errno)}: make room. {STORED}", 1)
+        if not isinstance(cause, NAMES_A_FILE) or not cause.filename:
             raise
-        _fail(f"{os.strerror(_cause(error).errno)}: make room. {STORED}", 1)
-    except KeyboardInterrupt:
+        _fail(f"{os.fsdecode(cause.filename)}: {cause.strerror}; expected a path that can be read or written", 2)
+    except (KeyboardInterrupt, click.Abort):
         _fail(f"interrupted. {STORED}", 130)
 
 

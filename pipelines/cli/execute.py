@@ -14,6 +14,7 @@ from rich.console import Console
 from raydistill.actors.errors import UsageError
 from raydistill.actors.executor import Executor, Limits, Program, Verdict, self_test
 from raydistill.actors.rows import Row, read_file
+from raydistill.pipelines.cli.outputs import check_out
 from raydistill.pipelines.runtime.progress import bar
 
 PROGRAMS_PER_CALL = 512
@@ -30,12 +31,16 @@ def execute_file(
     """
     if mode not in MODES:
         raise UsageError(f"--mode {mode}: expected one of {', '.join(MODES)}")
+    check_out(out)
     rows = list(read_file(str(path)))
+    if not rows:
+        raise UsageError(f"{path}: no lines in it")
     programs = [Program(str(number), _text(row, field), mode=mode) for number, row in enumerate(rows, start=1)]
     executor = Executor(limits)
     counts: Counter[str] = Counter()
     part = out.with_name(f"{out.name}.tmp")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8") as lines, bar(console, "executing", len(programs)) as shown:
             for start in range(0, len(programs), PROGRAMS_PER_CALL):
                 verdicts = executor.run(programs[start : start + PROGRAMS_PER_CALL])

@@ -16,6 +16,7 @@ from typing import Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import Row, read_file
+from raydistill.pipelines.cli.outputs import check_out
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.tasks.answers import KINDS, Kind, infer_kind
 from raydistill.pipelines.tasks.base import Grade, Task, as_text, check_gold, grade_answer
@@ -41,6 +42,7 @@ def grade_file(
     answers), nli or ``reasoning_gym:<name>``; fields are names with dots. Raises UsageError for bad input, before
     anything is written.
     """
+    check_out(Path(path_out))
     rows = list(read_file(str(path_in)))
     if not rows:
         raise UsageError(f"{path_in}: no lines in it")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raydistill.actors.errors import UsageError
+from raydistill.pipelines.cli.outputs import check_out
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
 if TYPE_CHECKING:
@@ -93,12 +94,15 @@ def search(
     from raydistill.pipelines.datastore.retrieval import lookup_of
     from raydistill.pipelines.datastore.settings import TargetTask, load_settings
 
+    if out:
+        check_out(out)
     if level not in ("row", "dataset", "random"):
         raise UsageError(f"--level {level}: expected row, dataset or random")
     wanted = load_settings(task, TargetTask)
     lookup = lookup_of(wanted, count, level=level, banned=ban or ())  # type: ignore[arg-type]
     rows = Retriever(index, encoder).retrieve(lookup)
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
     if not quiet:
         Console().print(rows_table(rows, f"{len(rows):,} rows of {index} by {level}"))

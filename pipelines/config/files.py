@@ -25,7 +25,11 @@ def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str = "fil
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such {kind}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a folder; expected a YAML file of settings") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; expected a YAML file of settings") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date such as 2020-13-45
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: expected a mapping of keys to values, got {type(data).__name__}")
@@ -45,7 +49,14 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         node = node.setdefault(parent, {})
         if not isinstance(node, dict):
             raise UsageError(f"override {override!r}: {parent} is not a group of settings")
-    node[leaf] = yaml.safe_load(value)
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error)
+        raise UsageError(
+            f"override {override!r}: the value is no YAML ({' '.join(problem.split())}); expected for example "
+            f"{key}=0.7, or in quotes where it has blanks, braces or signs: '{key}={{rank: 16}}', '{key}=\"@main\"'"
+        ) from None
 
 
 def validated(kind: type[Settings], data: Any, where: str) -> Settings:

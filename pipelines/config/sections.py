@@ -6,9 +6,10 @@ from the environment by the library that needs them and never appear here.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
 
@@ -64,6 +65,11 @@ class EngineConfig(Strict):
     finish_reason_column: str = Field(
         "finish_reason", description="of a recorded file, if it is there: length where the token limit ended the answer"
     )
+
+    @field_validator("model", "adapter")
+    @classmethod
+    def _at_home(cls, path: str | None) -> str | None:
+        return path and os.path.expanduser(path)
 
     @model_validator(mode="after")
     def _range(self) -> EngineConfig:
@@ -175,6 +181,11 @@ class Train(Strict):
     early_stopping_patience: int | None = None
     resource_timeout_s: float = Field(300, gt=0, description="give up waiting for workers after this long")
     seed: int = 42
+
+    @field_validator("student")
+    @classmethod
+    def _at_home(cls, path: str) -> str:
+        return os.path.expanduser(path)
 
 
 class Beam(Strict):

@@ -59,14 +59,16 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
 
 
 def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
-    path = write_run(tmp_path, [GOOD], engine="recorded", model="questions.jsonl")
+    path = write_run(tmp_path, [GOOD], engine="recorded", model="questions.jsonl", completion_column="answer")
     done = raydistill("synth", str(path), cwd=tmp_path, RAY_ADDRESS="127.0.0.1:1")
     assert done.returncode == 2
     assert "RAY_ADDRESS=127.0.0.1:1: no cluster answers there" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_ray_that_does_not_start_is_one_clear_line(tmp_path: Path) -> None:
-    path = write_run(tmp_path, [GOOD], engine="recorded", model=str(tmp_path / "questions.jsonl"))
+    path = write_run(
+        tmp_path, [GOOD], engine="recorded", model=str(tmp_path / "questions.jsonl"), completion_column="answer"
+    )
     done = raydistill("synth", str(path), "--quiet", cwd=tmp_path, RAY_ADDRESS="", RAY_TMPDIR="/dev/null/nowhere")
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("raydistill: Ray did not start on this machine (")
