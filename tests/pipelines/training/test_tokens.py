@@ -131,3 +131,63 @@ def test_missing_tokenizer_is_one_line(tmp_path):
     with pytest.raises(UsageError, match="no tokenizer could be loaded") as caught:
         load_tokenizer(str(tmp_path), None)
     assert "\n" not in str(caught.value)
+
+
+REFUSING = (
+    "{% if messages[-1]['role'] == 'assistant' %}{{ raise_exception('The last turn is the user's') }}{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+)
+PARTS = "{% for m in messages %}<|{{m.role}}|>{% for c in m.content %}{{c.text}}{% endfor %}<|end|>{% endfor %}"
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (REFUSING, "does not say a last turn of the assistant back, but refuses it: The last turn is the user's"),
+        (PARTS, "does not say a last turn of the assistant back, but leaves it out"),
+        ("{{ messages[0].content }", "refuses it"),
+    ],
+)
+def test_a_template_that_does_not_say_the_reply_back_is_one_line(template, message):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(UsageError, match="^[^\n]+$") as error:
+        stop_token_id(tokenizer)
+    assert message in str(error.value) and "give the model another chat_template" in str(error.value)
+
+
+def test_a_template_that_cannot_say_a_prompt_is_one_line_before_training():
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = NO_SYSTEM
+    stop_token_id(tokenizer)
+    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"})
+    with pytest.raises(UsageError, match="refuses the turns system, user: System role not supported"):
+        list(tokenise(tokenizer, [Example("e", "q", turns, (WeightedText("2"),))]))
+    tokenizer.chat_template = "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}"
+    with pytest.raises(UsageError, match="leaves out what the turn of the system says"):
+        chat_text(tokenizer, turns)
+
+
+def test_half_of_a_surrogate_pair_is_named_by_its_example():
+    example = Example("e7", "q", ({"role": "user", "content": "?"},), (WeightedText("# \ud83d"),))
+    with pytest.raises(TrainingError, match="^example e7: holds half of a surrogate pair"):
+        list(tokenise(make_tokenizer(), [example]))
+
+
+def test_a_base_model_without_a_template_keeps_the_plain_one(tiny_model, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny_model, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    tokenizer = load_tokenizer(str(tmp_path / "base"), None)
+    tokenizer.save_pretrained(tmp_path / "student")
+    kept = load_tokenizer(str(tmp_path / "student"), None)
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}]
+    assert chat_text(tokenizer, turns) == chat_text(kept, turns) == "Be brief.\n1 + 1?"
+    assert stop_token_id(kept) == kept.eos_token_id
+    kept.chat_template = None  # as an engine has it, which loads the base
+    assert chat_text(kept, turns) == "Be brief.\n1 + 1?"
