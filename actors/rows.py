@@ -131,10 +131,8 @@ def folder_rows(folder: str, split: str, options: Mapping[str, Any]) -> Iterator
 
     Which files are of which split, `datasets` tells by its own rules. Raises UsageError where there are none.
     """
-    from datasets import load_dataset_builder
-
     try:
-        files = load_dataset_builder(folder, **options).config.data_files or {}
+        files = _data_files(folder, options)
     except Exception as error:  # whatever the library raises about a folder that is none of its datasets
         raise UsageError(
             f"{folder}: no data files in this folder that `datasets` knows: {' '.join(str(error).split())}; expected "
@@ -147,6 +145,18 @@ def folder_rows(folder: str, split: str, options: Mapping[str, Any]) -> Iterator
         for row in read_file(str(file)):
             number += 1
             yield Row(row.where, number, row.data, row.record)
+
+
+def _data_files(folder: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data files of each split: as the card or `options` say, else by their names, whatever their kinds."""
+    from datasets import load_dataset_builder
+    from datasets.data_files import DataFilesDict, get_data_patterns
+
+    card = Path(folder, "README.md")
+    if options or (card.is_file() and "data_files" in card.read_text(encoding="utf-8", errors="replace")):
+        return load_dataset_builder(folder, **options).config.data_files or {}
+    endings = [f"{kind}{packed}" for kind in SUFFIXES for packed in ("", *COMPRESSED)]
+    return DataFilesDict.from_patterns(get_data_patterns(folder), base_path=folder, allowed_extensions=endings)
 
 
 def text_fault(value: Any) -> str:

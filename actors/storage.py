@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raydistill.actors.errors import UsageError
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
@@ -39,10 +41,14 @@ def local_path(model: str) -> str:
 
 
 def resolve(uri: str) -> tuple[FileSystem, str]:
-    """Filesystem and path of a local path or a URI (s3://, gs://, file://)."""
+    """Filesystem and path of a local path or a URI (s3://, gs://, file://). Raises UsageError for another one."""
+    from pyarrow import ArrowInvalid
     from pyarrow.fs import FileSystem, LocalFileSystem
 
-    return FileSystem.from_uri(uri) if is_uri(uri) else (LocalFileSystem(), uri)
+    try:
+        return FileSystem.from_uri(uri) if is_uri(uri) else (LocalFileSystem(), uri)
+    except ArrowInvalid as error:
+        raise UsageError(f"{uri}: {error}; expected a path, or a URI such as s3://bucket/folder") from None
 
 
 def write_atomic(uri: str, data: bytes) -> None:

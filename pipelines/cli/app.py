@@ -31,6 +31,7 @@ for name, command in commands().items():
     app.command(name)(command)
 
 NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)
+WRONG_ARGUMENTS: Any = typer.BadParameter.__base__  # of click, which newer versions of typer have within
 STORED = "What is finished is stored: the same command goes on from here."
 
 Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
@@ -168,15 +169,13 @@ def serve(
 
 def main() -> None:
     """Console entry point: errors of ours, and all wrong usage, are one line on stderr."""
-    import click
-
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        sys.exit(2)
-    except click.ClickException as error:
-        place = error.ctx.command_path.partition(" ")[2] if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
+    except WRONG_ARGUMENTS as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            sys.exit(2)
+        place = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
         _fail(f"{place + ': ' if place else ''}{error.format_message()}; see --help", 2)
     except UsageError as error:
         _fail(_cause(error).args[0], 2)
@@ -189,7 +188,7 @@ def main() -> None:
         if not isinstance(cause, NAMES_A_FILE) or not cause.filename:
             raise
         _fail(f"{os.fsdecode(cause.filename)}: {cause.strerror}; expected a path that can be read or written", 2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail(f"interrupted. {STORED}", 130)
 
 

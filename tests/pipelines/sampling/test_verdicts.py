@@ -1,4 +1,4 @@
-"""Cut off by the token limit: nothing of a completion is run or read unless its answer was finished before the cut."""
+"""What the token limit cut off is judged as far as it was finished; recipes with rules of their own read it all."""
 
 from __future__ import annotations
 

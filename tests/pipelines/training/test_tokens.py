@@ -134,7 +134,7 @@ def test_missing_tokenizer_is_one_line(tmp_path):
 
 
 REFUSING = (
-    "{% if messages[-1]['role'] == 'assistant' %}{{ raise_exception('The last turn is of the user') }}{% endif %}"
+    "{% if messages[-1]['role'] == 'assistant' %}{{ raise_exception('A user must speak last') }}{% endif %}"
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
 )
 PARTS = "{% for m in messages %}<|{{m.role}}|>{% for c in m.content %}{{c.text}}{% endfor %}<|end|>{% endfor %}"
@@ -147,7 +147,7 @@ NO_SYSTEM = (
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (REFUSING, "does not say a last turn of the assistant back, but refuses it: The last turn is of the user"),
+        (REFUSING, "does not say a last turn of the assistant back, but refuses it: A user must speak last"),
         (PARTS, "does not say a last turn of the assistant back, but leaves it out"),
         ("{{ messages[0].content }", "refuses it"),
     ],
