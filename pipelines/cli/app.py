@@ -170,7 +170,7 @@ def serve(
 def main() -> None:
     """Console entry point: errors of ours, and all wrong usage, are one line on stderr."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(prog_name="raydistill", standalone_mode=False) or 0)
     except WRONG_ARGUMENTS as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["run", "list.yaml"], "expected a mapping"),
         (["run", "bytes"], "bytes: not valid YAML"),
         (["run", "empty"], "expected a mapping"),
-        (["run"], "run: Missing argument 'CONFIG'"),
+        (["run"], "run: Missing argument 'config'"),
         (["nope"], "No such command 'nope'"),
         (["run", "run.yaml", "--nope"], "No such option"),
         (["run", "run.yaml", "train.lora={rank:", "16}"], "override 'train.lora={rank:': the value is no YAML"),
