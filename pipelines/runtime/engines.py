@@ -45,7 +45,15 @@ def architecture(model: str) -> str | None:
         return None
     settings = json.loads(config.read_text(encoding="utf-8"))
     kept = {key: value for key, value in settings.items() if key not in NOT_ARCHITECTURE}
-    return content_hash(kept, tokenizer.read_text(encoding="utf-8"))
+    return content_hash(kept, tokenizer.read_text(encoding="utf-8"), _chat_template(Path(model)))
+
+
+def _chat_template(folder: Path) -> str:
+    """The template that an engine would keep from the model that it was started with."""
+    own, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    return str(json.loads(settings.read_text(encoding="utf-8")).get("chat_template")) if settings.is_file() else ""
 
 
 def _settings(config: EngineConfig) -> dict[str, Any]:
