@@ -23,7 +23,7 @@ from raydistill.pipelines.tasks.answers import symbolic
 from raydistill.pipelines.tasks.answers.numbers import Number
 from raydistill.pipelines.tasks.answers.options import Choices, to_letter
 from raydistill.pipelines.tasks.answers.stated import Kind, is_open, parse_answer, said, stated_answer
-from raydistill.pipelines.tasks.answers.values import Typed, Written, of_program, read_value, same_value
+from raydistill.pipelines.tasks.answers.values import Typed, of_program, read_value, same_value
 from raydistill.pipelines.tasks.answers.words import as_text, normalise
 
 __all__ = [
@@ -129,10 +129,7 @@ def kind_of(gold: str, kind: Kind, choices: Choices | None = None) -> Kind:
     """The kind that this gold answer is judged by in a table of `kind`: its own, where it cannot be of that."""
     if kind == "choice" and to_letter(gold, choices) is None:
         return "text" if read_value(gold) is None else "numeric"
-    if kind == "numeric":
-        typed = read_value(gold)
-        return "symbolic" if isinstance(typed, Written) and typed.kind == "list" else _form(gold)
-    return kind
+    return _form(gold) if kind == "numeric" else kind
 
 
 def _form(gold: str) -> Kind:

@@ -8,12 +8,13 @@ import operator
 import re
 from collections.abc import Callable
 
-_CHARACTERS = re.compile(r"[\d.,()\[\]+\-*/^√π×÷·!\s]{2,80}")
-_NEEDS = re.compile(r"[+\-*/^√π×÷·!(\[]")
+_CHARACTERS = re.compile(r"[\d.,()+\-*/^√π×÷·!\s]{2,80}")
+_NEEDS = re.compile(r"[+\-*/^√π×÷·!(]")
 _IMPLICIT = re.compile(r"(?<=[\d)π!])\s*(?=[√π(])|(?<=[)π!])\s*(?=\d)")
 _ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|π)")
 _FACTORIAL = re.compile(r"(?<![\d.])(\d{1,3})\s*!(?!!)")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_AS_PYTHON = {"√": "sqrt", "π": "(pi)", "×": "*", "·": "*", "÷": "/", "^": "**"}  # to be parsed, not run
 _LARGEST_POWER = 400  # beyond which no finite double comes out
 
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
@@ -34,16 +35,7 @@ def evaluate(text: str) -> float | None:
         return None
     code = _FACTORIAL.sub(r"factorial(\1)", code)
     code = _IMPLICIT.sub("*", _ROOT.sub(r"√(\1)", code))
-    for written, spelling in (
-        ("√", "sqrt"),
-        ("π", "(pi)"),
-        ("×", "*"),
-        ("·", "*"),
-        ("÷", "/"),
-        ("^", "**"),
-        ("[", "("),
-        ("]", ")"),
-    ):
+    for written, spelling in _AS_PYTHON.items():
         code = code.replace(written, spelling)
     try:
         value = _value(ast.parse(code.strip(), mode="eval").body)

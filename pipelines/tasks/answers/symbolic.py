@@ -18,11 +18,12 @@ import subprocess
 import sys
 import threading
 from functools import lru_cache
-from typing import IO, Any
+from typing import Any
 
 from raydistill.pipelines.tasks.answers.values import is_prose
 
 PATIENCE_S = 5.0
+READY = "ready"
 START_S = 60.0  # for the first answer of a process, which imports sympy
 MEMORY_BYTES = 4 << 30
 LONGEST = 10_000  # characters of an answer; a longer one is no answer
@@ -34,20 +35,19 @@ class Comparer:
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s, self._lock = patience_s, threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._asked = 0
 
     def ask(self, answer: str, gold: str) -> bool:
+        """Whether the process finds both equal in time. An answer to another question ends it, as none does."""
         with self._lock:
-            process, patience = self._started()
-            assert process.stdin is not None and process.stdout is not None
+            self._asked += 1
             try:
-                process.stdin.write(json.dumps([answer, gold]) + "\n")
-                process.stdin.flush()
-                line = _line_within(process.stdout, patience)
+                said = self._exchange(json.dumps([self._asked, answer, gold]), self._patience_s)
             except OSError:  # it died of the last expression, of its memory limit for one
-                line = ""
-            if not line:
+                said = ""
+            if said not in (f"[{self._asked}, true]", f"[{self._asked}, false]"):
                 self.close()
-            return line.strip() == "true"
+            return said == f"[{self._asked}, true]"
 
     def close(self) -> None:
         """End the process; the next question starts another."""
@@ -56,23 +56,30 @@ class Comparer:
             self._process.communicate()
             self._process = None
 
-    def _started(self) -> tuple[subprocess.Popen[str], float]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process, self._patience_s
-        command = [sys.executable, "-m", "raydistill.pipelines.tasks.answers.symbolic"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert self._process.stdout is not None
-        _line_within(self._process.stdout, START_S)  # "ready"
-        return self._process, self._patience_s
+    def _exchange(self, question: str, seconds: float) -> str:
+        """The line that follows `question`; "" where none comes in time, or where no process starts."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = _start()
+            if _line_within(self._process, START_S) != READY:
+                return ""
+        assert self._process.stdin is not None
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        return _line_within(self._process, seconds)
 
 
-def _line_within(stream: IO[str], seconds: float) -> str:
-    """The next line; "" where none comes in time, or ever."""
+def _start() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "raydistill.pipelines.tasks.answers.symbolic"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+
+def _line_within(process: subprocess.Popen[str], seconds: float) -> str:
+    """The next line that it says; "" where none comes in time, or ever."""
+    assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        return stream.readline() if selector.select(seconds) else ""
+        selector.register(process.stdout, selectors.EVENT_READ)
+        return process.stdout.readline().strip() if selector.select(seconds) else ""
 
 
 _comparer = Comparer()
@@ -136,16 +143,17 @@ def _shape(parsed: list[Any]) -> str:
 
 
 def main() -> None:
-    """Answer questions from standard input, one JSON line each."""
+    """Answer questions from standard input, one JSON line each: [number, answer, gold] --> [number, true | false]."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     verify("1", "x")
-    print("ready", flush=True)
+    print(READY, flush=True)
     for line in sys.stdin:
+        number, answer, gold = json.loads(line)
         try:
-            said = verify(*json.loads(line))
+            same = verify(answer, gold)
         except Exception:  # what the library chokes on is not equal
-            said = False
-        print(json.dumps(said), flush=True)
+            same = False
+        print(json.dumps([number, same]), flush=True)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ def test_an_odd_expression_among_numbers_is_judged_by_algebra() -> None:
     assert grade_answer("2", "2x", "numeric").status == "failed"
 
 
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [("3, 1, 2", "1, 2, 3"), ("1, 1, 2", "1, 2"), ("(5, 3)", "(3, 5)"), ("5", "{5, 5}"), ("2", "[2]"), ("[5]", "5")],
+)
+def test_the_order_of_a_list_and_its_brackets_are_not_given_up(answer: str, gold: str) -> None:
+    assert grade_answer(answer, gold, "numeric").status == grade_answer(answer, gold, "text").status == "failed"
+
+
 def test_what_takes_too_long_is_not_equal_and_the_next_is_asked() -> None:
     comparer = Comparer(patience_s=1.0)
     try:
