@@ -120,7 +120,7 @@ def grade_answer(value: Value | None, gold: str, kind: Kind, choices: Choices | 
     if own == "text" and value is not None:
         right = right or compare(value, gold, own)
     elif own == "symbolic" and value is not None:
-        right = right or equal_by_algebra(value, gold)
+        right = right or equal_by_algebra(value, answer, gold)
     if right:
         return Grade.of(True, parsed)
     return Grade.of(False, parsed) if parsed else NO_ANSWER

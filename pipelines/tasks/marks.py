@@ -158,10 +158,17 @@ STATED = re.compile(
 _BEGIN = re.compile("|".join(f"(?P<r{place}>{row.begin})" for place, row in enumerate(REASONING)), re.IGNORECASE)
 _ENDS = [re.compile(row.end, re.IGNORECASE) for row in REASONING]
 _ALONE = re.compile("|".join(row.end for row in REASONING if row.alone), re.IGNORECASE)
+# All marks hold one of these characters, but those in words at a completion's head. Most texts hold neither.
+MARKED = re.compile(r"[<\[&◁]")
+_IN_WORDS = re.compile(
+    "|".join(f"{row.begin}|{row.end}" for row in REASONING if row.begin.startswith(r"\A")), re.IGNORECASE
+)
 
 
 def without_reasoning(text: str) -> tuple[list[tuple[int, int]], bool]:
     """The (start, end) of what in `text` is no reasoning, and whether the last reasoning was never ended."""
+    if not MARKED.search(text) and not _IN_WORDS.search(text):
+        return [(0, len(text))], False
     kept: list[tuple[int, int]] = []
     place, open_ended = 0, False
     while not open_ended and (begin := _BEGIN.search(text, place)):

@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from raydistill.actors.executor import Executor, Limits, PooledExecutor, Program
 from raydistill.actors.sandbox.host.lane import FIRST_PAUSE_S, PROOFS, BatchLane
+from tests.waiting import wait_until
 
 WALL_S = 1.0
 LIMITS = Limits(cpu_s=1, wall_s=WALL_S)
@@ -31,7 +33,7 @@ def executor() -> Iterator[Executor]:
 @pytest.mark.parametrize("requests", [1, 2])
 def test_an_honest_request_waits_for_one_program_of_each_other(executor: Executor, source: str, requests: int) -> None:
     hostile = [executor.submit([Program("x", source)] * 6) for _ in range(requests)]
-    time.sleep(0.3)
+    wait_until(lambda: any(psutil.Process(pid).children() for pid in executor.zygote_pids()), 10, "a hostile program")
     started = time.monotonic()
     verdicts = executor.run(HONEST)
     took = time.monotonic() - started

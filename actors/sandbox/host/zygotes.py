@@ -5,19 +5,20 @@ its children wrote rubbish, goes on until its successor is ready: children reach
 a precaution. Only one that has died leaves a gap, and meanwhile the core serves programs of other profiles.
 """
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor as Threads
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
 from ...errors import SandboxError
 from ..profiles import LEAN
 from .schedule import ProgramJob
 from .supervisor import Jail, JailOptions
 
-START_PAUSES_S = (0.1, 0.5)  # before the second and the third try to start a zygote
+STARTS = 3  # of a zygote that does not come up, 0.1 and 0.5 s apart
 SUSPECTED_AGE_S = 10.0  # one under suspicion is replaced once it is so old: whoever arouses it could keep us starting
 
 
@@ -88,14 +89,16 @@ class ZygoteSlot:
 
     def _started(self, profile: str) -> Jail:
         jail = Jail(replace(self.options, profile=profile))
-        for pause in START_PAUSES_S:
-            try:
+        # What kept it from starting, as a rule memory or processes, may be given back meanwhile.
+        again = Retrying(
+            retry=retry_if_exception_type(SandboxError),
+            stop=stop_after_attempt(STARTS),
+            wait=wait_exponential(multiplier=0.1, exp_base=5),
+            reraise=True,
+        )
+        for attempt in again:
+            with attempt:
                 report = jail.start()
-                break
-            except SandboxError:
-                time.sleep(pause)  # what kept it from starting, as a rule memory or processes, may be given back
-        else:
-            report = jail.start()
         if report["layers"] != self.layers:
             jail.stop()
             raise SandboxError(f"a new zygote has other layers than the one that was probed: {report['layers']}")

@@ -87,9 +87,11 @@ def compare(value: Value, gold: str, kind: Kind, choices: Choices | None = None)
     return kind != "numeric" and normalise(as_text(value)) == normalise(gold)
 
 
-def equal_by_algebra(value: Value, gold: str) -> bool:
-    """Whether what `value` states is the gold expression in another form; numbers are compared by `compare` alone."""
-    found = find_answer(value, "symbolic")
+def equal_by_algebra(value: Value, found: Value | None, gold: str) -> bool:
+    """Whether what `value` states, in which `found` was found, is the gold expression in another form.
+
+    Numbers are compared by `compare` alone.
+    """
     answer = None if found is None else _typed(found)
     if isinstance(answer, Number) and isinstance(read_value(gold), Number):
         return False

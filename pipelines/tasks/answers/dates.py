@@ -19,6 +19,7 @@ _NAMED = tuple(
         rf"{_NAME},? {_YEAR}",
     )
 )
+_DIGIT, _LETTERS = re.compile(r"\d"), re.compile(r"[A-Za-z]{3}")
 _ISO = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
 _FULL = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
 _SHORT = re.compile(r"(0\d/\d{1,2}|\d{1,2}/0\d)")
@@ -27,9 +28,9 @@ _TIME = re.compile(r"(\d{1,4})((?::\d{1,4})+)\s*(?:([ap])\.?\s?m\b\.?)?\s*(?:o'c
 
 def read_date(text: str) -> tuple[int | str, ...] | None:
     """(year, month, day), with "" for a part that is not there; of figures alone the month comes first, if it can."""
-    if not any(map(str.isdigit, text)):
+    if not _DIGIT.search(text):
         return None
-    for pattern in _NAMED:
+    for pattern in _NAMED if _LETTERS.search(text) else ():
         if found := pattern.fullmatch(text):
             parts = found.groupdict()
             month = next(n for n, name in enumerate(_MONTHS, 1) if name[:3] == parts["month"].casefold()[:3])

@@ -52,7 +52,6 @@ SIZE = rf"(?:\d+ \d+/\d+(?![\d/])|{_DIGITS}{_POWER}(?:/{_DIGITS}{_POWER}(?![\d/]
 SIGN = rf"(?:(?<![\w)\]])[-+])?(?:{CURRENCY}\s?-?)?"
 NUMBER = re.compile(rf"(?P<sign>{SIGN}){AFTER_WORD}(?<!\d[.,'’_])(?P<size>{SIZE})")
 
-_FAST = re.compile(r"[-+]?\d{1,15}(?:\.\d{1,15})?")
 _LEAD = re.compile(r"(?:(?:[=≈~:]|about|approximately|approx\.?|exactly|roughly|around|only|just)\s*)+", re.IGNORECASE)
 _WHOLE = re.compile(rf"(?P<sign>[-+]?\s*(?:{CURRENCY}\s?[-+]?\s?)?)(?P<size>{SIZE})(?P<tail>.*)", re.DOTALL)
 _SEVERAL = re.compile(r"[(\[{;]|,(?!(?:\d\d,)*\d{3}(?!\d))")  # values, and not the groups of one number
@@ -111,8 +110,6 @@ def finite(value: int | float) -> float | None:
 def read_number(text: str) -> Number | None:
     """The number that all of `text` (in plain spelling) is; None where it is more, or something else."""
     text = text.strip()
-    if _FAST.fullmatch(text):
-        return Number(float(text))
     text = _LEAD.sub("", text, count=1) if not text[:1].isdigit() else text
     if minus := _MINUS.match(text):
         number = read_number(text[minus.end() :])

@@ -26,6 +26,7 @@ _VULGAR = re.compile(rf"(\d?)\s*([{''.join(_FRACTIONS)}])")
 _RAISED = re.compile(r"(?<=[\w)])[⁺⁻]?[⁰¹²³⁴-⁹]+")
 
 _PROGRAMMED = re.compile(r"(?<![A-Za-z\\])(?:sqrt(?=\s*\()|pi(?![A-Za-z]))")  # sqrt(2) and 2*pi as programs print
+_MARKED = re.compile(r"[\\$<*_^`{]|pi|sqrt")
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # GSM8K's calculator annotation: 48/2 = <<48/2=24>>24
 _BOLD = re.compile(r"\*\*(?=\S)([^*\n]+?)\*\*|(?<![\w_])__(?=\S)([^_\n]+?)__(?!\w)|`([^`\n]+)`")
 # Pandoc's rule: $ opens where no blank follows, and closes where none precedes and no digit follows.
@@ -62,9 +63,7 @@ _SIMPLE = re.compile(r"\s*-?\s*[\w.,]+\s*")
 
 def plain(text: str) -> str:
     """`text` without bold type, LaTeX commands and calculator annotations, and with one minus."""
-    if text.isascii() and not any(mark in text for mark in ("\\", "$", "<", "*", "_", "^", "`", "{", "pi", "sqrt")):
-        return text
-    return _plain(text)
+    return _plain(text) if not text.isascii() or _MARKED.search(text) else text
 
 
 @lru_cache(maxsize=4096)

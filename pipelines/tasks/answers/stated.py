@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 from raydistill.pipelines.tasks.answers.numbers import NUMBER, SIZE, Number
@@ -50,6 +51,7 @@ def reply(text: str) -> str:
     return plain(said(text)).strip()
 
 
+@lru_cache(maxsize=64)  # asked for by each form of the same completion
 def said(text: str) -> str:
     """`reply` as it was written."""
     return until_next_question(final_reply(text).strip())

@@ -65,9 +65,14 @@ def of_program(value: Any) -> Typed | None:
     return None
 
 
+_FIGURES = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+
+
 @lru_cache(maxsize=8192)
 def read_value(text: str) -> Typed | None:
     """What all of `text` is; None for words."""
+    if _FIGURES.fullmatch(text):
+        return Number(float(text))
     text = plain(text).strip().rstrip("。．").strip()
     short = text.removesuffix(".").rstrip()
     if len(text) > 2_000 or not short or "boxed" in text:  # the latter states a value, and is none
@@ -115,7 +120,6 @@ def _quantities(text: str) -> Written | None:
     return Written("quantities", tuple(numbers)) if all(numbers) else None
 
 
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
 _JOINED = re.compile(r"\s*(?:,\s*and\b|,|;|\band\b)\s*")
 
 
@@ -127,7 +131,7 @@ def _list(text: str) -> Written | None:
         brackets, inner = text[0] + text[-1], text[1:-1]
     if (not brackets and text[0] in "([{") or "∪" in text or (brackets == "{}" and ":" in inner):
         return None
-    pieces = _top_level(inner)
+    pieces = _top_level(inner) if _JOINED.search(inner) else [inner]
     if len(pieces) < 2 and not (brackets and brackets != "()" and inner.strip()):
         return None
     items = [read_value(piece) or _word(piece, bool(brackets)) for piece in pieces]

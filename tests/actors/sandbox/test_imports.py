@@ -24,7 +24,7 @@ def executor() -> Iterator[Executor]:
 def importable(name: str) -> bool:
     try:
         importlib.import_module(name)
-    except Exception:
+    except ImportError:  # Windows' modules, and Tk where it is not installed
         return False
     return True
 
