@@ -110,7 +110,7 @@ def test_answers_are_told_question_by_question() -> None:
 
 def test_students_are_told_what_is_wrong_once(cluster: None, tmp_path: Path) -> None:
     """Attempts of three questions: right, wrong and updated, wrong without steps."""
-    loaded = load_questions(Run.model_validate(sections("", "")).questions)
+    loaded = load_questions(Run.model_validate(sections("run", "")).questions)
     right, bad, shapeless = loaded.questions[:3]
     attempt, found = wrong(bad)
     said = [right.meta["rationale"], attempt, f"It is {shapeless.answer}."]

@@ -63,7 +63,7 @@ def test_what_is_asked_and_read_changes_with_its_version_alone() -> None:
         "asked mixed-instruct/1": "beda8ba88da3ad99",
         "asked mixed-few_shot/1": "600d15e7db049c22",
         "asked mixed/1": "729aaf027374acc4",
-        "read 1": "69fec74d9135a0ad",
+        "read 2": "69fec74d9135a0ad",
     }
 
 

@@ -57,7 +57,7 @@ def recorded(loaded: LoadedQuestions) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def loaded() -> LoadedQuestions:
-    return load_questions(Run.model_validate(sections("", "")).questions)
+    return load_questions(Run.model_validate(sections("run", "")).questions)
 
 
 def sections(folder: object, model: object, **recipe: Any) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_right_attempts_alone_are_kept_and_all_others_accounted_for(
 
 
 def test_iterations_take_turns_through_the_questions(loaded: LoadedQuestions) -> None:
-    config = Run.model_validate(sections("", "", questions_per_iteration=5)).recipe
+    config = Run.model_validate(sections("run", "", questions_per_iteration=5)).recipe
     parts = [[q.id for q in attempted(loaded, config, iteration).questions] for iteration in (1, 2, 3)]
     assert [len(set(part)) for part in parts] == [5, 5, 5] and len({i for part in parts for i in part}) == 12
     assert attempted(loaded, config.model_copy(update={"questions_per_iteration": 12}), 1) is loaded
