@@ -1,21 +1,22 @@
-"""What a zygote has loaded before it locks itself in: lean, standard, whole (all of Python's library), rich (numpy).
+"""What a zygote has loaded before it locks itself in, from a few modules to all of Python's library and sympy.
 
 After the lock no file opens, so what is not loaded here cannot be imported: `import requests` is a plain
 ModuleNotFoundError. That protects nothing (the layers hold with every module in reach, ctypes included); it is
 what keeps a zygote small. Every page and every mapping of a zygote is copied for each child: loading all of the
 standard library costs each child half of its time again, for modules that one program in hundreds imports. So the lean
 zygote has those that reasoning programs use, and a program that names another one goes to one that has it.
-
-The warm programs run once before the first fork. They touch the interpreter's hot paths, so that children inherit
-these pages instead of faulting them in (the largest single gain in speed), and load what sympy imports late.
 """
 
+import encodings
+import encodings.aliases
 import os
 import pkgutil
 import re
 import sys
 from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
+
+from .warm_programs import LEAN_PROGRAMS, RICH_PROGRAMS
 
 LEAN_MODULES = """
     __future__ abc bisect calendar cmath collections collections.abc copy datetime decimal enum errno fractions
@@ -50,134 +51,11 @@ RICH_MODULES = """
     sympy.physics.units sympy.integrals.manualintegrate sympy.integrals.meijerint sympy.integrals.heurisch
     sympy.integrals.risch sympy.series.gruntz sympy.simplify.hyperexpand sympy.polys.numberfields
 """
+COMMON_CODECS = frozenset(
+    ["utf_8", "utf_8_sig", "utf_16", "utf_16_be", "utf_16_le", "ascii", "latin_1", "unicode_escape"]
+)
+"""those that every zygote has"""
 RICH_WORDS = ("numpy", "sympy", "mpmath", "scipy")
-LEAN_WARM_PROGRAMS = """\
-def solution():
-    a = 12
-    b = a * 3.5 / 2
-    names = ['x', 'y']
-    return a + b - len(names)
----
-def solution():
-    total = 0
-    for i in range(1, 30):
-        if i % 3 == 0 and i > 2:
-            total += i ** 2
-        else:
-            total -= i // 2
-    return total
----
-import math
-def solution():
-    return math.sqrt(2) + math.ceil(1.5) + round(3.14159, 2) + math.pi
----
-from datetime import datetime, timedelta
-def solution():
-    return (datetime(2024, 3, 1) - timedelta(days=1)).strftime('%m/%d/%Y')
----
-from fractions import Fraction
-def solution():
-    return Fraction(1, 3) + Fraction(1, 6)
----
-from collections import Counter, defaultdict
-import itertools
-def solution():
-    c = Counter('banana')
-    d = defaultdict(int)
-    for a, b in itertools.combinations([3, 1, 2], 2):
-        d[a] += b
-    return sorted(c.items(), key=lambda kv: (-kv[1], kv[0]))[0][0] + str(max(d.values()))
----
-def solution():
-    text = 'The quick brown fox'
-    words = text.lower().split()
-    d = {w: len(w) for w in words}
-    print(f'{sum(d.values()) / len(d):.2f}', sorted(words))
-    return ' '.join(reversed(words)).replace('o', '0').title()
----
-def f(n):
-    return 1 if n < 2 else n * f(n - 1)
-def solution():
-    return f(20) % 1000007
----
-def solution():
-    try:
-        return 1 / 0
-    except ZeroDivisionError as e:
-        return str(e)
----
-class A:
-    def __init__(self, x):
-        self.x = x
-def solution():
-    return A(5).x + 1
----
-def solution():
-    return totl + 1
----
-def solution(:
-    return 1
----
-import random
-import re
-import string
-def solution():
-    random.seed(1)
-    s = {random.randint(1, 9)}
-    return len(re.findall('[a-z]+', string.ascii_letters)) + len(s) + sum(divmod(17, 5))
----
-x = 5
-while x > 0:
-    x -= 1
-answer = {'a': [1, 2, (3, 4)]}
-print(answer['a'][2][1], x)
-"""
-
-RICH_WARM_PROGRAMS = """\
-from sympy import *
-x, y = symbols('x y')
-def solution():
-    s = solve(Eq(2 * x + 3, 11), x)
-    solve([Eq(x + y, 5), Eq(x - y, 1)], (x, y))
-    solve(x ** 2 - 5 * x + 6, x)
-    solveset(x ** 2 - 1, x)
-    simplify((x ** 2 - 1) / (x - 1))
-    factor(x ** 2 + 2 * x + 1)
-    expand((x + y) ** 3)
-    diff(sin(x) * x, x)
-    integrate(x ** 2 * exp(x), x)
-    limit(sin(x) / x, x, 0)
-    series(cos(x), x, 0, 4)
-    summation(x, (x, 1, 10))
-    nsolve(x ** 3 - 2, 1)
-    str(sqrt(2) * pi)
-    latex(x / 2)
-    Matrix([[1, 2], [3, 4]]).inv()
-    factorint(360)
-    lambdify(x, x ** 2)(3)
-    N(pi, 20)
-    Rational(1, 3).evalf()
-    roots(x ** 3 - x, x)
-    Poly(x ** 2 + 1, x).degree()
-    return s[0]
----
-from sympy import symbols, Function, dsolve, Eq, reduce_inequalities, linsolve, nonlinsolve
-x, y = symbols('x y', positive=True)
-f = Function('f')
-def solution():
-    dsolve(f(x).diff(x) - f(x), f(x))
-    reduce_inequalities([x > 1, x < 3], x)
-    linsolve([x + y - 3, x - y - 1], (x, y))
-    nonlinsolve([x * y - 2, x - y], [x, y])
-    return float((x / 3).subs(x, 2))
----
-import numpy as np
-def solution():
-    a = np.arange(6.0).reshape(2, 3)
-    np.random.seed(0)
-    b = np.linalg.solve(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0]))
-    return a.mean() + b.sum() + np.random.rand() * 0 + np.sqrt(2) + np.median(a) + np.percentile(a, 50)
-"""
 
 
 class Profile(NamedTuple):
@@ -188,13 +66,6 @@ class Profile(NamedTuple):
     """of the interpreter"""
     is_whole: bool = False
     """whether all of the standard library is loaded, too"""
-
-
-def codecs() -> Iterator[str]:
-    """The modules of the standard library's codecs, each of which Python loads when a text first asks for it."""
-    import encodings
-
-    yield from (f"encodings.{module.name}" for module in pkgutil.iter_modules(encodings.__path__))
 
 
 def whole_library() -> Iterator[str]:
@@ -216,32 +87,45 @@ def _submodules(package: str) -> Iterator[str]:
 
 
 # Installed packages may load modules of theirs at every start (.pth files); the lean zygote has no use for any.
-LEAN = Profile("lean", LEAN_MODULES.split(), LEAN_WARM_PROGRAMS.split("---\n"), flags=("-S",))
-STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN.warm_programs)
-WHOLE = Profile("whole", [*STANDARD.modules, *PACKAGES.split()], LEAN.warm_programs, is_whole=True)
-RICH = Profile(
-    "rich",
-    [*WHOLE.modules, *RICH_MODULES.split()],
-    [*LEAN.warm_programs, *RICH_WARM_PROGRAMS.split("---\n")],
-    is_whole=True,
-)
-PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, WHOLE, RICH)}
+_CODEC_MODULES = [f"encodings.{name}" for name in sorted(COMMON_CODECS)]
+LEAN = Profile("lean", [*LEAN_MODULES.split(), *_CODEC_MODULES], LEAN_PROGRAMS, flags=("-S",))
+STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN_PROGRAMS)
+WHOLE = Profile("whole", [*STANDARD.modules, *PACKAGES.split()], LEAN_PROGRAMS, is_whole=True)
+RICH = Profile("rich", [*STANDARD.modules, *RICH_MODULES.split()], RICH_PROGRAMS)
+FULL = Profile("full", [*WHOLE.modules, *RICH_MODULES.split()], RICH_PROGRAMS, is_whole=True)
+PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, WHOLE, RICH, FULL)}
+WIDER = {LEAN.name: WHOLE.name, STANDARD.name: WHOLE.name, RICH.name: FULL.name}
+"""where a program is tried again that wants a module or a codec of which its text told nothing"""
 
 _IMPORT = re.compile(r"^[ \t]*(?:.*[;:][ \t]*)?(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M)
-_ROOTS = {profile.name: frozenset(name.partition(".")[0] for name in profile.modules) for profile in (LEAN, STANDARD)}
+_ROOTS = {
+    profile.name: frozenset(name.partition(".")[0] for name in profile.modules) - {"encodings"}
+    for profile in (LEAN, STANDARD)
+}
+_QUOTED = re.compile(r"""["']([\w.-]{2,20})["']""")
+_CODECS = {module.name for module in pkgutil.iter_modules(encodings.__path__)} - {"aliases", "undefined"}
+_CODECS |= {alias for alias, codec in encodings.aliases.aliases.items() if codec in _CODECS}
+_CODECS -= {alias for alias, codec in encodings.aliases.aliases.items() if codec in COMMON_CODECS} | COMMON_CODECS
 _WHOLE_ROOTS = (sys.stdlib_module_names | {*PACKAGES.split()}) - WITHHELD.keys()
 
 
 def profile_for(source: str) -> Profile:
     """By the words in the text, not by parsing it: hostile source is parsed only inside the jail."""
+    names_a_codec = "code" in source and _names_a_codec(source)
     if "import" not in source:
-        return LEAN
-    if any(word in source for word in RICH_WORDS):
-        return RICH
+        return WHOLE if names_a_codec else LEAN
     found = {name.partition(".")[0] for name in _imported(source)} & _WHOLE_ROOTS
-    if found <= _ROOTS[LEAN.name]:
-        return LEAN
-    return STANDARD if found <= _ROOTS[STANDARD.name] else WHOLE
+    is_whole = not found <= _ROOTS[STANDARD.name] or names_a_codec
+    if any(word in source for word in RICH_WORDS):
+        return FULL if is_whole else RICH
+    if is_whole:
+        return WHOLE
+    return LEAN if found <= _ROOTS[LEAN.name] else STANDARD
+
+
+def _names_a_codec(source: str) -> bool:
+    """Whether it has, in quotes, the name of one that Python loads when a text first asks for it."""
+    return any(encodings.normalize_encoding(name).lower() in _CODECS for name in _QUOTED.findall(source))
 
 
 def _imported(source: str) -> Iterator[str]:
@@ -255,13 +139,12 @@ def table() -> str:
     rest = sorted(name for name in _WHOLE_ROOTS if name[0] != "_")
     rows: list[tuple[str, Set[str]]] = [
         ("lean", _ROOTS["lean"]),
-        ("standard, also", _ROOTS["standard"] - _ROOTS["lean"]),
-    ]
-    rows += [
-        ("whole, also", set(rest) - _ROOTS["standard"]),
-        ("rich, also", {n.split(".")[0] for n in RICH_MODULES.split()}),
+        ("standard, lean and", _ROOTS["standard"] - _ROOTS["lean"]),
+        ("whole, standard and", set(rest) - _ROOTS["standard"]),
+        ("rich, standard and", {name.split(".")[0] for name in RICH_MODULES.split()}),
     ]
     lines = [f"| {name} | {' '.join(f'`{m}`' for m in sorted(found) if m[0] != '_')} |" for name, found in rows]
+    lines += ["| full | whole and rich |"]
     lines += [f"| not at all | {', '.join(f'`{name}` ({why})' for name, why in sorted(WITHHELD.items()))} |"]
     return "\n".join(["| zygote | modules, with those inside them |", "|---|---|", *lines]) + "\n"
 

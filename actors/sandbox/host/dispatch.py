@@ -14,16 +14,15 @@ from dataclasses import replace
 
 from ...errors import SandboxError
 from .. import wire
-from ..profiles import LEAN, STANDARD, WHOLE, profile_for
+from ..profiles import LEAN, WIDER, profile_for
 from .lane import BatchLane
 from .program import Limits, Program, pack
 from .schedule import ProgramJob, Round, Schedule
 from .supervisor import Jail, ZygoteLost
-from .verdict import FAILED, UNKNOWN, Verdict, agree, is_provisional, judge, lost
+from .verdict import FAILED, UNKNOWN, Verdict, agree, is_not_loaded, is_provisional, judge, lost
 from .zygotes import ZygoteSlot
 
 ATTEMPTS = 3
-NOT_LOADED = "exception:ModuleNotFoundError"
 BATCH_PROGRAMS = 1024
 JOB_BYTES = 1 << 20
 AUDITED_PER_BATCH = 1  # of every shared process one program is run again; of a full batch, a twentieth of its cost
@@ -150,10 +149,12 @@ class Dispatcher:
     def _settle(self, round_: Round, job: ProgramJob, verdicts: dict[int, Verdict]) -> None:
         isolate: list[int] = []
         for index, verdict in verdicts.items():
-            if job.lane == "batch" and is_provisional(verdict):
+            if verdict.reason == "ok" and not job.audits:  # nearly always
+                round_.verdicts[index] = verdict
+            elif job.lane == "batch" and is_provisional(verdict):
                 isolate.append(index)
-            elif verdict.reason == NOT_LOADED and job.profile in (LEAN.name, STANDARD.name) and not job.audits:
-                round_.add_isolated(WHOLE.name, [index])  # its text did not show what it imports
+            elif is_not_loaded(verdict) and job.profile in WIDER and not job.audits:
+                round_.add_isolated(WIDER[job.profile], [index])  # its text did not show what it needs
             elif verdict.status == UNKNOWN:
                 self._again(round_, job, index, verdict)
             elif job.audits:

@@ -158,6 +158,13 @@ def is_provisional(verdict: Verdict) -> bool:
     return verdict.status == UNKNOWN or verdict.reason in PROVISIONAL or verdict.reason.startswith("signal:")
 
 
+def is_not_loaded(verdict: Verdict) -> bool:
+    """Whether the program failed for want of a module or a codec that its zygote has not loaded."""
+    return verdict.reason == "exception:ModuleNotFoundError" or verdict.message.startswith(
+        "LookupError: unknown encoding"
+    )
+
+
 def agree(one: Verdict, other: Verdict) -> bool:
     """Whether two runs came out the same: the claim and the reason, not the cost, and not where an object lay."""
     values = [ADDRESS.sub("0x", repr(verdict.value)) for verdict in (one, other)]

@@ -4,9 +4,9 @@ Threat model: the screen (`screen.py`) is what keeps these programs from each ot
 should one of them read frames and attributes after all, it finds its own text and nothing of its mates. What waits to
 run and what was claimed so far lie behind iterators of the interpreter, which no attribute and no index leads into.
 
-Memory: a mate must find as much of it as it would alone. So garbage in cycles is collected after each program, and the
-child ends early, for a fresh one to go on, once less than a program's whole allowance is left. The margin above that
-is more than a program can fill within LOOK_NS of processor time.
+Memory: a mate must find as much of it as it would alone. So every LOOK_NS of processor time the child looks whether a
+program's whole allowance is still to be had. If not, it collects the garbage of those that ran, and if that does not
+help, it ends early, for a fresh one to go on. The margin above the allowance is more than programs fill in this time.
 """
 
 import gc
@@ -19,7 +19,7 @@ from ..wire import JobHeader, ProgramMessage
 from .child import ProgramRunner
 
 MEMORY_MARGIN_MB = 16  # of a batch child's limit beyond that of one program
-LOOK_NS = 1_000_000  # of processor time after which the memory that is left is looked at again
+LOOK_NS = 2_000_000  # of processor time after which the memory that is left is looked at again
 MAP_NORESERVE = 0x4000
 _UNTOUCHED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
 
@@ -63,7 +63,7 @@ def run_batch(
         if not next(written) or runner.wall_ns > turn_ends:
             return wire.EXIT_CONTINUE
         if runner.cpu_ns - looked_at > LOOK_NS:
-            if not _is_left(room):
+            if not (_is_left(room) or _is_left_of_garbage(room)):
                 return wire.EXIT_CONTINUE
             looked_at = runner.cpu_ns
     return 0
@@ -76,3 +76,9 @@ def _is_left(room: int) -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+def _is_left_of_garbage(room: int) -> bool:
+    """The same once garbage is gone: a nested function that calls itself is a cycle, and holds its table of results."""
+    gc.collect()
+    return _is_left(room)

@@ -13,7 +13,7 @@ import sys
 import warnings
 from importlib.machinery import BuiltinImporter, FrozenImporter
 
-from ..profiles import Profile, codecs, whole_library
+from ..profiles import Profile, whole_library
 from ..wire import ProgramMessage
 from .child import ProgramRunner
 from .screen import RANDOM_SEED
@@ -30,7 +30,7 @@ def preload(profile: Profile, extra_modules: list[str]) -> list[str]:
     site.setquit()  # exit() and quit(), where the interpreter runs without `site`
     warnings.simplefilter("ignore")
     missing = []
-    for name in [*codecs(), *profile.modules, *(whole_library() if profile.is_whole else ()), *extra_modules]:
+    for name in [*profile.modules, *(whole_library() if profile.is_whole else ()), *extra_modules]:
         try:
             importlib.import_module(name)
         except Exception:  # not installed, or of another system: programs that want it are told that it is not there

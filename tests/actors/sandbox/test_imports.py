@@ -69,6 +69,13 @@ def test_codecs_are_loaded(executor: Executor, count: int) -> None:
         assert {verdict.reason for verdict in executor.run([Program(codec, source)] * count)} == {"ok"}, codec
 
 
+@pytest.mark.parametrize("library", ["math", "numpy"])
+def test_a_codec_that_no_word_tells_of_is_found(executor: Executor, library: str) -> None:
+    pytest.importorskip(library)
+    source = f"import {library}\ndef solution():\n    return 'é'.encode('cp' + '437')[0]"
+    assert [verdict.value for verdict in executor.run([Program("p", source)] * 2)] == [0x82] * 2
+
+
 @pytest.mark.parametrize(
     ("source", "profile"),
     [
@@ -80,6 +87,10 @@ def test_codecs_are_loaded(executor: Executor, count: int) -> None:
         ("from __future__ import annotations", "lean"),
         ("# this code imports nothing\nimport math", "lean"),
         ("import numpy as np", "rich"),
+        ("import sympy, logging", "full"),
+        ("'a'.encode('utf-8') + 'b'.encode('UTF-16-LE') + b'c'.decode('iso8859-1').encode()", "lean"),
+        ("b'a'.decode('cp1252')", "whole"),
+        ("import sympy\n'a'.encode('KOI8-R')", "full"),
         ("import requests", "lean"),
     ],
 )
