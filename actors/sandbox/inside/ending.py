@@ -1,8 +1,9 @@
-"""How children ended, as the kernel tells it, in the form of records for the supervisor.
+"""How children ended, as the kernel tells it, and which claims they left, in the form of records for the supervisor.
 
 Threat model: these are the facts that outweigh every claim, so nothing here looks into a claim.
 """
 
+import mmap
 import os
 import resource
 
@@ -39,3 +40,25 @@ def mates(first: int, claims: list[bytes]) -> list[bytes]:
         wire.RECORD.pack(wire.FACTS, first + at, *facts, wire.HAS_CLAIM, len(claim)) + claim
         for at, claim in enumerate(claims)
     ]
+
+
+def claims_in(area: mmap.mmap, first: int, count: int) -> tuple[bool, list[bytes], bool]:
+    """(did the child get to its programs, the consecutive well-formed claims, is anything else malformed).
+
+    Of the claims it takes nothing but their lengths.
+    """
+    started, frames, end = wire.AREA.unpack_from(area, 0)
+    if frames > count - first or end > len(area):
+        return bool(started), [], True
+    claims: list[bytes] = []
+    at = wire.AREA.size
+    for index in range(first, first + frames):
+        if at + wire.FRAME.size > end:
+            return bool(started), claims, True
+        claimed_index, length = wire.FRAME.unpack_from(area, at)
+        at += wire.FRAME.size
+        if claimed_index != index or length > wire.CLAIM_BYTES_MAX or at + length > end:
+            return bool(started), claims, True
+        claims.append(area[at : at + length])
+        at += length
+    return bool(started), claims, False

@@ -26,7 +26,7 @@ from ..profiles import LEAN, PROFILES
 from ..wire import JobHeader, Record
 from .batch import MEMORY_MARGIN_MB, run_batch, sealed_writer
 from .child import ProgramRunner
-from .ending import Ending, mates
+from .ending import Ending, claims_in, mates
 from .kernel import Kernel
 from .layers import EXIT_NOT_STARTED, ChildConfinement, Layers
 from .preparation import forget_the_outside, keep_still, preload, warm_up
@@ -154,7 +154,7 @@ class Zygote:
         wall_us = int((time.perf_counter() - started) * 1e6)
         if _has_children():
             flags |= wire.LEAKED_PROCESS
-        started_programs, claims, broken = self._claims(first, job.programs)
+        started_programs, claims, broken = claims_in(self.area, first, job.programs)
         if broken:
             flags |= wire.BROKEN_AREA
         if not started_programs and os.waitstatus_to_exitcode(status) == EXIT_NOT_STARTED:
@@ -228,24 +228,6 @@ class Zygote:
                 elif cpu - frames_cpu > job.cpu_s:
                     self.kernel.kill(pidfd)
                     return wire.KILLED_CPU
-
-    def _claims(self, first: int, count: int) -> tuple[bool, list[bytes], bool]:
-        """(did the child get to its programs, the consecutive well-formed claims, is anything else malformed)."""
-        started, frames, end = wire.AREA.unpack_from(self.area, 0)
-        if frames > count - first or end > len(self.area):
-            return bool(started), [], True
-        claims: list[bytes] = []
-        at = wire.AREA.size
-        for index in range(first, first + frames):
-            if at + wire.FRAME.size > end:
-                return bool(started), claims, True
-            claimed_index, length = wire.FRAME.unpack_from(self.area, at)
-            at += wire.FRAME.size
-            if claimed_index != index or length > wire.CLAIM_BYTES_MAX or at + length > end:
-                return bool(started), claims, True
-            claims.append(self.area[at : at + length])
-            at += length
-        return bool(started), claims, False
 
     def _report(self, job: JobHeader, first: int, claims: list[bytes], ending: "Ending") -> int:
         """Send a record per claim; the way the child ended goes with the program that it ended in."""
