@@ -160,6 +160,13 @@ def test_libraries_come_with_the_rich_zygote(executor: Executor) -> None:
     assert [verdict.kind for verdict in verdicts] == ["coerced:Integer", "coerced:float64", "int"]
 
 
+def test_a_masked_value_is_no_answer(executor: Executor) -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy as np\ndef solution():\n    return np.ma.array([1, 2], mask=[{mask}, 0])[0]"
+    verdicts = executor.run([Program("p", source.format(mask=mask)) for mask in (0, 1)])
+    assert [(verdict.reason, verdict.value) for verdict in verdicts] == [("ok", 1), ("bad_type", None)]
+
+
 @pytest.mark.parametrize("profile", profiles.PROFILES)
 def test_warm_programs_run_after_the_lock_too(executor: Executor, profile: str) -> None:
     """What they need is then loaded: nothing can be imported late."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raydistill.actors.errors import SandboxError
-from raydistill.actors.executor import Executor, self_test
+from raydistill.actors.executor import Executor, Limits, Program, self_test
 from raydistill.actors.sandbox.host import supervisor
 from raydistill.actors.sandbox.host.supervisor import JailOptions
 from raydistill.actors.sandbox.inside.layers import NAMES
@@ -66,6 +66,18 @@ def test_killed_processes_cost_no_program(victim: str, batch_lane: bool) -> None
     wrong = [v for n, v in enumerate(verdicts) if v.status != "unknown" and v.value != n % (len(verdicts) // 3) * 3]
     assert not wrong
     assert sum(verdict.status == "unknown" for verdict in verdicts) <= len(verdicts) // 100
+
+
+def test_a_program_that_somebody_stopped_is_run_again() -> None:
+    executor = Executor(Limits(cpu_s=1, wall_s=1), batch_lane=False)
+    slow = "import time\ndef solution():\n    time.sleep(0.6)\n    return 5\n"
+    running = executor.submit([Program("p", slow)])
+    [zygote] = executor.zygote_pids()
+    wait_until(lambda: children(zygote), 10, "a child of the zygote")
+    os.kill(children(zygote)[0], signal.SIGSTOP)
+    [verdict] = running.result()
+    assert (verdict.reason, verdict.value) == ("ok", 5) and executor.status()["retried"] == 1
+    executor.close()
 
 
 def test_nothing_outlives_an_executor_that_is_killed() -> None:

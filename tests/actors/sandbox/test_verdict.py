@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from raydistill.actors.sandbox import values, wire
+from raydistill.actors.sandbox.host.supervisor import Waited
 from raydistill.actors.sandbox.host.verdict import Verdict, agree, is_provisional, judge
 from raydistill.actors.sandbox.wire import Record
 
@@ -24,8 +25,8 @@ def claim(
 GOOD = Record(wire.FACTS, 0, 0, 0, 1000, 2000, 15000, 1, 0, wire.HAS_CLAIM, claim())
 
 
-def verdict(record: Record, mode: int = wire.SOLUTION) -> Verdict:
-    return judge("p", record, mode=mode, lane="isolated", grade="A", limits=LIMITS)
+def verdict(record: Record, mode: int = wire.SOLUTION, lane: str = "isolated", waited: Waited | None = None) -> Verdict:
+    return judge("p", record, mode=mode, lane=lane, grade="A", limits=LIMITS, waited=waited)
 
 
 def test_a_good_end_and_a_value_pass() -> None:
@@ -63,6 +64,25 @@ def test_the_wall_limit_tells_sleepers_from_the_starved() -> None:
     assert verdict(killed._replace(cpu_us=3_000, waits=1)).reason == "timeout"
     assert verdict(killed._replace(cpu_us=900_000, waits=800)).reason == "timeout"
     assert verdict(killed._replace(cpu_us=900_000, waits=2)).reason == "infra"
+
+
+@pytest.mark.parametrize(
+    ("waited", "reason"),
+    [
+        (Waited(0.1, "S"), "timeout"),
+        (Waited(0.1, "R"), "timeout"),  # it had the processor nearly all the time
+        (Waited(2.5, "R"), "infra"),
+        (Waited(0.0, "T"), "infra"),  # somebody stopped it
+    ],
+)
+def test_where_the_kernel_counts_waiting_that_decides(waited: Waited, reason: str) -> None:
+    killed = GOOD._replace(flags=wire.KILLED_WALL, signal=9, wall_us=8_000_000, claim=b"", cpu_us=900_000, waits=2)
+    assert verdict(killed, waited=waited).reason == reason
+
+
+def test_a_value_claimed_after_the_limit_is_too_late() -> None:
+    late = GOOD._replace(cpu_us=2_500_000)
+    assert [verdict(late, lane=lane).reason for lane in ("isolated", "batch")] == ["cpu", "ok"]
 
 
 @pytest.mark.parametrize(
