@@ -124,6 +124,9 @@ class Hosts:
         self.hosts = [Host(name, number, folder, public, mounts or {}) for number, name in enumerate(names)]
 
     def __enter__(self) -> list[Host]:
+        for host in self.hosts:
+            host.stop()  # what a killed run left behind
+        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")

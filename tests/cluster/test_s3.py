@@ -40,10 +40,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_segments_are_stored_in_a_bucket(bucket: str) -> None:
     import pyarrow as pa
 
-    folder = f"{bucket}/run/verdicts/key"
-    write_atomic(f"{bucket}/run/config.yaml", b"cpus: 1")
-    assert read_bytes(f"{bucket}/run/config.yaml") == b"cpus: 1"
-    assert read_bytes(f"{bucket}/run/report.json") is None
+    folder = f"{bucket}/files/verdicts/key"
+    write_atomic(f"{bucket}/files/config.yaml", b"cpus: 1")
+    assert read_bytes(f"{bucket}/files/config.yaml") == b"cpus: 1"
+    assert read_bytes(f"{bucket}/files/report.json") is None
     assert list_segments(folder) == []
     writer = SegmentWriter(folder, pa.schema([("sample_id", pa.string())]))
     for sample in ("q/0", "q/1"):
@@ -53,4 +53,4 @@ def test_segments_are_stored_in_a_bucket(bucket: str) -> None:
     assert table["sample_id"].to_pylist() == ["q/0", "q/1"]
     remove(folder)
     assert list_segments(folder) == []
-    assert read_bytes(f"{bucket}/run/config.yaml")
+    assert read_bytes(f"{bucket}/files/config.yaml")
