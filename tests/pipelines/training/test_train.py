@@ -236,7 +236,7 @@ def test_a_ray_without_dashboard_is_not_asked_who_lives(cluster, tiny_model, tmp
     """Ray Train's cleaner of placement groups would: it ends each training 12 s late."""
 
     def cleaners() -> list:
-        trainer = make_trainer(TrainingJob(settings(tiny_model), "", "", 2), str(tmp_path), 1)
+        trainer = make_trainer(TrainingJob(settings(tiny_model), "", "", 2), str(tmp_path), 1, {})
         return [callback for callback in trainer._create_default_callbacks() if "Cleaner" in type(callback).__name__]
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -1,0 +1,173 @@
+"""How fast training runs inside Ray Train, beside the same steps in this process and a loop over one formed batch.
+
+    python -m benchmarks.trainer
+    python -m benchmarks.trainer --model ~/models/SmolLM2-135M-Instruct --batch-tokens 2048 --steps 8 --questions 40
+
+Three arms take turns: one trains with Ray Train as `raydistill run` does, one calls the product's `Trainer.step`
+in this process, one is forward, backward and optimiser step over the first step's batch again and again. Each
+rate is that of trained steps alone, without starting, validation and checkpoints; the first steps of each arm
+are not counted. Prints one JSON line: rows for `docs/results/performance.json`. Leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import command
+from raydistill.pipelines.config.sections import Questions, Train
+from raydistill.pipelines.data.records import Example, WeightedText
+from raydistill.pipelines.report import environment
+from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.training.batches import collate, micro_batches, rows_of
+from raydistill.pipelines.training.checkpoints import Progress
+from raydistill.pipelines.training.cluster import fit
+from raydistill.pipelines.training.loop import Trainer, TrainingJob, make_optimizer, threads
+from raydistill.pipelines.training.losses.forward import term_sums
+from raydistill.pipelines.training.student import load_student
+from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, stop_token_id, tokenise, write_tokens
+
+ROOT = Path(__file__).parent.parent
+REACH = {"in Ray Train": 0.92, "in this process": 0.92}  # of the formed batch's rate
+RATE = 1e-6  # of learning
+WARM_UP = 4  # steps of each arm that do not count
+
+
+def write_table(options: argparse.Namespace, folder: str) -> TrainingJob:
+    """Tokens of questions and their worked solutions, and the job that trains on them for at least as many steps."""
+    loaded = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
+    examples = [
+        Example(question.id, question.id, ({"role": "user", "content": question.text},), (WeightedText(text),))
+        for question in loaded.questions
+        for text in [question.meta["rationale"]]
+    ]
+    tokenizer = load_tokenizer(options.model, None)
+    path = f"{folder}/tokens.parquet"
+    counts = write_tokens(tokenise(tokenizer, examples), path, max_length=1024, vocabulary=10**6)
+    epochs = -(-(WARM_UP + options.steps) * options.batch_tokens // counts.tokens)
+    config = Train(
+        student=options.model,
+        batch_tokens=options.batch_tokens,
+        micro_batch_tokens=options.micro_batch_tokens,
+        validation_fraction=0,
+        epochs=epochs,
+        save_steps=10**6,
+        precision=options.precision,
+    )
+    return TrainingJob(config, path, f"{folder}/tensorboard", stop_token_id(tokenizer))
+
+
+def rate_in_ray(job: TrainingJob, trainer: Trainer, folder: str) -> float:
+    """Tokens/s between the ends of two steps, as the worker's log has them; `trainer` has the same plan."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(replace(job, tensorboard=f"{folder}/tensorboard"), folder, None)
+    log = EventAccumulator(f"{folder}/tensorboard").Reload()
+    ends = [event.wall_time for event in log.Scalars("train/loss")]
+    return counted_tokens(trainer) / (ends[-1] - ends[WARM_UP - 1])
+
+
+def counted_tokens(trainer: Trainer) -> int:
+    """Tokens of the plan without those of the first steps."""
+    return sum(int(trainer.lengths[rows_of(units)].sum()) for units in trainer.plan[WARM_UP:])
+
+
+def make_trainer(job: TrainingJob) -> Trainer:
+    model = load_student(job.config, None, job.stop_id)
+    return Trainer(job.config, model, make_optimizer(model, job.config), TokenTable(job.tokens), rank=0, world=1)
+
+
+def rate_plain(trainer: Trainer) -> float:
+    """Tokens/s of the plan's steps."""
+    progress = Progress()
+    while progress.step < len(trainer.plan):
+        if progress.step == WARM_UP:
+            started = time.perf_counter()
+        trainer.step(progress, RATE)
+    return counted_tokens(trainer) / (time.perf_counter() - started)
+
+
+def rate_formed(trainer: Trainer) -> float:
+    """Tokens/s of forward, backward and step over the largest piece of the first step, collated once."""
+    pieces = micro_batches(trainer.plan[0], trainer.lengths, trainer.budget)
+    sizes = [int(trainer.lengths[rows_of(piece)].sum()) for piece in pieces]
+    tokens = max(sizes)
+    batch = collate(trainer.table, pieces[sizes.index(tokens)], trainer.terms)
+    steps = max(1, round(counted_tokens(trainer) / tokens))
+    for step in range(WARM_UP + steps):
+        if step == WARM_UP:
+            started = time.perf_counter()
+        sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
+        (torch.stack([term[0] for term in sums]).sum() / tokens).backward()
+        trainer.update(RATE)
+    return steps * tokens / (time.perf_counter() - started)
+
+
+def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round, which starts with another arm every time."""
+    trainer = make_trainer(job)
+    torch.set_num_threads(threads(job.config))
+    arms: dict[str, Callable[[int], float]] = {
+        "in Ray Train": lambda turn: rate_in_ray(job, trainer, f"{folder}/ray-{turn}"),
+        "in this process": lambda turn: rate_plain(trainer),
+        "formed": lambda turn: rate_formed(trainer),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(rounds):
+        order = [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]
+        for name in order:
+            rates[name].append(arms[name](turn))
+            print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
+    return rates
+
+
+def rows(options: argparse.Namespace, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Those of `docs/results/performance.json`."""
+    found = []
+    for arm, reach in REACH.items():
+        ratios = sorted(ours / formed for ours, formed in zip(rates[arm], rates["formed"], strict=True))
+        ratio = statistics.median(ratios)
+        found.append(
+            {
+                "name": f"training {Path(options.model).name} {arm}, beside a formed batch",
+                "ours": round(statistics.median(rates[arm]), 1),
+                "other": round(statistics.median(rates["formed"]), 1),
+                "ratio": round(ratio, 3),
+                "reach": reach,
+                "holds": ratio >= reach,
+                "n": len(ratios),
+                "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
+                "versions": environment()["versions"],
+                "command": command(),
+            }
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "base-student"))
+    parser.add_argument("--questions", type=int, default=600)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--micro-batch-tokens", type=int, default=4096)
+    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--steps", type=int, default=40, help="counted steps of each arm in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rates = take_turns(write_table(options, folder), folder, options.rounds)
+    print(json.dumps(rows(options, rates)))
+
+
+if __name__ == "__main__":
+    main()
