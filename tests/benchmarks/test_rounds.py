@@ -87,6 +87,7 @@ def test_fewer_rounds_are_gone_on_with(run: RoundsRun) -> None:
         assert report["resumed"]["new_samples"] == report["resumed"]["new_verdicts"] == new
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(run: RoundsRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raydistill.pipelines.sampling.job.QUESTIONS_PER_FLOW", 5)  # several flows give the same as one
     for path in (run.root / "verdicts").rglob("*.parquet"):  # as after kill -9: not all is judged,

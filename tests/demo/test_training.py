@@ -34,6 +34,7 @@ def tokenizer():
     return train_tokenizer()
 
 
+@pytest.mark.slow
 def test_training_killed_and_started_again_equals_uninterrupted_training(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_STEPS", 16)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"

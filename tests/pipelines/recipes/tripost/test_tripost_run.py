@@ -53,6 +53,7 @@ def test_each_iteration_goes_on_from_the_last_student(
     assert (tmp_path / "run" / "student" / "raydistill.json").is_file()
 
 
+@pytest.mark.slow
 def test_rationales_are_learned_once_whatever_comes_after_them(
     cluster: None, tmp_path: Path, recording: Path, tiny_model: str, started: list[tuple[Any, ...]]
 ) -> None:
@@ -62,6 +63,7 @@ def test_rationales_are_learned_once_whatever_comes_after_them(
     assert found == rationales == goes_on_from
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_on_over_the_same_base(
     cluster: None, tmp_path: Path, recording: Path, tiny_model: str, started: list[tuple[Any, ...]]
 ) -> None:
