@@ -14,6 +14,7 @@ from rich.console import Console
 
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.pipelines.cli.index import index_app
+from raydistill.pipelines.cli.model import model_app
 from raydistill.pipelines.recipes.registry import commands
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(index_app)
+app.add_typer(model_app)
 for name, command in commands().items():
     app.command(name)(command)
 

