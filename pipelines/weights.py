@@ -151,7 +151,8 @@ def _dequantise(gguf: Path, target: Path) -> None:
 
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer, config = AutoTokenizer.from_pretrained(**place), AutoConfig.from_pretrained(**place)
-    weights = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32).float().state_dict()
+    quantised: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    weights = {name: value.float() for name, value in quantised.state_dict().items()}
     embedded, output = weights.get("model.embed_tokens.weight"), weights.get("lm_head.weight")
     if embedded is not None and output is not None and (embedded - output).abs().max() < TIED_WITHIN:
         weights["model.embed_tokens.weight"], config.tie_word_embeddings = output, True
