@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,15 +22,6 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 3  # lost workers or nodes, before training gives up
 START_FAILURES = 3  # times that a group of workers may fail to start
-# glibc gives freed memory back to the system, and takes it again page by page in the next operation of the same size;
-# the more so in the threads in which Ray Train runs the loop. Kept, training is a third faster. Other C libraries
-# ignore these.
-KEEP_FREED_MEMORY = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-}
 RESIZE_CHECK_S = 60.0  # seconds between two looks for room for more elastic workers
 
 
@@ -77,6 +69,23 @@ def _board() -> Any:
     return ray.remote(ProgressBoard).options(num_cpus=0, label_selector=this_node()).remote()
 
 
+def keep_freed_memory() -> dict[str, str]:
+    """Variables by which glibc keeps what was freed; other C libraries ignore them.
+
+    It gives the memory of each operation back, and takes it again page by page in the next one; the more so in other
+    threads than the first, and Ray Train runs the loop in one. Kept, training is a third faster (docs/decisions.md).
+    """
+    name, version = platform.libc_ver()
+    # Before 2.35 a threshold above 32 MiB counts as none.
+    is_new = name == "glibc" and [int(part) for part in version.split(".")[:2]] >= [2, 35]
+    return {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": str(1 << (30 if is_new else 25)),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+        "MALLOC_TOP_PAD_": str(1 << 26),
+    }
+
+
 def worker_environment(config: Train) -> dict[str, str]:
     """Variables of the workers' processes; an OMP_WAIT_POLICY of this process is theirs, too.
 
@@ -88,7 +97,7 @@ def worker_environment(config: Train) -> dict[str, str]:
     # Spinning is a sixth faster, and costs 6 times the CPU time where cores are shared (2 threads, load 7).
     is_alone = config.workers == 1 and len(ray.nodes()) == 1 and free.get("CPU") == total.get("CPU")
     policy = os.environ.get("OMP_WAIT_POLICY", "" if is_alone else "passive")
-    return KEEP_FREED_MEMORY | ({"OMP_WAIT_POLICY": policy} if policy else {})
+    return keep_freed_memory() | ({"OMP_WAIT_POLICY": policy} if policy else {})
 
 
 def make_trainer(

@@ -16,8 +16,6 @@ import pytest
 
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.config.sections import Lora, Train
-from raydistill.pipelines.training.cluster import make_trainer
-from raydistill.pipelines.training.loop import TrainingJob
 from raydistill.pipelines.training.train import train
 from tests.pipelines.training.training_examples import rationales, sums
 from tests.waiting import wait_until
@@ -223,26 +221,6 @@ def test_what_is_no_student(tmp_path):
     with pytest.raises(UsageError, match="not a model that can be loaded") as caught:
         train(sums(4), settings(str(tmp_path)), str(tmp_path / "out"))
     assert "\n" not in str(caught.value)
-
-
-def test_no_room_for_the_workers(cluster, tiny_model, tmp_path):
-    config = settings(tiny_model, workers=3, cpus_per_worker=2, resource_timeout_s=1)
-    with pytest.raises(TrainingError, match=r"no room for 3 training worker\(s\) of 2 CPU within 1 s") as caught:
-        train(sums(4), config, str(tmp_path))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_ray_without_dashboard_is_not_asked_who_lives(cluster, tiny_model, tmp_path, monkeypatch):
-    """Ray Train's cleaner of placement groups would: it ends each training 12 s late."""
-
-    def cleaners() -> list:
-        trainer = make_trainer(TrainingJob(settings(tiny_model), "", "", 2), str(tmp_path), 1, {})
-        return [callback for callback in trainer._create_default_callbacks() if "Cleaner" in type(callback).__name__]
-
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert not cleaners()
-    monkeypatch.setenv("RAY_ADDRESS", "auto")
-    assert len(cleaners()) == 1
 
 
 @pytest.mark.slow
