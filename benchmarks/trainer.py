@@ -38,12 +38,12 @@ from raydistill.pipelines.training.student import load_student
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, stop_token_id, tokenise, write_tokens
 
 ROOT = Path(__file__).parent.parent
-REACH = {"in Ray Train": 0.92, "in this process": 0.92}  # of the formed batch's rate
+OURS, REACH = "in Ray Train", 0.92
 RATE = 1e-6  # of learning
 WARM_UP = 4  # steps of each arm that do not count
 
 
-def write_table(options: argparse.Namespace, folder: str) -> TrainingJob:
+def make_job(options: argparse.Namespace, folder: str) -> TrainingJob:
     """Tokens of questions and their worked solutions, and the job that trains on them for at least as many steps."""
     loaded = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
     examples = [
@@ -118,9 +118,9 @@ def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[flo
     trainer = make_trainer(job)
     torch.set_num_threads(threads(job.config))
     arms: dict[str, Callable[[int], float]] = {
-        "in Ray Train": lambda turn: rate_in_ray(job, trainer, f"{folder}/ray-{turn}"),
-        "in this process": lambda turn: rate_plain(trainer),
-        "formed": lambda turn: rate_formed(trainer),
+        OURS: lambda turn: rate_in_ray(job, trainer, f"{folder}/ray-{turn}"),
+        "the same steps in this process": lambda turn: rate_plain(trainer),
+        "a formed batch": lambda turn: rate_formed(trainer),
     }
     rates: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds):
@@ -134,17 +134,17 @@ def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[flo
 def rows(options: argparse.Namespace, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Those of `docs/results/performance.json`."""
     found = []
-    for arm, reach in REACH.items():
-        ratios = sorted(ours / formed for ours, formed in zip(rates[arm], rates["formed"], strict=True))
+    for peer in sorted({*rates} - {OURS}):
+        ratios = sorted(ours / other for ours, other in zip(rates[OURS], rates[peer], strict=True))
         ratio = statistics.median(ratios)
         found.append(
             {
-                "name": f"training {Path(options.model).name} {arm}, beside a formed batch",
-                "ours": round(statistics.median(rates[arm]), 1),
-                "other": round(statistics.median(rates["formed"]), 1),
+                "name": f"training {Path(options.model).name} {OURS}, beside {peer}",
+                "ours": round(statistics.median(rates[OURS]), 1),
+                "other": round(statistics.median(rates[peer]), 1),
                 "ratio": round(ratio, 3),
-                "reach": reach,
-                "holds": ratio >= reach,
+                "reach": REACH,
+                "holds": ratio >= REACH,
                 "n": len(ratios),
                 "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
                 "versions": environment()["versions"],
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rates = take_turns(write_table(options, folder), folder, options.rounds)
+        rates = take_turns(make_job(options, folder), folder, options.rounds)
     print(json.dumps(rows(options, rates)))
 
 

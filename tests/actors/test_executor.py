@@ -170,7 +170,7 @@ def test_a_masked_value_is_no_answer(executor: Executor) -> None:
 @pytest.mark.parametrize("profile", profiles.PROFILES)
 def test_warm_programs_run_after_the_lock_too(executor: Executor, profile: str) -> None:
     """What they need is then loaded: nothing can be imported late."""
-    if profile in ("rich", "full"):
+    if profiles.PROFILES[profile].is_rich:
         pytest.importorskip("sympy")
     programs = [Program("p", source) for source in profiles.PROFILES[profile].warm_programs]
     reasons = [verdict.reason for program in programs for verdict in executor.run([program])]

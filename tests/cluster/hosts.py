@@ -124,9 +124,7 @@ class Hosts:
         self.hosts = [Host(name, number, folder, public, mounts or {}) for number, name in enumerate(names)]
 
     def __enter__(self) -> list[Host]:
-        for host in self.hosts:
-            host.stop()  # what a killed run left behind
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
+        self._remove()  # what a killed run left behind
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "addr", "add", f"{NETWORK}.1/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
@@ -141,10 +139,13 @@ class Hosts:
         return self.hosts
 
     def __exit__(self, *_: object) -> None:
+        self._remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _remove(self) -> None:
         for host in self.hosts:
             host.stop()
         subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def answers(self, host: Host) -> bool:
         return subprocess.run(self.ssh(host, "true"), capture_output=True).returncode == 0

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ...errors import SandboxError
 from .. import wire
-from ..profiles import LEAN, WIDER, profile_for
+from ..profiles import LEAN, PROFILES, profile_for
 from .lane import BatchLane
 from .program import Limits, Program, pack
 from .schedule import ProgramJob, Round, Schedule
@@ -148,13 +148,12 @@ class Dispatcher:
 
     def _settle(self, round_: Round, job: ProgramJob, verdicts: dict[int, Verdict]) -> None:
         isolate: list[int] = []
+        wider = PROFILES[job.profile].wider
         for index, verdict in verdicts.items():
-            if verdict.reason == "ok" and not job.audits:  # nearly always
-                round_.verdicts[index] = verdict
-            elif job.lane == "batch" and is_provisional(verdict):
+            if job.lane == "batch" and is_provisional(verdict):
                 isolate.append(index)
-            elif is_not_loaded(verdict) and job.profile in WIDER and not job.audits:
-                round_.add_isolated(WIDER[job.profile], [index])  # its text did not show what it needs
+            elif is_not_loaded(verdict) and wider and not job.audits:
+                round_.add_isolated(wider, [index])  # its text did not show what it needs
             elif verdict.status == UNKNOWN:
                 self._again(round_, job, index, verdict)
             elif job.audits:

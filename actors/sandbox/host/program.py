@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ...errors import UsageError
 from .. import values, wire
-from ..profiles import FULL, RICH
+from ..profiles import PROFILES
 from ..wire import ProgramMessage
 
 
@@ -60,7 +60,7 @@ class Limits:
 
     def for_job(self, profile: str, attempt: int) -> tuple[int, int, int, int, int]:
         """In the order of the wire; a repeated program gets more patience, in case the machine was overloaded."""
-        memory_mb = self.rich_memory_mb if profile in (RICH.name, FULL.name) else self.memory_mb
+        memory_mb = self.rich_memory_mb if PROFILES[profile].is_rich else self.memory_mb
         wall_ms = int(self.wall_s * 1e3) * (attempt + 1)
         return math.ceil(self.cpu_s), wall_ms, memory_mb, self.stdout_bytes, self.value_bytes
 

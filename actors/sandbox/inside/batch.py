@@ -6,7 +6,8 @@ run and what was claimed so far lie behind iterators of the interpreter, which n
 
 Memory: a mate must find as much of it as it would alone. So every LOOK_NS of processor time the child looks whether a
 program's whole allowance is still to be had. If not, it collects the garbage of those that ran, and if that does not
-help, it ends early, for a fresh one to go on. The margin above the allowance is more than programs fill in this time.
+help, it ends early, for a fresh one to go on. The margin above the allowance is four times what a program can fill in
+this time. What it reserves without filling may be more; who then finds too little fails for memory, and is run alone.
 """
 
 import gc

