@@ -82,11 +82,15 @@ def _start_http(host: str, port: int) -> None:
     connect()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ray import serve
+    from ray.exceptions import RayTaskError
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if not serve.status().applications:
         serve.shutdown()  # one that a pipeline has left behind has no proxy, and cannot be given one
-    serve.start(http_options={"host": host, "port": port})
+    try:
+        serve.start(http_options={"host": host, "port": port})
+    except RayTaskError as error:  # of the proxy, whose port was taken while Ray started
+        raise UsageError(f"cannot listen on {host}:{port}; --port takes another one: {error.cause}") from None
     try:
         socket.create_connection((EVERYWHERE.get(host, host), port), timeout=5).close()
     except OSError:

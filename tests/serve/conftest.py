@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -61,6 +63,14 @@ class Service:
         return psutil.wait_procs(family, timeout=30)[1]
 
 
+def free_port() -> int:
+    """One that nothing listens on, below what kernels and Ray hand out: Ray starts before the service listens."""
+    for port in random.sample(range(7000, 10_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free between 7000 and 9999")
+
+
 @pytest.fixture(scope="package")
 def student(tiny_model: str) -> str:
     return str(TEACHER) if TEACHER_IS_THERE else tiny_model
@@ -68,10 +78,8 @@ def student(tiny_model: str) -> str:
 
 @pytest.fixture(scope="package")
 def service(student: str) -> Iterator[Service]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     started = time.monotonic()
-    service = Service(student, port)
+    service = Service(student, free_port())
     print(f"ready after {time.monotonic() - started:.0f} s")
     yield service
     assert service.stop() == []

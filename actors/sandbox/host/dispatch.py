@@ -19,7 +19,7 @@ from .lane import BatchLane
 from .program import Limits, Program, pack
 from .schedule import ProgramJob, Round, Schedule
 from .supervisor import Jail, ZygoteLost
-from .verdict import FAILED, UNKNOWN, Verdict, agree, is_not_loaded, is_provisional, judge, lost
+from .verdict import FAILED, PASSED, UNKNOWN, Verdict, agree, is_not_loaded, is_provisional, judge, lost
 from .zygotes import ZygoteSlot
 
 ATTEMPTS = 3
@@ -150,9 +150,10 @@ class Dispatcher:
         isolate: list[int] = []
         wider = PROFILES[job.profile].wider
         for index, verdict in verdicts.items():
-            if job.lane == "batch" and is_provisional(verdict):
+            failed = verdict.status != PASSED
+            if failed and job.lane == "batch" and is_provisional(verdict):
                 isolate.append(index)
-            elif is_not_loaded(verdict) and wider and not job.audits:
+            elif failed and wider and not job.audits and is_not_loaded(verdict):
                 round_.add_isolated(wider, [index])  # its text did not show what it needs
             elif verdict.status == UNKNOWN:
                 self._again(round_, job, index, verdict)

@@ -28,7 +28,8 @@ MEMORY_SHARE = 0.9  # a crash with this share of the memory in use is taken for 
 STARVED_SHARE = 0.25  # of the wall limit, in which it wanted a processor and had none
 STARVED_CPU_SHARE, STARVED_WAITS_PER_S = 0.02, 2.0  # where the kernel does not count waiting
 CPU_GRACE_S = 0.1  # the kernel looks at the clock at its ticks
-BYTES_PER_CHARACTER = 6  # at most: half of a surrogate is written as \ud800
+# At most six bytes a character: half of a surrogate is written as \ud800.
+LABEL_BYTES, MESSAGE_BYTES = 6 * wire.LABEL_CHARACTERS, 6 * wire.MESSAGE_CHARACTERS
 PROVISIONAL = (
     *("defer", "recursion", "exit", "memory", "output_limit"),
     *("exit_silent", "cpu", "timeout", "policy", "protocol"),
@@ -94,7 +95,7 @@ def read_claim(data: bytes, value_bytes: int) -> Claim:
     if len(data) < wire.CLAIM.size:
         raise ValueError("claim cut short")
     outcome, value, label, message, stdout, _total, cpu_ns, wall_ns = wire.CLAIM.unpack_from(data)
-    if label > wire.LABEL_CHARACTERS * BYTES_PER_CHARACTER or message > wire.MESSAGE_CHARACTERS * BYTES_PER_CHARACTER:
+    if label > LABEL_BYTES or message > MESSAGE_BYTES:
         raise ValueError("label or message too long")
     if stdout > wire.STDOUT_TAIL or value > value_bytes:
         raise ValueError("more printed text, or a larger value, than the child passes on")

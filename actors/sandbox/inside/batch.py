@@ -4,15 +4,14 @@ Threat model: the screen (`screen.py`) is what keeps these programs from each ot
 should one of them read frames and attributes after all, it finds its own text and nothing of its mates. What waits to
 run and what was claimed so far lie behind iterators of the interpreter, which no attribute and no index leads into.
 
-Memory: a mate must find as much of it as it would alone. So every LOOK_NS of processor time the child looks whether a
-program's whole allowance is still to be had. If not, it collects the garbage of those that ran, and if that does not
-help, it ends early, for a fresh one to go on. The margin above the allowance is four times what a program can fill in
-this time. What it reserves without filling may be more; who then finds too little fails for memory, and is run alone.
+Memory: a mate must find as much of it as it would alone. So every LOOK_NS the child looks whether a program's whole
+allowance is still to be had. If not, it collects the garbage of those that ran, and if that does not help, it ends
+early, for a fresh one to go on. The margin above the allowance is four times what a program can fill in this time. What
+it reserves without filling may be more; who then finds too little fails for memory, and is run alone.
 """
 
 import gc
 import mmap
-import time
 from collections.abc import Iterator
 
 from .. import wire
@@ -20,7 +19,7 @@ from ..wire import JobHeader, ProgramMessage
 from .child import ProgramRunner
 
 MEMORY_MARGIN_MB = 16  # of a batch child's limit beyond that of one program
-LOOK_NS = 2_000_000  # of processor time after which the memory that is left is looked at again
+LOOK_NS = 2_000_000  # after which the memory and the time that are left are looked at again
 MAP_NORESERVE = 0x4000
 _UNTOUCHED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
 
@@ -54,19 +53,18 @@ def run_batch(
     No local of this frame may hold another program's text or claim while a program runs.
     """
     room = job.memory_mb << 20
-    turn_ends = time.perf_counter_ns() + int(wire.TURN_S * 1e9)
     gc.freeze()  # the programs that wait are no garbage, and need not be looked through each time
     gc.enable()
     runner.start_clocks()
-    looked_at = runner.cpu_ns
+    turn_ends, look_at = runner.wall_ns + int(wire.TURN_S * 1e9), runner.wall_ns + LOOK_NS
     for task in tasks:
         claims.append(runner.run(task, job.stdout_cap, job.value_cap, True))
-        if not next(written) or runner.wall_ns > turn_ends:
+        if not next(written):
             return wire.EXIT_CONTINUE
-        if runner.cpu_ns - looked_at > LOOK_NS:
-            if not (_is_left(room) or _is_left_of_garbage(room)):
+        if runner.wall_ns > look_at:
+            if runner.wall_ns > turn_ends or not (_is_left(room) or _is_left_of_garbage(room)):
                 return wire.EXIT_CONTINUE
-            looked_at = runner.cpu_ns
+            look_at = runner.wall_ns + LOOK_NS
     return 0
 
 

@@ -106,7 +106,7 @@ class ProgramRunner:
 
     def __init__(self, screen: Any = None) -> None:
         self.screen = screen
-        self.no_input = io.StringIO()
+        self.no_input, self.no_errors = io.StringIO(), CappedText(0)
         self.start_clocks()
 
     def start_clocks(self) -> None:
@@ -117,7 +117,9 @@ class ProgramRunner:
         """Run `task` and return its claim, packed for the shared area."""
         wall, cpu = self.wall_ns, self.cpu_ns
         stdout = sys.stdout = CappedText(stdout_cap)
-        sys.stderr = CappedText(stdout_cap)
+        if self.no_errors.total or stdout_cap != self.no_errors.cap:
+            self.no_errors = CappedText(stdout_cap)
+        sys.stderr = self.no_errors
         sys.stdin = io.StringIO(task.stdin) if task.stdin else self.no_input
         name = MODULE_NAME if task.mode in CALLED else SCRIPT_NAME
         namespace = self.screen.namespace(name) if screened else _new_module(name)

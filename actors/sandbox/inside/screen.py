@@ -84,6 +84,7 @@ class Screen:
         self._builtins = {name: vars(builtins)[name] for name in SAFE_BUILTINS.split()}
         self._builtins["__import__"] = _import_safe_module
         self._unsafe = _names_of_everything_loaded() - _safe_names()
+        self._noted = self._unsafe | _WATCHED | {"random"}
 
     @staticmethod
     def known() -> bool:
@@ -100,8 +101,10 @@ class Screen:
         while waiting:
             part = waiting.pop()
             names = part.co_names
-            if not self._unsafe.isdisjoint(names):
-                return False
+            if not self._noted.isdisjoint(names):
+                if not self._unsafe.isdisjoint(names) or not _uses_are_safe(part):
+                    return False
+                uses_random = uses_random or "random" in names
             if _UNDERSCORED in _SEPARATOR + _SEPARATOR.join(names) and any(map(_is_private, names)):
                 return False
             operations = part.co_code[::2]
@@ -109,9 +112,6 @@ class Screen:
                 return False
             if _IMPORT_NAME in operations and not _imports_are_safe(part):
                 return False
-            if not _WATCHED.isdisjoint(names) and not _uses_are_safe(part):
-                return False
-            uses_random = uses_random or "random" in names
             waiting += [constant for constant in part.co_consts if type(constant) is CodeType]
         if uses_random:
             random.seed(RANDOM_SEED)
@@ -190,7 +190,7 @@ _WATCHED_CALLS: dict[str, Callable[[CodeType, list[_Instruction], int, set[int]]
     "format": _formats_plainly,
     "seed": _seeds_with_constant,
 }
-_WATCHED = frozenset(_WATCHED_CALLS)
+_WATCHED = _WATCHED_CALLS.keys()
 _READ_ATTRIBUTE = ("LOAD_METHOD", "LOAD_ATTR", "IMPORT_FROM")  # a plain name is the program's own, or a builtin
 
 
