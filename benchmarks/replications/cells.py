@@ -167,22 +167,25 @@ def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
     return np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
 
 
-def interval(values: np.ndarray, digits: int = 4) -> list[float]:
+def interval(values: np.ndarray, digits: int = 4, clusters: Sequence[int] | None = None) -> list[float]:
     """95 % percentile bootstrap of the mean of `values` [seeds, questions] (NaN: unknown), seeds and questions drawn.
 
-    Both are resampled with replacement, independently of each other, since all seeds answer the same questions.
+    Both are resampled with replacement, independently of each other, since all seeds answer the same questions; those
+    with the same number in `clusters`, which counts from 0, are drawn together.
     """
-    return _bounds(_resampled_means(values), digits)
+    return _bounds(_resampled_means(values, clusters), digits)
 
 
 def _bounds(resampled: np.ndarray, digits: int = 4) -> list[float]:
     return [round(float(bound), digits) for bound in np.nanpercentile(resampled, [2.5, 97.5])]
 
 
-def _resampled_means(values: np.ndarray) -> np.ndarray:
+def _resampled_means(values: np.ndarray, clusters: Sequence[int] | None = None) -> np.ndarray:
     """Means [RESAMPLES] of `values` [seeds, questions]; the same draws for all values of a shape."""
     known = ~np.isnan(values)
-    seeds, questions = _draws(*values.shape)
+    places = np.arange(values.shape[1]) if clusters is None else np.array(clusters)
+    seeds, drawn = _draws(len(values), int(places.max()) + 1)
+    questions = drawn[:, places]
     totals = (seeds @ np.where(known, values, 0.0) * questions).sum(axis=1)
     counts = (seeds @ known.astype(float) * questions).sum(axis=1)
     return totals / np.maximum(counts, 1)
@@ -195,22 +198,22 @@ def _draws(*shape: int) -> list[np.ndarray]:
     return [generator.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in shape]
 
 
-def mean_of(values: np.ndarray, digits: int = 4) -> dict[str, Any]:
+def mean_of(values: np.ndarray, digits: int = 4, clusters: Sequence[int] | None = None) -> dict[str, Any]:
     """The mean over all known of `values` [seeds, questions], with its interval and the mean of each seed."""
     return {
         "mean": round(float(np.nanmean(values)), digits),
-        "ci95": interval(values, digits),
+        "ci95": interval(values, digits, clusters),
         "by_seed": [round(float(mean), digits) for mean in np.nanmean(values, axis=1)],
     }
 
 
-def paired(ours: Rows, theirs: Rows) -> dict[str, Any]:
+def paired(ours: Rows, theirs: Rows, *, clusters: Sequence[int] | None = None) -> dict[str, Any]:
     """The gain of `ours` over `theirs`, question by question, over the seeds that both have.
 
     Raises ValueError where they share no seed, or were not asked equally many questions.
     """
     mine, other = _shared(ours, theirs)
-    told = mean_of(mine - other)
+    told = mean_of(mine - other, clusters=clusters)
     return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(mine)}
 
 

@@ -2,7 +2,8 @@
 
     python -m tests.actors.sandbox.attack [--without LAYER ...] [--lean] [--slow]
 
-prints one JSON object: the grade, how many programs ran, and every problem. A problem is an outcome that is not
+prints one JSON object: the grade, how many programs ran, and every problem. Programs that ask for what one `layer`
+alone withholds are left out together with it. A problem is an outcome that is not
 among the program's expected ones, or a broken host invariant: a secret in the reply, a hit on a listener, a changed
 or new file, a process left behind, a deadline missed, a wrong answer from the honest program that runs next.
 """
@@ -161,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     modules = () if arguments.lean else DANGEROUS_MODULES
     options = JailOptions(python=sys.executable, extra_modules=modules, without=tuple(arguments.without))
-    rows = load(arguments.slow)
+    rows = [row for row in load(arguments.slow) if row.get("layer") not in arguments.without]
     with host() as target:
         executor = Executor(LIMITS, minimum_grade="D", options=options)
         try:

@@ -1,0 +1,1 @@
+"""Claims measured with real weights, on what real teachers wrote."""
