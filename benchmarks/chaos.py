@@ -46,6 +46,7 @@ def start(options: argparse.Namespace, run_dir: Path) -> Driver:
     """The demo's synthesis over so many questions."""
     changes = {"questions.size": options.questions, "teacher.n": options.samples, "teacher.model": options.model}
     config = [str(ROOT / "configs" / "demo.yaml"), "train=null", "evaluation=null"]
+    config += ["teacher.replicas=[1,1]", "teacher.max_num_seqs=64"]  # so that a lost engine is all there is
     config += [f"{name}={value}" for name, value in changes.items()]
     command = [sys.executable, "-m", "raydistill", "synth", *config, "--run-dir", str(run_dir), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -59,7 +59,8 @@ class Passes:
     """Passes over the same questions, with pools that are up and pinned."""
 
     def __init__(self, questions: int, run_dir: str) -> None:
-        changes = {"questions.size": questions, "teacher.n": 5, "teacher.cpus": 1, "execution.cpus": 1}
+        changes: dict[str, Any] = {"questions.size": questions, "teacher.n": 5, "teacher.replicas": [1, 1]}
+        changes |= {"teacher.cpus": 1, "execution.cpus": 1}
         config = load_config(ROOT / "configs" / "demo.yaml", [f"{name}={value}" for name, value in changes.items()])
         self._config = config.model_copy(update={"run_dir": run_dir})
         self._ctx = RunContext(self._config, None)

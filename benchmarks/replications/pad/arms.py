@@ -23,6 +23,8 @@ SETTINGS: dict[str, Any] = {  # what differs from configs/demo.yaml in all arms
     "teacher.max_tokens": 400,
     "recipe.max_programs": 16,  # everything distinct and verified is learned
     "train.epochs": 8,
+    "train.batch_tokens": 4096,
+    "train.micro_batch_tokens": 4096,
     "train.early_stopping_patience": 3,  # the paper's
     "evaluation.max_tokens": 400,
 }
