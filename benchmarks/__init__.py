@@ -4,9 +4,9 @@ import sys
 
 
 def module() -> str:
-    """The module that Python was started with: ``benchmarks.overlap``."""
+    """The module that Python was started with: ``benchmarks.overlap``, or a folder's, ``benchmarks.gpu``."""
     spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else sys.argv[0]
+    return spec.name.removesuffix(".__main__") if spec else sys.argv[0]
 
 
 def command() -> str:

@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,17 @@ RATE = 1e-6  # of learning
 WARM_UP = 4  # steps of each arm that do not count
 
 
-def make_job(options: argparse.Namespace, folder: str) -> TrainingJob:
-    """Tokens of questions and their worked solutions, and the job that trains on them for at least as many steps."""
-    loaded = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
-    examples = [
+def worked_solutions(questions: Questions) -> list[Example]:
+    """Questions and their worked solutions."""
+    return [
         Example(question.id, question.id, ({"role": "user", "content": question.text},), (WeightedText(text),))
-        for question in loaded.questions
+        for question in load_questions(questions).questions
         for text in [question.meta["rationale"]]
     ]
+
+
+def make_job(options: argparse.Namespace, folder: str, examples: Sequence[Example]) -> TrainingJob:
+    """The tokens of examples, and the job that trains on them for at least as many steps as are measured."""
     tokenizer = load_tokenizer(options.model, None)
     path = f"{folder}/tokens.parquet"
     counts = write_tokens(tokenise(tokenizer, examples), path, max_length=1024, vocabulary=10**6)
@@ -82,8 +85,8 @@ def counted_tokens(trainer: Trainer) -> int:
     return sum(int(trainer.lengths[rows_of(units)].sum()) for units in trainer.plan[WARM_UP:])
 
 
-def make_trainer(job: TrainingJob) -> Trainer:
-    model = load_student(job.config, None, job.stop_id)
+def make_trainer(job: TrainingJob, device: str = "cpu") -> Trainer:
+    model: Any = load_student(job.config, None, job.stop_id).to(device)
     return Trainer(job.config, model, make_optimizer(model, job.config), TokenTable(job.tokens), rank=0, world=1)
 
 
@@ -164,8 +167,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="counted steps of each arm in each round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    examples = worked_solutions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
     with tempfile.TemporaryDirectory() as folder:
-        rates = take_turns(make_job(options, folder), folder, options.rounds)
+        rates = take_turns(make_job(options, folder, examples), folder, options.rounds)
     print(json.dumps(rows(options, rates)))
 
 
