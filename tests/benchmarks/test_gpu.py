@@ -8,7 +8,6 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -80,41 +79,19 @@ def test_peaks_are_known_by_the_name_of_the_device(name: str, peak: int) -> None
     assert peak_of(name) == peak and peak_of("NVIDIA GeForce GTX 1080") is None
 
 
-PROGRAM = 'def solution():\n    """{question}"""\n    apples = {i} + 1  # more\n    return apples'
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pool of five questions, of which one's program and another one's rationale are wrong, and a test of two."""
-    rows = [{"question": f"{i} apples and one more?", "answer": f"{i + 1}.0"} for i in range(7)]
-    pool = tmp_path / "teachers" / "reft_svamp"
-    programs = [row | {"program": PROGRAM.format(i=i if i else 5, **row)} for i, row in enumerate(rows[:5])]
-    stated = [i + 1 if i != 1 else 9 for i in range(5)]
-    rationales = [row | {"rationale": f"Therefore, the answer is <{i}>."} for row, i in zip(rows, stated, strict=False)]
-    write(pool / "programs.jsonl", programs)
-    write(pool / "rationales.jsonl", rationales)
-    write(tmp_path / "svamp" / "test_part.jsonl", rows[5:])
-    monkeypatch.setenv("RAYDISTILL_DATA", str(tmp_path))
-    return tmp_path
-
-
+@pytest.mark.skipif(not os.environ.get("RAYDISTILL_DATA"), reason="RAYDISTILL_DATA names no data")
 def test_two_students_learn_right_answers_of_the_same_questions(
-    data: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+    tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(students, "TOKENS", 4)
     learned: list[list[Example]] = []
     train = students.trained
     monkeypatch.setattr(students, "trained", lambda *given: (learned.append(given[1]), train(*given))[1])
-    options = Namespace(model=tiny_model, device="cpu", precision="float32", pool=10, held_out=2, epochs=1)
-    told = students.compare(Namespace(**vars(options), seeds=[1, 2], learning_rate=1e-3), str(data))
-    assert told["shared"] == 3 and told["programs"]["mean"] == 0 and told["gain"]["seeds"] == 2
+    options = Namespace(model=tiny_model, device="cpu", precision="float32", pool=3, held_out=2, epochs=1)
+    told = students.compare(Namespace(**vars(options), seeds=[1, 2], learning_rate=1e-3), str(tmp_path))
+    assert told["program"]["mean"] == 0 and told["gain"]["seeds"] == 2
     assert [len(examples) for examples in learned] == [3] * 4
     for programs, rationales in (learned[:2], learned[2:]):
         assert [example.answer for example in programs] == [example.answer for example in rationales]
-        assert all("more?" not in example.text and "def solution" in example.text for example in programs)
-        assert all(example.text.startswith("Therefore") for example in rationales)
+        assert all("def solution" in example.text and '"""' not in example.text for example in programs)
+        assert not any("def solution" in example.text for example in rationales)
