@@ -48,7 +48,7 @@ class EngineSettings:
     max_model_len: int | None = None
     tensor_parallel_size: int = 1
     gpu_memory_utilization: float = 0.9
-    max_num_seqs: int = 64
+    max_num_seqs: int = 256
     reasoning_parser: str | None = None
     max_lora_rank: int = 0  # 0: no adapters
     kv_cache_gb: float | None = None  # of the key-value cache without a GPU; None: as CACHE_VARIABLE says

@@ -42,7 +42,7 @@ class EngineConfig(Strict):
     max_model_len: int | None = Field(None, ge=16)
     tensor_parallel_size: int = Field(1, ge=1)
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
-    max_num_seqs: int = Field(64, ge=1, description="sequences in flight per engine")
+    max_num_seqs: int = Field(256, ge=1, description="sequences in flight per engine")
     max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
     reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
     kv_cache_gb: float = Field(4, gt=0, description="memory of the key-value cache where there is no GPU")
