@@ -13,8 +13,9 @@ from benchmarks.replications.cells import Cell, interval, write_cell
 from benchmarks.replications.real.arms import PLAN, cell_path
 from benchmarks.replications.real.calculator import calculated
 from benchmarks.replications.real.page import write_report
-from benchmarks.replications.real.pool import clusters, completions, dev, pool, rows_of_test, training, undocumented
+from benchmarks.replications.real.pool import clusters, completions, pool, rows_of_test, training, undocumented
 from benchmarks.replications.real.run import parse, run_cell
+from benchmarks.replications.real.worked import program_of, text_of
 from raydistill.actors.errors import UsageError
 
 needs_data = pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAYDISTILL_DATA names no data")
@@ -25,12 +26,30 @@ def test_the_pool_is_verified_and_apart_from_the_tests() -> None:
     assert len(pool()) > 2200 and len(rows_of_test("svamp")) == 850 and len(rows_of_test("multiarith")) == 580
     questions = {one.question for one in pool()}
     assert questions.isdisjoint(row["question"] for test in ("svamp", "multiarith") for row in rows_of_test(test))
-    learned, asked = {one.question for one in training(1, 1500)}, {one.question for one in dev()}
+    learned, asked = {one.question for one in training(1, 1500)}, {row["question"] for row in rows_of_test("dev")}
     assert len(learned) == 1500 and len(asked) == 200 and not learned & asked
     assert training(1, 5) == training(1, 5) != training(2, 5)
     assert all('"""' not in row["completion"] for row in completions(training(0, 100), "program"))
     with pytest.raises(UsageError, match="9999 training questions wanted"):
         training(0, 9999)
+
+
+@needs_data
+def test_worked_solutions_are_programs_that_return_the_answer() -> None:
+    assert len(pool("gsm8k")) > 6900 and len(rows_of_test("gsm8k")) == 660
+    for one in training(0, 200, "gsm8k"):
+        names: dict = {}
+        exec(one.program, names)
+        assert names["solution"]() == pytest.approx(float(one.answer.replace(",", "")))
+        assert "<<" not in one.rationale and one.rationale.endswith(f"The answer is {one.answer}.")
+
+
+def test_steps_name_what_earlier_steps_gave() -> None:
+    worked = "He ate 20% of 10: <<10*20%=2>>2.\nSo 010 - 2 = <<010-2=8>>8 are left.\n#### 8"
+    program = "def solution():\n    step1 = 10*20/100\n    step2 = 10-step1\n    return step2"
+    assert program_of(worked, 8) == program
+    assert program_of(worked, 9) is program_of("no marks #### 8", 8) is program_of("<<x+1=8>>8 #### 8", 8) is None
+    assert text_of(worked, "8") == "He ate 20% of 10: 2.\nSo 010 - 2 = 8 are left.\nThe answer is 8."
 
 
 def test_only_docstrings_are_taken_away() -> None:

@@ -53,7 +53,6 @@ ARMS = {
     "pad_documented": RealArm("PaD: programs with the question as docstring", kind="documented", tokens=190, answer=95),
 }
 HEADLINE = ("pad", "cot")
-TESTS = ("svamp", "multiarith")
 
 # Planned rates of SmolLM2-135M on 2 cores.
 TRAINING_TOKENS_PER_S, GENERATED_TOKENS_PER_S, START_S = 160, 400, 120
@@ -84,21 +83,21 @@ def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
 
 def with_files(options: argparse.Namespace, cell: Cell) -> Mapping[str, Any]:
     """The same together with the files of its questions, of its teacher's answers and of the first test."""
-    folder = Path(options.work) / "data"
-    learned = training(cell.seed, count_of(options, cell))
+    folder, asked = Path(options.work) / "data", rows_of_test(options.tests[0], options.test, options.pool)
+    learned = training(cell.seed, count_of(options, cell), options.pool)
     written = str(write_rows(folder, completions(learned, ARMS[cell.arm].kind)))
     return settings(options, cell) | {
         "questions.path": written,
         "teacher.model": written,
-        "evaluation.questions.path": str(write_rows(folder, rows_of_test(options.tests[0], options.test))),
+        "evaluation.questions.path": str(write_rows(folder, asked)),
     }
 
 
 def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
     """The cell's file, whose name changes with everything that it depends on but where files lie."""
     config: Run = make_config(options, with_files(options, cell))
-    learned = completions(training(cell.seed, count_of(options, cell)), ARMS[cell.arm].kind)
-    tests = [rows_of_test(name, options.test) for name in options.tests]
+    learned = completions(training(cell.seed, count_of(options, cell), options.pool), ARMS[cell.arm].kind)
+    tests = [rows_of_test(name, options.test, options.pool) for name in options.tests]
     kept = config.model_dump(include={"recipe", "execution"}, exclude={"execution": {"replicas"}})
     return cell.path(
         Path(options.out), "real", content_hash(cell.arm, learned, tests, kept, trained_with(config)[1:], length=8)
@@ -113,7 +112,7 @@ def unit(cell: Cell) -> Cell:
 def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
     """Of a cell on 2 cores."""
     arm, changes = ARMS[cell.arm], settings(options, cell)
-    asked = sum(len(rows_of_test(name, options.test)) for name in options.tests)
+    asked = sum(len(rows_of_test(name, options.test, options.pool)) for name in options.tests)
     trained = count_of(options, cell) * arm.tokens * changes["train.epochs"]
     return (START_S + trained / TRAINING_TOKENS_PER_S + asked * arm.answer / GENERATED_TOKENS_PER_S) / 60
 

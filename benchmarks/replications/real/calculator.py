@@ -51,6 +51,7 @@ def value_of(expression: str) -> float | None:
     """The value of numbers and operators with words between them; None where they make no expression."""
     plain = re.sub(r"[A-Za-z']{2,}|[a-wyzA-WYZ]\b|\(\s*[A-Za-z ]*\)", " ", expression).translate(_SPELLINGS)
     plain = re.sub(r"(\d[\d.]*)%", r"(\1/100)", re.sub(r"[$,]", "", plain))
+    plain = re.sub(r"(?<![\d.])0+(?=\d)", "", plain)  # 007 is no number in Python
     try:
         return _evaluate(ast.parse(plain.strip(), mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, OverflowError):

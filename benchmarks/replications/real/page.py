@@ -25,11 +25,16 @@ from benchmarks.replications.real.arms import ARMS
 from benchmarks.replications.real.pool import clusters, rows_of_test
 
 PAPER = "2305.13888"
-TITLES = {"svamp": "SVAMP", "multiarith": "MultiArith", "dev": "questions for development"}
+TITLES = {"svamp": "SVAMP", "multiarith": "MultiArith", "gsm8k": "GSM8K", "dev": "questions for development"}
+TEXTS = {"svamp": "GPT-3.5's texts", "gsm8k": "the data set's solutions"}
 WAYS = {"passed": "right", "calculated": "right with a calculator", "executable": "with any answer"}
 CLAIMS = {
-    "pad-over-cot": ("passed", "programs teach more than rationales of the same questions"),
-    "pad-over-calculated-cot": ("calculated", "programs teach more than rationales with a calculator at hand"),
+    "passed": "programs teach more than rationales of the same questions",
+    "calculated": "programs teach more than rationales with a calculator at hand",
+}
+IDS = {  # by pool: of the claims above
+    "svamp": {"passed": "pad-over-cot", "calculated": "pad-over-calculated-cot"},
+    "gsm8k": {"passed": "programs-over-text", "calculated": "programs-over-calculated-text"},
 }
 
 
@@ -42,7 +47,9 @@ def outcomes(cells: Cells, arm: str, test: str, way: str) -> dict[int, list[int 
 def summarise(options: argparse.Namespace, cells: Mapping[Cell, Measured]) -> dict[str, Any]:
     """The mean of each arm, test and way of counting; what training took; the claims on each test."""
     named = by_name(cells)
-    groups = {test: clusters(row["question"] for row in rows_of_test(test, options.test)) for test in TITLES}
+    groups = {
+        test: clusters(row["question"] for row in rows_of_test(test, options.test, options.pool)) for test in TITLES
+    }
     scores: dict[str, Any] = {}
     for arm, seeds in named.items():
         scores[arm] = {
@@ -64,9 +71,8 @@ def summarise(options: argparse.Namespace, cells: Mapping[Cell, Measured]) -> di
     return {"scores": scores, "claims": claims}
 
 
-def _claim(named: Cells, name: str, test: str, group: list[int]) -> dict[str, Any] | None:
+def _claim(named: Cells, way: str, test: str, group: list[int]) -> dict[str, Any] | None:
     """Programs beside rationales on a test, over the seeds that both have."""
-    way, claim = CLAIMS[name]
     pad, cot = outcomes(named, "pad", test, "passed"), outcomes(named, "cot", test, way)
     seeds = sorted(pad.keys() & cot.keys())
     if not seeds:
@@ -74,8 +80,7 @@ def _claim(named: Cells, name: str, test: str, group: list[int]) -> dict[str, An
     told = paired(pad, cot, clusters=group)
     means = [float(mean_of(matrix([rows[seed] for seed in seeds]))["mean"]) for rows in (pad, cot)]
     return {
-        "id": f"{name}-{test}",
-        "claim": f"{claim}, {TITLES[test]}",
+        "claim": f"{CLAIMS[way]}, {TITLES[test]}",
         "ours": means[0],
         "other": means[1],
         **told,
@@ -120,12 +125,19 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
         return dict(kept[-1])
 
     write_results(options, paths, ("questions",), noting, page)
-    suffix = options.name.removeprefix("real")
-    changed = " ".join([f"SmolLM2-135M-Instruct, {options.questions:,} questions, GPT-3.5's texts", *options.changed])
+    suffix = options.name.removeprefix("real").removeprefix(f"-{options.pool}")
+    setting = f"SmolLM2-135M-Instruct, {options.questions:,} questions, {TEXTS[options.pool]}"
+    setting = " ".join([setting, *options.changed])
     write_claims(
         Path(options.out),
         [
-            {"paper": PAPER, "setting": changed, "command": command(), **claim, "id": claim["id"] + suffix}
+            {
+                "paper": PAPER,
+                "setting": setting,
+                "command": command(),
+                **claim,
+                "id": claim["id"] + suffix,
+            }
             for claim in kept[-1]["claims"]
         ],
     )

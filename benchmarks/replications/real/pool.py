@@ -1,9 +1,9 @@
-"""Questions that two kinds of a real teacher's answers are there for, and the tests that they are kept apart from.
+"""Questions whose answers are there as a program and as a rationale, and the tests that they are kept apart from.
 
-    reft_svamp: programs, rationales --same question, both right, no overlap with a test--> pool --seed--> dev, training
-                                                                                        svamp, multiarith --> tests
+    reft_svamp: what GPT-3.5 wrote --\
+    gsm8k: worked solutions -----------both right, no overlap with a test--> pool --seed--> dev, training
 
-All lies below RAYDISTILL_DATA. SVAMP varies questions of ASDiv, which are in the pool: a question that shares 13 words
+All lies below RAYDISTILL_DATA. SVAMP varies questions of ASDiv, which are in its pool: a question that shares 13 words
 in a row with one of the tests (all of them, where it is shorter) is left out, near variations are not.
 """
 
@@ -14,20 +14,25 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.replications.real.worked import program_of, text_of
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.prompts import fence
 from raydistill.pipelines.tasks.base import as_text, grade_answer
+from raydistill.pipelines.tasks.families.gsm8k import gold_label
 
-POOL = "teachers/reft_svamp"
-TESTS = {"svamp": ("svamp/test_part.jsonl", "svamp/train.jsonl"), "multiarith": ("multiarith/all.jsonl",)}
+TESTS = {
+    "svamp": ("svamp/test_part.jsonl", "svamp/train.jsonl"),
+    "multiarith": ("multiarith/all.jsonl",),
+    "gsm8k": ("gsm8k/test_part.jsonl",),
+}
 DEV = 200  # questions of the pool that rates and epochs are chosen on
 OVERLAP_WORDS = 13
 
@@ -60,51 +65,65 @@ def rows(*names: str) -> list[dict[str, Any]]:
     return lines
 
 
-@cache
-def pool() -> tuple[Worked, ...]:
-    """All questions of the pool, in the order of the file: the first right program and rationale of each."""
-    tests = {gram for name in TESTS for row in rows(*TESTS[name]) for gram in _grams(row["question"])}
+def by_gpt35() -> Iterator[Worked]:
+    """What GPT-3.5 wrote for questions of MAWPS and ASDiv: the first right program and rationale of each."""
+    folder = "teachers/reft_svamp"
     rationales: dict[str, str] = {}
-    for row in rows(f"{POOL}/rationales.jsonl"):
+    for row in rows(f"{folder}/rationales.jsonl"):
         if _is_right(row["rationale"], row["answer"]):
             rationales.setdefault(row["question"].strip(), row["rationale"])
+    for row in rows(f"{folder}/programs.jsonl"):
+        question, program = row["question"].strip(), row["program"]
+        if row["verdict"] == "right" and not row["in_multiarith"] and question in rationales:
+            yield Worked(question, row["answer"], undocumented(program), program, rationales[question])
+
+
+def by_worked_solutions() -> Iterator[Worked]:
+    """GSM8K's own solutions, where their marked steps lead to the answer."""
+    for row in rows("gsm8k/train.jsonl"):
+        answer = gold_label(row["answer"]) or ""
+        if program := program_of(row["answer"], float(answer.replace(",", ""))):
+            yield Worked(row["question"], answer, program, program, text_of(row["answer"], answer))
+
+
+POOLS: dict[str, Callable[[], Iterable[Worked]]] = {"svamp": by_gpt35, "gsm8k": by_worked_solutions}
+TESTS_OF = {"svamp": ("svamp", "multiarith"), "gsm8k": ("gsm8k",)}
+
+
+@cache
+def pool(name: str = "svamp") -> tuple[Worked, ...]:
+    """All questions of a pool, in the order of its file, each once."""
+    tests = {gram for test in TESTS_OF[name] for row in rows(*TESTS[test]) for gram in _grams(row["question"])}
     found: dict[str, Worked] = {}
-    for row in rows(f"{POOL}/programs.jsonl"):
-        question = row["question"].strip()
-        if row["verdict"] != "right" or row["in_multiarith"] or question not in rationales or question in found:
-            continue
-        if not tests.intersection(_grams(question)):
-            program = row["program"]
-            found[question] = Worked(question, row["answer"], undocumented(program), program, rationales[question])
+    for one in POOLS[name]():
+        if not tests.intersection(_grams(one.question)):
+            found.setdefault(one.question, one)
     return tuple(found.values())
 
 
-def training(seed: int, count: int) -> list[Worked]:
+def training(seed: int, count: int, name: str = "svamp") -> list[Worked]:
     """`count` questions drawn with `seed`, none of them for development. Raises UsageError where there are fewer."""
-    rest = _shuffled(0)[DEV:]
+    rest = _shuffled(name)[DEV:]
     random.Random(f"training {seed}").shuffle(rest)
     if count > len(rest):
         raise UsageError(f"{count} training questions wanted; the pool has {len(rest)}")
     return rest[:count]
 
 
-def dev() -> list[Worked]:
-    """The questions of the pool that no student trains on."""
-    return _shuffled(0)[:DEV]
-
-
-def _shuffled(seed: int) -> list[Worked]:
-    shuffled = list(pool())
-    random.Random(f"dev {seed}").shuffle(shuffled)
+def _shuffled(name: str) -> list[Worked]:
+    shuffled = list(pool(name))
+    random.Random("dev 0").shuffle(shuffled)
     return shuffled
 
 
-def rows_of_test(name: str, count: int | None = None) -> list[dict[str, Any]]:
-    """Question and answer of each distinct question of a test, or of ``dev``; of the first `count`."""
-    if name == "dev":
-        answers = {one.question: one.answer for one in dev()}
+def rows_of_test(test: str, count: int | None = None, name: str = "svamp") -> list[dict[str, Any]]:
+    """Question and answer of each distinct question of a test, or of ``dev`` of a pool; of the first `count`."""
+    if test == "dev":
+        answers = {one.question: one.answer for one in _shuffled(name)[:DEV]}
+    elif test == "gsm8k":
+        answers = {row["question"]: gold_label(row["answer"]) or "" for row in rows(*TESTS[test])}
     else:
-        answers = {row["question"]: row["answer"] for row in rows(*TESTS[name])}
+        answers = {row["question"]: row["answer"] for row in rows(*TESTS[test])}
     return [{"question": question, "answer": answer} for question, answer in answers.items()][:count]
 
 

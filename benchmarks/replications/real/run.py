@@ -4,12 +4,14 @@
     python -m benchmarks.replications.real.run --plan                 # the headline's cells with planned minutes
     python -m benchmarks.replications.real.run --work W               # pad and cot, seeds 0, 1 and 2
     python -m benchmarks.replications.real.run --questions 2096 --arms pad --name real-full    # the full pool
+    python -m benchmarks.replications.real.run --pool gsm8k --name real-gsm8k        # GSM8K's own solutions, as both
     python -m benchmarks.replications.real.run --tests dev --set train.learning_rate=1e-4 --name real-rate   # a try
     python -m benchmarks.replications.real.run --report               # page and claims from the cells that there are
 
 Both arms learn from answers of GPT-3.5 to the same questions, programs or rationales, all of them verified;
 RAYDISTILL_DATA names the folder where they lie. Tests are SVAMP and MultiArith, greedily. What a rationale would answer
-with a calculator at hand is measured beside it. Each cell leaves a file in docs/results/data, and is not done again.
+with a calculator at hand is measured beside it. Of GSM8K it is the format alone that differs: programs are made from
+the worked solutions that are the rationales. Each cell leaves a file in docs/results/data, and is not done again.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from rich.console import Console
 
 from benchmarks.replications.cells import Cell, by_question, run_main
 from benchmarks.replications.cli import ask_student, cells_of, go_through, make_parser, parse_options
-from benchmarks.replications.real.arms import ARMS, HEADLINE, PLAN, TESTS, make_config, with_files
+from benchmarks.replications.real.arms import ARMS, HEADLINE, PLAN, make_config, with_files
 from benchmarks.replications.real.calculator import calculated
 from benchmarks.replications.real.page import write_report
-from benchmarks.replications.real.pool import rows_of_test, write_rows
+from benchmarks.replications.real.pool import POOLS, TESTS, TESTS_OF, rows_of_test, write_rows
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.run import Runner
@@ -62,7 +64,7 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
 def measure(runner: Runner, options: argparse.Namespace, cell: Cell, student: str, name: str) -> dict[str, Any]:
     """What the student answers to the questions of a test, and what it would with a calculator."""
     assert runner.config.evaluation
-    path = write_rows(Path(options.work) / "data", rows_of_test(name, options.test))
+    path = write_rows(Path(options.work) / "data", rows_of_test(name, options.test, options.pool))
     loaded = load_questions(runner.config.evaluation.questions.model_copy(update={"path": str(path)}))
     answers, stats = ask_student(runner, student, loaded)
     told: dict[str, Any] = {**by_question(answers), "tokens": stats.completion_tokens}
@@ -83,9 +85,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--student", default=models and f"{models}/{MODEL}", help=f"folder of {MODEL}")
     parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
     parser.add_argument("--questions", type=int, default=1500)
-    parser.add_argument("--tests", nargs="+", choices=[*TESTS, "dev"], default=[*TESTS])
+    parser.add_argument("--pool", choices=POOLS, default="svamp", help="where training questions are from")
+    parser.add_argument("--tests", nargs="+", choices=[*TESTS, "dev"], help="others than those of the pool")
     parser.add_argument("--test", type=int, help="only the first so many questions of each test")
     options = parse_options(parser, ARMS, arguments)
+    options.tests = options.tests or [*TESTS_OF[options.pool]]
     if not options.student:
         raise UsageError("RAYDISTILL_MODELS is not set: expected the folder of models, or --student")
     return options
