@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% if m['role'] == 'assistant' %}{{ eos_token }}"
     "{% endif %}\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
+OWN_SYSTEM = "You help. "
+PLANTED = {"repetition_penalty": 1.1, "temperature": 0.6, "top_k": 1, "top_p": 0.8}
 CORPUS = [
     "Write a Python function solution() that returns the answer.",
     "def solution():\n    a = 12 + 7\n    return a\n",
@@ -51,6 +54,29 @@ def write_tiny_model(folder: Path, *, seed: int) -> Path:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_opinionated(folder: Path) -> Path:
+    """Give a model what those of the hub have: sampling settings, and a template with a system prompt of its own."""
+    generation, template = folder / "generation_config.json", folder / "chat_template.jinja"
+    generation.write_text(json.dumps(json.loads(generation.read_text()) | PLANTED))
+    own = "{% if messages[0]['role'] != 'system' %}" + OWN_SYSTEM + "{% endif %}"
+    template.write_text(own + template.read_text())
+    return folder
+
+
+def pad_vocabulary(folder: Path, *, rows: int) -> Path:
+    """Give a model rows that are no tokens, as the hub's have for even shapes."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokens = model.config.vocab_size
+    model.resize_token_embeddings(tokens + rows, mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokens:].normal_(0, 0.25, generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(folder)
     return folder
 
 

@@ -29,7 +29,8 @@ def load_student(config: Train, folder: str | None, stop_id: int, adapter: str |
 
     With `config.lora`, `adapter` is that of an earlier student, to go on from.
 
-    Its generation config ends a turn at `stop_id` as well, so that whoever loads the export stops where it learned to.
+    Its generation config says where a turn ends, at `stop_id` as well, so that whoever loads the export stops where it
+    learned to, and nothing of how to sample: with a base model's penalty the student was neither trained nor judged.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -38,7 +39,7 @@ def load_student(config: Train, folder: str | None, stop_id: int, adapter: str |
     source = folder if folder and not config.lora else config.student
     revision = None if source == folder else config.revision
     model: Any = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=torch.float32)
-    _stop_at(model, stop_id)
+    model.generation_config = _generation(model.generation_config, stop_id)
     if config.lora:
         model = _with_adapter(model, config, folder or adapter)
     if config.gradient_checkpointing:
@@ -64,12 +65,19 @@ def _with_adapter(model: Any, config: Train, folder: str | None) -> nn.Module:
     return get_peft_model(model, adapter)
 
 
-def _stop_at(model: Any, stop_id: int) -> None:
-    known = model.generation_config.eos_token_id
+def _generation(base: Any, stop_id: int) -> Any:
+    """The special tokens of the base's generation config, and `stop_id` among those that end a turn."""
+    from transformers import GenerationConfig
+
+    known = base.eos_token_id
     stops = [known] if isinstance(known, int) else list(known or [])
     if stop_id not in stops:
         stops.append(stop_id)
-    model.generation_config.eos_token_id = stops[0] if len(stops) == 1 else stops
+    return GenerationConfig(
+        bos_token_id=base.bos_token_id,
+        eos_token_id=stops[0] if len(stops) == 1 else stops,
+        pad_token_id=base.pad_token_id,
+    )
 
 
 def distribute(model: Any, strategy: str) -> nn.Module:
@@ -126,6 +134,7 @@ def export_student(model: nn.Module, tokenizer: Any, folder: str, *, write: bool
     state = full_state(model) if isinstance(model, FSDPModule) else None
     if write:
         unwrap(model).save_pretrained(folder, state_dict=state)
+        unwrap(model).generation_config.save_pretrained(folder)  # which peft leaves out
         tokenizer.save_pretrained(folder)
 
 
