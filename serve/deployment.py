@@ -104,6 +104,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "revision": student.revision,
         **{name: hosted[name] for name in ENGINE_ARGUMENTS if name in hosted},
         "max_num_seqs": engine.max_num_seqs,
+        "generation_config": "vllm",  # of the model's own only the tokens that end a turn, as in a run
         **_adapter_arguments(student),
         **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(engine.kv_cache_gb)),
         "dtype": hosted.get("dtype", "auto" if reserved.gpus else CPU_DTYPE),

@@ -1,6 +1,7 @@
 """One start of `raydistill serve`, a process of its own with a real engine and sandbox, for all tests of the service.
 
-The demo teacher stands in for a student where its weights are there, since it answers.
+The demo teacher stands in for a student where its weights are there, since it answers; what its folder says of
+sampling and of a system prompt is planted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +25,7 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tests.tiny import make_opinionated
 
 TEACHER = ROOT / "demo" / "models" / "teacher"
 TEACHER_IS_THERE = (TEACHER / "model.safetensors").is_file()
@@ -72,8 +75,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="package")
-def student(tiny_model: str) -> str:
-    return str(TEACHER) if TEACHER_IS_THERE else tiny_model
+def student(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("served") / "student"
+    return str(make_opinionated(shutil.copytree(TEACHER if TEACHER_IS_THERE else tiny_model, folder)))
 
 
 @pytest.fixture(scope="package")

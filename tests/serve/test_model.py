@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,17 +19,20 @@ from raydistill.actors.engine.rendering import prompt_ids
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Beam
-from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.data.records import Example, Question, WeightedText
 from raydistill.pipelines.inference.beam import BeamSearch, TokenDecoder
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.pipelines.training.tokens import load_tokenizer, tokenise
 from raydistill.serve.model import Model
 from raydistill.serve.student import Student
 from tests.serve.conftest import Service
+from tests.tiny import OWN_SYSTEM, PLANTED
 
 ASKED = "A farmer has 3 hens and 4 ducks. How many birds does he have?"
 MESSAGES = make_recipe(PaD()).student.prompts(Question("", ASKED, ""))[0].messages
 GREEDY = Sampling(temperature=0, max_tokens=24)
+NEUTRAL = {"do_sample": False, "repetition_penalty": 1.0}
 
 
 class RouteHandle:
@@ -78,7 +81,7 @@ def greedy_tokens(model: str) -> list[int]:
     tokenizer = AutoTokenizer.from_pretrained(model)
     prompt = tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     limit = GREEDY.max_tokens
-    answer = AutoModelForCausalLM.from_pretrained(model).generate(**prompt, max_new_tokens=limit, do_sample=False)
+    answer = AutoModelForCausalLM.from_pretrained(model).generate(**prompt, max_new_tokens=limit, **NEUTRAL)
     return answer[0, prompt["input_ids"].shape[1] :].tolist()
 
 
@@ -108,6 +111,37 @@ def test_greedy_answers_are_the_models(model: Model, service: Service, student: 
     assert (solved["prompt_tokens"], solved["completion_tokens"]) == (said.prompt_tokens, said.completion_tokens)
 
 
+def test_a_templates_own_system_prompt_is_learned_evaluated_and_served(
+    model: Model, handle: RouteHandle, service: Service, student: str
+) -> None:
+    from vllm.tokenizers import get_tokenizer
+
+    evaluated = prompt_ids(get_tokenizer(student), Request("r", MESSAGES))
+    [learned] = tokenise(load_tokenizer(student, None), [Example("e", "q", MESSAGES, (WeightedText("12"),))])
+    assert learned.ids[: len(evaluated)] == evaluated
+    assert get_tokenizer(student).decode(evaluated).count(OWN_SYSTEM) == 1
+    handle.sent.clear()
+    generate(model, Request("r", MESSAGES, GREEDY))
+    assert handle.sent == [evaluated]
+    assert service.request("/v1/solve", {"question": ASKED})[1]["prompt_tokens"] == len(evaluated)
+    chat = {"model": Path(student).name, "messages": MESSAGES, "max_tokens": 1, "return_token_ids": True}
+    assert service.request("/v1/chat/completions", chat)[1]["prompt_token_ids"] == evaluated
+
+
+def test_what_a_models_folder_says_of_sampling_does_not_count(service: Service, student: str) -> None:
+    def says(asked: Sequence[Mapping[str, str]], **settings: Any) -> list[int]:
+        chat = {"model": Path(student).name, "messages": asked, "max_tokens": GREEDY.max_tokens, "seed": 4}
+        code, answer = service.request("/v1/chat/completions", chat | {"return_token_ids": True} | settings)
+        assert code == 200, answer
+        return answer["choices"][0]["token_ids"]
+
+    assert says(MESSAGES, temperature=0) == greedy_tokens(student)
+    assert says(MESSAGES, temperature=0, repetition_penalty=5) != greedy_tokens(student)  # who asks for it has it
+    strange = [{"role": "user", "content": "?"}]  # to which many answers are as likely
+    assert says(strange) == says(strange, temperature=1, top_p=1, top_k=-1, repetition_penalty=1)
+    assert says(strange) != says(strange, **PLANTED)
+
+
 def test_what_was_written_is_gone_on_with(model: Model) -> None:
     [whole] = generate(model, Request("g", MESSAGES, GREEDY))
     [rest] = generate(
@@ -117,7 +151,7 @@ def test_what_was_written_is_gone_on_with(model: Model) -> None:
 
 
 def test_sample_i_has_the_seed_plus_i(model: Model) -> None:
-    drawn = Sampling(temperature=1, max_tokens=12)
+    drawn = Sampling(temperature=2, max_tokens=12)
     several = generate(model, Request("s", MESSAGES, drawn, (0, 1, 3), seed=7))
     assert [(sample.index, sample.seed) for sample in several] == [(0, 7), (1, 8), (3, 10)]
     [alone] = generate(model, Request("s", MESSAGES, drawn, (1,), seed=7))

@@ -11,9 +11,10 @@ from raydistill.actors.engine.requests import Request
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.tokens import tokenise
 from tests.pipelines.training.answer_tokenizers import KINDS, build
-from tests.tiny import TEMPLATE
+from tests.tiny import OWN_SYSTEM, TEMPLATE
 
 ADDING_BOS = "{{ bos_token }}" + TEMPLATE
+ADDING_SYSTEM = "{% if messages[0]['role'] != 'system' %}<system>" + OWN_SYSTEM + "\n{% endif %}" + TEMPLATE
 TRIMMING = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}\n{% endfor %}"
     "{% if add_generation_prompt %}<assistant>\n{% endif %}"
@@ -40,7 +41,7 @@ def tokenizer(kind: str, template: str | None, adds_bos: bool) -> Any:
 
 
 @pytest.mark.parametrize("adds_bos", [False, True])
-@pytest.mark.parametrize("template", [TEMPLATE, ADDING_BOS, TRIMMING, None])
+@pytest.mark.parametrize("template", [TEMPLATE, ADDING_BOS, ADDING_SYSTEM, TRIMMING, None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_engine_is_sent_what_a_student_is_trained_on(kind: str, template: str | None, adds_bos: bool) -> None:
     made = tokenizer(kind, template, adds_bos)
@@ -49,6 +50,8 @@ def test_an_engine_is_sent_what_a_student_is_trained_on(kind: str, template: str
         [trained] = tokenise(made, [example])
         sent = prompt_ids(made, Request("r", messages))
         assert trained.ids[: len(sent)] == sent
+        system = chat_text(made, messages).count(OWN_SYSTEM)
+        assert system == (template == ADDING_SYSTEM and messages[0]["role"] != "system")
         assert sent.count(made.bos_token_id) == (template == ADDING_BOS or (template is None and adds_bos))
 
 
