@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydistill.actors.errors import TrainingError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from raydistill.pipelines.training.losses.forward import SharedLogits
     from raydistill.pipelines.training.tokens import Lists
+
+
+PIECE = 2**24  # logits whose softmax is made at once; 64 MB in float32
 
 
 class Weights(NamedTuple):
@@ -85,11 +88,52 @@ class CrossEntropy(LossTerm[Weights]):
 def weighted_cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """``sum_t w_t * -log p(target_t)``, a scalar, with the softmax in float32.
 
-    `logits` [N, V], `targets` [N], `weights` [N].
+    `logits` [N, V], `targets` [N], `weights` [N]. More than `PIECE` logits are used up: backward leaves their gradient
+    in their place. The values are the same to the bit.
     """
+    rows = max(1, PIECE // logits.shape[-1])
+    if len(logits) <= rows:
+        return (_cross_entropy(logits, targets) * weights).sum()
+    return _in_pieces().apply(logits, targets, weights, rows)
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     from torch.nn import functional
 
-    return (functional.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+    return functional.cross_entropy(logits.float(), targets, reduction="none")
+
+
+@cache
+def _in_pieces() -> type[torch.autograd.Function]:
+    """The weighted cross-entropy, `rows` rows of the logits at a time; backward makes each piece's softmax anew.
+
+    At once, PyTorch would hold four tensors of the logits' size: these, their log-softmax, and a gradient of each.
+    What comes in is overwritten, which autograd refuses if the model's own backward still needs it.
+    """
+    import torch
+
+    class InPieces(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, rows: int
+        ) -> torch.Tensor:
+            ctx.save_for_backward(logits, targets, weights)
+            ctx.rows = rows
+            pieces = zip(logits.split(rows), targets.split(rows), strict=True)
+            return (torch.cat([_cross_entropy(*piece) for piece in pieces]) * weights).sum()
+
+        @staticmethod
+        def backward(ctx: Any, of_sum: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+            logits, *others = ctx.saved_tensors
+            pieces = (tensor.split(ctx.rows) for tensor in (logits, *others))
+            for piece, targets, weights in zip(*pieces, strict=True):
+                with torch.enable_grad():
+                    entries = piece.detach().requires_grad_()
+                    losses = _cross_entropy(entries, targets)
+                piece.copy_(torch.autograd.grad(losses, entries, of_sum * weights)[0])
+            return logits.detach(), None, None, None
+
+    return InPieces
 
 
 def _weights(example: Example, begins: Sequence[int]) -> list[float]:

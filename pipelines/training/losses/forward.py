@@ -3,7 +3,7 @@
 The full-vocabulary tensor of a batch is by far its largest: at 128,000 entries, one float32 row per token of a
 4,096-token batch is 2 GB, of which a masked prompt wastes most. So the output layer sees the union of all terms'
 positions alone, and there is one gradient of these logits: the first term's, into which those of the others' rows
-are added in place.
+are added in place. Where they are many it lies in the logits' own place.
 """
 
 from __future__ import annotations

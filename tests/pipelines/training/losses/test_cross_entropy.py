@@ -8,12 +8,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from raydistill.pipelines.training.batches import Batch  # noqa: E402
+from raydistill.pipelines.training.losses import cross_entropy  # noqa: E402
 from raydistill.pipelines.training.losses.cross_entropy import (  # noqa: E402
     CrossEntropy,
     Weights,
     weighted_cross_entropy,
 )
 from raydistill.pipelines.training.losses.forward import term_sums  # noqa: E402
+from tests.pipelines.training.losses.large_tensors import LargeTensors  # noqa: E402
 
 TERM = CrossEntropy(None)  # whose table is not asked for
 
@@ -111,3 +113,39 @@ def test_gradient_does_not_depend_on_accumulation(model):
 def test_batch_without_trained_tokens_gives_zero_gradients_everywhere(model):
     flat = gradient(model, [batch([[0, 0]])], 1)
     assert torch.equal(flat, torch.zeros_like(flat))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pieces_change_no_bit(monkeypatch, dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(101, 50, generator=generator).to(dtype)
+    targets, weights = torch.randint(0, 50, (101,), generator=generator), torch.randn(101, generator=generator)
+    found = []
+    for piece in (10**6, 350, 1):
+        monkeypatch.setattr(cross_entropy, "PIECE", piece)
+        given = logits.clone().requires_grad_()
+        total = weighted_cross_entropy(given, targets, weights)
+        (total / 3).backward()
+        with torch.no_grad():
+            assert weighted_cross_entropy(logits, targets, weights) == total
+        found.append((total.detach(), given.grad))
+    assert all(torch.equal(*pair) for others in found[1:] for pair in zip(others, found[0], strict=True))
+
+
+def test_of_many_logits_there_is_one_tensor(model, monkeypatch):
+    """Beside them a log-softmax and two gradients would be as large."""
+    rows, made = batch([[0.0] + [1.0] * 30] * 4), []
+    for piece in (10**6, 500):
+        monkeypatch.setattr(cross_entropy, "PIECE", piece)
+        with LargeTensors(50) as large:
+            loss(model, rows).backward()
+        made.append(large.rows.count(120))
+    assert made == [4, 1]
+
+
+def test_logits_that_the_model_still_needs_are_not_overwritten(monkeypatch):
+    monkeypatch.setattr(cross_entropy, "PIECE", 50)
+    logits = torch.randn(9, 50, requires_grad=True).exp()  # whose backward takes its result
+    total = weighted_cross_entropy(logits, torch.zeros(9, dtype=torch.int64), torch.ones(9))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()

@@ -20,6 +20,7 @@ from raydistill.pipelines.training.batches import padded, rows_of  # noqa: E402
 from raydistill.pipelines.training.checkpoints import Progress  # noqa: E402
 from raydistill.pipelines.training.log import TrainLog  # noqa: E402
 from raydistill.pipelines.training.loop import Trainer, make_optimizer  # noqa: E402
+from raydistill.pipelines.training.losses import cross_entropy  # noqa: E402
 from raydistill.pipelines.training.losses import table as losses_table  # noqa: E402
 from raydistill.pipelines.training.losses.base import LossTerm  # noqa: E402
 from raydistill.pipelines.training.losses.consistency import Consistency  # noqa: E402
@@ -217,6 +218,14 @@ def test_there_is_one_gradient_of_all_logits(tiny_model, table):
     assert all_terms.count(-1) == alone.count(-1) > 0
     compared = 2 * sum(Consistency(table).shared_answer(*unit).length for unit in trainer.plan[0] if unit[-1] >= 0)
     assert PIECE <= max(all_terms) <= max(compared, PIECE) < table.lengths[rows_of(trainer.plan[0])].sum() / 10
+
+
+def test_pieces_of_the_cross_entropy_change_no_bit(tiny_model, table, monkeypatch):
+    """The other terms' gradients are added into one that lies where the logits were."""
+    trainer = make_trainer(tiny_model, table)
+    whole, _ = gradient(trainer)
+    monkeypatch.setattr(cross_entropy, "PIECE", 4000)
+    assert torch.equal(gradient(trainer)[0], whole)
 
 
 class Scalars(TrainLog):
