@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.segments import SegmentWriter, read_segments
 
@@ -22,20 +23,36 @@ if TYPE_CHECKING:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    text = pa.string()
+    text, number, flag = pa.string(), pa.int64(), pa.bool_()
     return pa.schema(
-        [("purpose", text), ("sample_id", text), ("attempt", text), ("tokens", pa.int64()), ("done", pa.bool_())]
+        [
+            ("purpose", text),
+            ("sample_id", text),
+            ("attempt", text),
+            ("tokens", number),
+            ("done", flag),
+            ("prompt_tokens", number),
+            ("estimated", flag),
+            ("lost", flag),
+        ]
     )
 
 
 @dataclass(slots=True)
 class LedgerEntry:
-    """One attempt at one sample. The engine sets `tokens` as they come and calls `finish` at the end."""
+    """One attempt at one sample. The engine sets `tokens` as they come and calls `finish` at the end.
+
+    Of a model behind a URL it is one HTTP request, which may be for several samples from this one on. What its server
+    has not counted is `estimated`; `lost` is what was paid for and came to nothing.
+    """
 
     ledger: Ledger
     sample_id: str
     purpose: str
     tokens: int = 0
+    prompt_tokens: int = 0
+    estimated: bool = False
+    lost: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
     def finish(self) -> None:
@@ -49,6 +66,9 @@ class LedgerEntry:
             "attempt": self.id,
             "tokens": self.tokens,
             "done": done,
+            "prompt_tokens": self.prompt_tokens,
+            "estimated": self.estimated,
+            "lost": self.lost,
         }
 
 
@@ -93,19 +113,58 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Tokens generated according to a ledger folder, finished attempts or not."""
+    """Tokens generated according to a ledger folder, finished attempts or not.
 
-    attempts: int
-    tokens: int
+    Of models behind a URL also tokens of prompts, how many of the generated ones are estimated, and which part of
+    either was lost.
+    """
+
+    attempts: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    estimated: int = 0
+    lost: int = 0
+    lost_estimated: int = 0
+    lost_prompts: int = 0
+
+
+COUNTED = ("tokens", "prompt_tokens", "estimated", "lost")
 
 
 def read_spending(folder: str, purpose: str = "") -> Spending:
-    """Sum over (sample, attempt) of the highest token count noted in `folder` for `purpose`."""
-    highest: dict[tuple[str, str], int] = {}
-    for table in read_segments(folder):
-        columns = (table[name].to_pylist() for name in ("purpose", "sample_id", "attempt", "tokens"))
-        for booked_on, sample_id, attempt, tokens in zip(*columns, strict=True):
-            if booked_on == purpose:
-                key = (sample_id, attempt)
-                highest[key] = max(highest.get(key, 0), tokens)
-    return Spending(len(highest), sum(highest.values()))
+    """Sum over (sample, attempt) of what `folder` says for `purpose`: the note at its end, else the highest count."""
+    ended, running = set[tuple[str, str]](), dict[tuple[str, str], tuple[int, int, bool, bool]]()
+
+    def notes() -> Iterator[tuple[int, int, bool, bool]]:
+        for table in read_segments(folder):
+            names = "purpose", "sample_id", "attempt", "done"
+            columns = [table[name].to_pylist() for name in names] + [_column(table, name) for name in COUNTED]
+            for booked_on, sample_id, attempt, done, *told in zip(*columns, strict=True):
+                key, counts = (sample_id, attempt), (told[0], told[1], told[2], told[3])
+                if booked_on == purpose and done:
+                    ended.add(key)
+                    yield counts
+                elif booked_on == purpose:
+                    running[key] = max(running.get(key, counts), counts)
+        yield from (counts for key, counts in running.items() if key not in ended)
+
+    return _total(notes())
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """A column of notes; zeros in those of an earlier version, which have none of this name."""
+    return table[name].to_pylist() if name in table.column_names else [0] * len(table)
+
+
+def _total(told: Iterable[tuple[int, int, bool, bool]]) -> Spending:
+    """What these attempts have cost together."""
+    attempts = tokens = prompts = estimated = lost = lost_estimated = lost_prompts = 0
+    for written, prompt, guessed, wasted in told:
+        attempts += 1
+        tokens += written
+        prompts += prompt
+        estimated += written * guessed
+        lost += written * wasted
+        lost_estimated += written * (guessed and wasted)
+        lost_prompts += prompt * wasted
+    return Spending(attempts, tokens, prompts, estimated, lost, lost_estimated, lost_prompts)
