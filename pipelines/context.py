@@ -124,7 +124,7 @@ class RunContext(Sampler):
         if known:
             summary |= {"generated": 0, "verified": 0}
             self.say(f"{title}: done before, {summary['samples']:,} samples in {job.completions}")
-        self.report(**report.synthesis(self.teacher.model, summary, wasted_tokens=self.wasted_tokens(job)))
+        self.report(**report.synthesis(self.teacher.model, summary, self.spending(job)))
         return self.exported(_examples(folder, key, summary, known))
 
     def write_examples(self, examples: Iterable[Example]) -> ExampleSet:
@@ -132,7 +132,7 @@ class RunContext(Sampler):
         made = sorted(examples, key=lambda example: example.id)
         key = write_by_content(made, f"{self.root}/examples")
         stats = SamplingStats(questions=len(self.questions.questions), examples=len(made)).to_json()
-        self.report(**report.synthesis(self.teacher.model, stats | {"wall_s": 0.0}, wasted_tokens=0))
+        self.report(**report.synthesis(self.teacher.model, stats | {"wall_s": 0.0}, {"wasted_tokens": 0}))
         return self.exported(ExampleSet(f"{self.root}/examples/{key}", key, len(made)))
 
     def exported(self, examples: ExampleSet) -> ExampleSet:

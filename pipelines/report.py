@@ -71,8 +71,11 @@ def empty(recipe: str, teacher: str) -> dict[str, Any]:
     }
 
 
-def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> dict[str, Any]:
-    """The sections about the teacher's sampling job, from its statistics (`SamplingStats.to_json`)."""
+def synthesis(model: str, summary: Mapping[str, Any], spent: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections about the teacher's sampling job, from its statistics (`SamplingStats.to_json`).
+
+    `spent` is what it has cost beside the completions that are stored (`Sampler.spending`).
+    """
     samples, seconds = summary["samples"], max(0.01, summary["wall_s"])
     statuses = summary["statuses"]
     return {
@@ -81,7 +84,7 @@ def synthesis(model: str, summary: Mapping[str, Any], *, wasted_tokens: int) -> 
             "requests": samples,
             "prompt_tokens": summary["prompt_tokens"],
             "generated_tokens": summary["completion_tokens"],
-            "wasted_tokens": wasted_tokens,
+            **spent,
             "tokens_per_s": round(summary["completion_tokens"] / seconds, 1),
             "tokens_per_example": round(summary["completion_tokens"] / max(1, summary["examples"]), 1),
             "questions_by_rounds": summary["finished_in_round"],

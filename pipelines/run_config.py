@@ -19,7 +19,8 @@ MOVED = {"retriever": "recipe.retriever"}
 
 
 OF_ANY_POOL = {"max_num_seqs", "replicas", "node_labels", "health_timeout_s", "max_error_share"}
-"""Settings of an engine that a pool of recorded answers has, too."""
+"""Settings of an engine that a pool of recorded answers has, too, and a model behind a URL."""
+NO_ENGINE = {"recorded": "recorded answers", "openai": "a model behind a URL"}
 
 
 class Run(Strict):
@@ -57,7 +58,8 @@ class Run(Strict):
             hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
             for name in sorted(hosted - OF_ANY_POOL):
                 if getattr(self.teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
-                    raise ValueError(f"teacher.{name} says nothing of recorded answers: write student.{name}")
+                    told = NO_ENGINE[self.teacher.engine]
+                    raise ValueError(f"teacher.{name} says nothing of {told}: write student.{name}")
         return self
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.endpoint import Endpoint
 
 
 class Questions(Strict):
@@ -32,17 +33,21 @@ class Questions(Strict):
 
 
 class EngineConfig(Strict):
-    """A pool of vLLM engines, or answers recorded earlier (`engine: recorded`)."""
+    """A pool of vLLM engines, a model behind a URL (`engine: openai`), or answers recorded earlier (`recorded`)."""
 
-    engine: Literal["vllm", "recorded"] = "vllm"
-    model: str = Field(description="model directory or hub id; for `recorded` the file (JSON, Parquet, CSV)")
+    engine: Literal["vllm", "openai", "recorded"] = "vllm"
+    model: str = Field(
+        description="model directory or hub id; for `openai` its name at the server; for `recorded` the file (JSON, "
+        "Parquet, CSV)"
+    )
+    endpoint: Endpoint | None = Field(None, description="of a model behind a URL")
     revision: str | None = None
     adapter: str | None = None
     dtype: str = "auto"
     max_model_len: int | None = Field(None, ge=16)
     tensor_parallel_size: int = Field(1, ge=1)
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
-    max_num_seqs: int = Field(256, ge=1, description="sequences in flight per engine")
+    max_num_seqs: int = Field(256, ge=1, description="sequences in flight per engine; of a URL the most requests")
     max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
     reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
     kv_cache_gb: float = Field(4, gt=0, description="memory of the key-value cache where there is no GPU")
@@ -75,6 +80,20 @@ class EngineConfig(Strict):
     def _range(self) -> EngineConfig:
         if not 1 <= self.replicas[0] <= self.replicas[1]:
             raise ValueError(f"replicas must be [min, max] with 1 <= min <= max, got {list(self.replicas)}")
+        return self
+
+    @model_validator(mode="after")
+    def _reached(self) -> EngineConfig:
+        if (self.engine == "openai") != (self.endpoint is not None):
+            raise ValueError("engine openai and a section endpoint (with base_url) belong together")
+        if self.endpoint is None:
+            return self
+        if self.replicas != (1, 1) or self.adapter:
+            raise ValueError(
+                "a model behind a URL takes no adapter, and replicas stay [1, 1]: one member keeps its limits"
+            )
+        if self.endpoint.api == "completions" and not self.endpoint.tokenizer:
+            raise ValueError("endpoint.api completions needs endpoint.tokenizer, whose chat template renders prompts")
         return self
 
 

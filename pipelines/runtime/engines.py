@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,23 @@ class Engines:
         """Whether engines are up that can answer for `config` without a cold start."""
         return self._pool is not None and self._pool.running and self._exchangeable(config)
 
+    def notes(self) -> list[str]:
+        """What a model behind a URL was found not to take; nothing of other engines, and of those that do not run."""
+        if self._pool is None or not self._pool.running or self._config is None or self._config["engine"] != "openai":
+            return []
+        told = asyncio.run(self.client.call("describe"))
+        return list(told["notes"])
+
     def _exchangeable(self, config: EngineConfig) -> bool:
         assert self._config is not None
         changing = {"model": "", "adapter": None}  # an adapter comes with each request
         if _settings(config) | changing != self._config | changing:
             return False
-        known = architecture(config.model)
         running = self._config["model"]
-        return config.model == running or (known is not None and known == architecture(running))
+        if config.model == running or config.engine != "vllm":
+            return config.model == running
+        known = architecture(config.model)
+        return known is not None and known == architecture(running)
 
     def release(self) -> None:
         """Stop the engines and give their resources back."""

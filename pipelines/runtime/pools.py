@@ -11,12 +11,14 @@ from typing import Any
 
 from raydistill.actors.engine.engine import CACHE_VARIABLE, Engine, EngineSettings, cache_arguments
 from raydistill.actors.engine.recorded import RecordedEngine
+from raydistill.actors.engine.remote.engine import RemoteEngine
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.executor import Limits, PooledExecutor
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.actors.storage import is_uri, local_path
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.config.files import expand
+from raydistill.pipelines.runtime.endpoints import endpoint_settings
 
 EXECUTOR_CALLS_IN_FLIGHT = 1024  # they take turns in the executor; in Serve's queue they would wait for each other
 EXECUTOR_BUSY_CALLS = 2
@@ -94,7 +96,7 @@ def check_teacher(config: settings.Teacher) -> None:
     """Raise UsageError unless there is something to start the teacher's engines with."""
     if config.engine == "vllm":
         check_model(config.model, "teacher.model")
-    elif not is_uri(config.model) and not Path(expand(config.model)).exists():
+    elif config.engine == "recorded" and not is_uri(config.model) and not Path(expand(config.model)).exists():
         raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
 
 
@@ -116,13 +118,14 @@ def recording(config: settings.EngineConfig) -> tuple[str, str, str, str]:
 
 def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
     """The pool of engines of `config`, not yet started."""
-    if config.engine == "recorded":
-        arguments = recording(config)
+    if config.engine != "vllm":
+        member: tuple[Callable[..., Any], tuple[Any, ...]] = (RecordedEngine, recording(config))
+        if config.engine == "openai":
+            member = RemoteEngine, (endpoint_settings(config, ledger),)
         return Pool(
             PoolSettings(
                 name,
-                RecordedEngine,
-                arguments,
+                *member,
                 replicas=config.replicas,
                 cpus=0.1,
                 node_labels=config.node_labels,

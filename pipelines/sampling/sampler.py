@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from raydistill.actors.engine.ledger import read_spending
+from raydistill.actors.engine.ledger import Spending, read_spending
 from raydistill.actors.engine.requests import Sampling
-from raydistill.actors.errors import EngineError
+from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.executor import SANDBOX_VERSION
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import list_segments, read_segments
@@ -22,6 +22,7 @@ from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
+from raydistill.pipelines.runtime.endpoints import check_endpoint, endpoint_identity
 from raydistill.pipelines.runtime.engines import Engines, model_identity
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
@@ -29,6 +30,7 @@ from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sa
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import check_recording
+from raydistill.pipelines.sampling.segment_index import SegmentIndex
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
 
@@ -53,6 +55,7 @@ class Sampler:
         self.root, self.console = absolute(root), console
         self.ledger = f"{self.root}/ledger"
         self._execution, self._cpus = execution, cpus
+        self._answering, self._notes = set[tuple[str, bool]](), list[str]()  # of models behind URLs
         name = f"raydistill-{content_hash(self.root, length=8)}"
         self.engines = Engines(f"{name}-engines", self.ledger)
         self.executors = cluster.executor_pool(f"{name}-executors", execution)
@@ -77,10 +80,7 @@ class Sampler:
         `extra_key` is what else the completions depend on.
         """
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
-        identity = (
-            model_identity(expand(model.model), model.revision),
-            model.adapter and model_identity(model.adapter),
-        )
+        identity = _identity(model), model.adapter and model_identity(model.adapter)
         changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
         recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
         others = [part for part in (changed, json_schema, extra_key, recorded) if part]
@@ -135,11 +135,12 @@ class Sampler:
             if not isinstance(model, EngineConfig):
                 return
             if not self.engines.runs(model):
-                self.say(f"{title}: starting engine for {model.model} ...")
+                where = f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else ""
+                self.say(f"{title}: {where or f'starting engine for {model.model}'} ...")
             self.engines.use(model)
 
         if isinstance(model, EngineConfig):
-            self._check_recording(title, job, questions, model)
+            self._check_source(title, job, questions, model)
         self._connect()
         completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
         if wrap_engines:
@@ -158,25 +159,60 @@ class Sampler:
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, _tally(result)),
             )
+        self._tell_notes(title)
         if isinstance(model, EngineConfig):
             check_errors(title, result, model.max_error_share)
         return result
 
-    def _check_recording(
-        self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig
-    ) -> None:
-        """Say what a recording lacks, before anything starts."""
-        if model.engine == "recorded" and questions and (lacking := check_recording(job.plan, questions, model)):
-            self.say(f"{title}: {lacking}")
+    def _check_source(self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig) -> None:
+        """Say what a recording lacks, and whether a URL answers where samples are missing, before anything starts."""
+        if not questions or model.engine == "vllm":
+            return
+        if model.engine == "recorded":
+            if lacking := check_recording(job.plan, questions, model):
+                self.say(f"{title}: {lacking}")
+            return
+        prefixes = any(prompt.prefix for prompt in job.plan.prompter.prompts(questions[0]))
+        asked = endpoint_identity(model), prefixes
+        if asked in self._answering:
+            return
+        try:
+            check_endpoint(model, prefixes=prefixes)
+        except UsageError:
+            stored = SegmentIndex(job.completions).of(questions).sample_ids
+            if any(i not in stored for question in questions for i in job.plan.sample_ids(question)):
+                raise
+            return
+        self._answering.add(asked)
 
-    def wasted_tokens(self, *jobs: SamplingJob) -> int:
-        """Tokens that were spent on completions of these jobs that were never finished."""
-        wasted = 0
+    def _tell_notes(self, title: str) -> None:
+        """Say what a model behind a URL was found not to take, once."""
+        for note in self.engines.notes():
+            if note not in self._notes:
+                self._notes.append(note)
+                self.say(f"{title}: {note}")
+
+    def spending(self, *jobs: SamplingJob) -> dict[str, Any]:
+        """What was spent on completions of these jobs beside those that are stored, for the report.
+
+        Of a model behind a URL also how much of it is not its server's own count.
+        """
+        wasted, sent = 0, list[Spending]()
         for job in jobs:
             tokens = (table["completion_tokens"] for table in read_segments(job.completions, ["completion_tokens"]))
             stored = sum(sum(column.to_pylist()) for column in tokens)
-            wasted += max(0, read_spending(self.ledger, job.plan.purpose).tokens - stored)
-        return wasted
+            sent.append(read_spending(self.ledger, job.plan.purpose))
+            wasted += max(0, sent[-1].tokens - stored)
+        told: dict[str, Any] = {"wasted_tokens": wasted}
+        if any(spent.prompt_tokens for spent in sent):
+            told |= {
+                "wasted_tokens_estimated": sum(spent.lost_estimated for spent in sent),
+                "wasted_prompt_tokens": sum(spent.lost_prompts for spent in sent),
+                "estimated_tokens": sum(spent.estimated for spent in sent),
+                "http_requests": sum(spent.attempts for spent in sent),
+                "not_taken": self._notes,
+            }
+        return told
 
     def _connect(self) -> None:
         cluster.connect(self._cpus)
@@ -195,6 +231,13 @@ class Sampler:
         """Stop all pools."""
         self.engines.release()
         self.executors.release()
+
+
+def _identity(model: EngineConfig) -> str:
+    """What the completions of a model are known by, wherever it is."""
+    if model.engine == "openai":
+        return endpoint_identity(model)
+    return model_identity(expand(model.model), model.revision)
 
 
 def check_errors(title: str, result: SamplingStats, most: float) -> None:

@@ -35,7 +35,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
-def sections(ctx: RunContext, summary: Mapping[str, Any], wasted_tokens: int, *, known: bool) -> dict[str, Any]:
+def sections(ctx: RunContext, summary: Mapping[str, Any], spent: Mapping[str, Any], *, known: bool) -> dict[str, Any]:
     """The report's sections; `known` says that an earlier run had done all of it.
 
     A candidate is passed where its answer is right, even if it is not learned.
@@ -55,6 +55,6 @@ def sections(ctx: RunContext, summary: Mapping[str, Any], wasted_tokens: int, *,
         **({"generated": 0, "verified": 0} if known else {}),
     }
     fresh = {name: answers[name] for name in ("samples", "completion_tokens", "statuses")}
-    told = report.synthesis(ctx.teacher.model, account, wasted_tokens=wasted_tokens)
+    told = report.synthesis(ctx.teacher.model, account, spent)
     told["verification"]["programs"] = summary["candidates"]  # also where the teacher was asked nothing
     return told | {"rebase": {"rows": summary["rows"], "labels": summary["labels"], "answers": fresh}}

@@ -130,6 +130,6 @@ class Asking:
             "unknown": asked.statuses["unknown"],
         }
 
-    def wasted_tokens(self) -> int:
+    def spending(self) -> dict[str, Any]:
         """Tokens that were spent on what was never finished."""
-        return self.ctx.wasted_tokens(*[self._rewriting] * self.config.rewrite, *[self._answering] * self._votes)
+        return self.ctx.spending(*[self._rewriting] * self.config.rewrite, *[self._answering] * self._votes)

@@ -87,7 +87,7 @@ class RetrievalBasedDistillation(Recipe[ReBase]):
         key = [asking.keys, checks.version, settings, ids, ctx.teacher.n, self.student.version]
         examples, summary = ctx.cached("rewritten", key, compute)
         say_what_came(ctx, summary)
-        ctx.report(**sections(ctx, summary, asking.wasted_tokens(), known=examples.known))
+        ctx.report(**sections(ctx, summary, asking.spending(), known=examples.known))
         return ctx.exported(examples)
 
     def _ask_student(self, question: Question) -> list[Prompt]:

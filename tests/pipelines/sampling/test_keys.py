@@ -62,6 +62,32 @@ def test_settings_that_change_texts_share_nothing(tmp_path: Path, changed: dict[
     assert job(tmp_path).completions != job(tmp_path, teacher=changed).completions
 
 
+def behind_url(root: Path, model: str = "m", engine: dict[str, Any] | None = None, **endpoint: Any) -> SamplingJob:
+    told = {"base_url": "http://one/v1"} | endpoint
+    return job(root, teacher={"engine": "openai", "model": model, "endpoint": told, **(engine or {})})
+
+
+def test_samples_of_a_model_are_known_wherever_its_server_is(tmp_path: Path) -> None:
+    moved = {"base_url": "https://two:8000/v1", "api_key_env": None, "headers": {"X": "y"}, "most_choices": 1}
+    assert behind_url(tmp_path).completions == behind_url(tmp_path, engine={"max_num_seqs": 4}, **moved).completions
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "other"},
+        {"name": "the other m"},
+        {"top_k": 5},
+        {"min_p": None},
+        {"extra_body": {"reasoning_effort": "low"}},
+        {"api": "completions", "tokenizer": "m"},
+        {"engine": {"temperature": 0.5}},
+    ],
+)
+def test_other_samples_of_a_model_behind_a_url_share_nothing(tmp_path: Path, changed: dict[str, Any]) -> None:
+    assert behind_url(tmp_path).completions != behind_url(tmp_path, **changed).completions
+
+
 def test_how_a_student_goes_on_is_part_of_its_scores_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules of an answerer and the reader of what follows, told apart by their versions."""
     asked: list[list[Any]] = []

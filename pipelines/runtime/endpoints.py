@@ -1,0 +1,174 @@
+"""Teachers behind a URL: their settings with the key, what their samples are known by, and that they answer at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from raydistill.actors.engine.remote.dialect import refusal
+from raydistill.actors.engine.remote.settings import NO_KEY, EndpointSettings, make_client
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.endpoint import CHANGES_TEXTS, SAMPLED_BY, Endpoint
+from raydistill.pipelines.data.records import content_hash
+
+if TYPE_CHECKING:
+    from raydistill.pipelines.config.sections import EngineConfig
+
+CHECK_S = 8.0
+NAMED = 8  # models in a message
+WORD = [{"role": "user", "content": "1"}]
+
+
+def endpoint_settings(config: EngineConfig, ledger: str | None = None) -> EndpointSettings:
+    """What a `RemoteEngine` is made with. Raises UsageError where the key's variable is not set."""
+    endpoint = _endpoint(config)
+    beyond = {name: value for name in SAMPLED_BY if (value := getattr(endpoint, name)) is not None}
+    return EndpointSettings(
+        model=config.model,
+        base_url=endpoint.base_url,
+        api_key=_key(endpoint),
+        api=endpoint.api,
+        headers=endpoint.headers,
+        extra_body=endpoint.extra_body,
+        sampling=beyond,
+        most_choices=endpoint.most_choices,
+        most_requests=config.max_num_seqs,
+        timeout_s=endpoint.timeout_s,
+        attempts=endpoint.attempts,
+        patience_s=endpoint.patience_s,
+        tokenizer=endpoint.tokenizer,
+        ledger=ledger,
+    )
+
+
+def endpoint_identity(config: EngineConfig) -> str:
+    """A hash of what the completions of a model behind a URL depend on beside how they are drawn.
+
+    It is the name of the model, not the address of its server, which moves: another port, a gateway, a new host. Where
+    two servers have different models under one name, `endpoint.name` tells them apart.
+    """
+    told = _endpoint(config).model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
+    return content_hash("openai", config.model, told)
+
+
+def check_endpoint(config: EngineConfig, *, prefixes: bool = False) -> None:
+    """Raise UsageError unless the server answers within ten seconds, takes the key and has the model.
+
+    With `prefixes` it must also go on with an assistant's turn.
+    """
+    settings = endpoint_settings(config)
+    asyncio.run(_check(settings, _endpoint(config), prefixes and settings.api == "chat"))
+
+
+def _endpoint(config: EngineConfig) -> Endpoint:
+    assert config.endpoint is not None  # of an engine `openai`, as its validation has seen to
+    return config.endpoint
+
+
+def _key(endpoint: Endpoint) -> str:
+    if endpoint.api_key_env is None:
+        return NO_KEY
+    if not (key := os.environ.get(endpoint.api_key_env, "").strip()):
+        raise UsageError(
+            f"teacher.endpoint.api_key_env: the environment variable {endpoint.api_key_env} is not set: export it with "
+            "the key, or write api_key_env=null for a server without keys"
+        )
+    return key
+
+
+async def _check(settings: EndpointSettings, endpoint: Endpoint, prefixes: bool) -> None:
+    async with make_client(settings) as client:
+        known = await _reached(settings, endpoint, lambda: _models(client))
+        if not any(name == settings.model or name.endswith(f"/{settings.model}") for name in known):
+            await _has_model(client, settings, known)
+        if prefixes and not await _continues(client, settings):
+            raise UsageError(
+                f"teacher: this recipe begins the teacher's answers, and {settings.base_url} does not go on with an "
+                "assistant's turn (continue_final_message); expected a vLLM server, endpoint.api=completions, or "
+                "another recipe"
+            )
+
+
+async def _reached(
+    settings: EndpointSettings, endpoint: Endpoint, ask: Callable[[], Awaitable[list[str]]]
+) -> list[str]:
+    """What `ask` gives. Raises UsageError where nothing answers in time, or the key is refused."""
+    from openai import APIConnectionError, APIStatusError
+
+    where = f"teacher.endpoint.base_url: {settings.base_url}"
+    try:
+        async with asyncio.timeout(CHECK_S):
+            return await ask()
+    except TimeoutError:
+        raise UsageError(f"{where}: no answer within {CHECK_S:g} s; start the server, or name another") from None
+    except APIConnectionError as error:
+        raise UsageError(
+            f"{where}: nothing answers there ({error.__cause__ or error}); start the server, or name another"
+        ) from None
+    except APIStatusError as error:
+        if error.status_code in (401, 403):
+            raise UsageError(
+                f"teacher.endpoint.api_key_env: {settings.base_url} refuses the key in {endpoint.api_key_env}: "
+                f"{refusal(error.response.text)[0]}"
+            ) from None
+        return []  # a server that lists no models
+
+
+async def _models(client: Any) -> list[str]:
+    """The names of the models that a server lists."""
+    import json
+
+    told = json.loads((await client.models.with_raw_response.list()).content)
+    return [str(model["id"]) for model in told.get("data") or ()]
+
+
+async def _has_model(client: Any, settings: EndpointSettings, known: list[str]) -> None:
+    """Ask a model that is not listed for a token: some lists are not complete, and some servers have none."""
+    from openai import APIError, APIStatusError
+
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await _one_token(client, settings)
+    except APIStatusError as error:
+        if error.status_code not in (400, 404, 405, 422) or "max_tokens" in error.response.text:
+            return
+        if known:
+            more = ", ..." if len(known) > NAMED else ""
+            has = f"it has {', '.join(known[:NAMED])}{more}"
+        else:
+            has = f"it says {error.status_code}: {refusal(error.response.text)[0]}; a base_url usually ends with /v1"
+        raise UsageError(f"teacher.model: {settings.base_url} has no model {settings.model!r}; {has}") from None
+    except (APIError, TimeoutError):  # slow, or broken for the moment
+        return
+
+
+async def _one_token(client: Any, settings: EndpointSettings, **extra: Any) -> int:
+    """The tokens of the prompt, as the server counts them, of a request for one token."""
+    import json
+
+    if settings.api == "completions":
+        came = await client.completions.with_raw_response.create(model=settings.model, prompt="1", max_tokens=1)
+    else:
+        turns = extra.pop("messages", WORD)
+        came = await client.chat.completions.with_raw_response.create(
+            model=settings.model, messages=turns, max_tokens=1, extra_body=extra
+        )
+    return int((json.loads(came.content).get("usage") or {}).get("prompt_tokens") or 0)
+
+
+async def _continues(client: Any, settings: EndpointSettings) -> bool:
+    """Whether a server goes on with an assistant's turn: then its prompt is shorter than one with a turn to begin."""
+    from openai import APIError
+
+    begun = [*WORD, {"role": "assistant", "content": "2"}]
+    try:
+        async with asyncio.timeout(CHECK_S):
+            continued = await _one_token(
+                client, settings, messages=begun, continue_final_message=True, add_generation_prompt=False
+            )
+            another = await _one_token(client, settings, messages=begun)
+    except (APIError, TimeoutError, ValueError):
+        return False
+    return 0 < continued < another
