@@ -19,7 +19,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.actors.storage import write_json
+from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines import report
 from raydistill.pipelines.context import ExampleSet, RunContext
 from raydistill.pipelines.data.questions import QuestionTable
@@ -63,6 +63,8 @@ class Runner:
         ctx = self.ctx
         self._lock = lock_run_dir(ctx.root)
         check_layout(ctx.root)
+        if self.config.teacher.engine == "openai" and read_bytes(f"{ctx.root}/config.yaml") is None:
+            ctx.check_answering(self.config.teacher)  # later, of a run that has begun: it may be asked for nothing more
         loaded, overlap = self.recipe.load_questions(self.config.questions), 0
         if self.config.evaluation:
             ctx.held_out = load_questions(self.config.evaluation.questions)

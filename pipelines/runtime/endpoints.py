@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.remote.dialect import refusal
@@ -16,7 +15,9 @@ from raydistill.pipelines.data.records import content_hash
 if TYPE_CHECKING:
     from raydistill.pipelines.config.sections import EngineConfig
 
-CHECK_S = 8.0
+CHECK_S = 8.0  # for a server to say anything
+PROBE_S = 120.0  # for a model to write a token, which may be its first
+WANTS_A_KEY = (401, 403)
 NAMED = 8  # models in a message
 WORD = [{"role": "user", "content": "1"}]
 
@@ -79,10 +80,24 @@ def _key(endpoint: Endpoint) -> str:
 
 
 async def _check(settings: EndpointSettings, endpoint: Endpoint, prefixes: bool) -> None:
+    from openai import APIConnectionError, APIStatusError
+
+    where = f"teacher.endpoint.base_url: {settings.base_url}"
     async with make_client(settings) as client:
-        known = await _reached(settings, endpoint, lambda: _models(client))
-        if not any(name == settings.model or name.endswith(f"/{settings.model}") for name in known):
-            await _has_model(client, settings, known)
+        try:
+            async with asyncio.timeout(CHECK_S):
+                known = await _models(client)
+            if not any(name == settings.model or name.endswith(f"/{settings.model}") for name in known):
+                await _has_model(client, settings, known)
+        except TimeoutError:
+            raise UsageError(f"{where}: no answer within {CHECK_S:g} s; start the server, or name another") from None
+        except APIConnectionError as error:
+            reason = error.__cause__ or error
+            raise UsageError(f"{where}: nothing answers there ({reason}); start the server, or name another") from None
+        except APIStatusError as error:
+            said, variable = refusal(error.response.text)[0], endpoint.api_key_env
+            key = f"the key in {variable}" if variable else "requests without a key: name its variable"
+            raise UsageError(f"teacher.endpoint.api_key_env: {settings.base_url} refuses {key}: {said}") from None
         if prefixes and not await _continues(client, settings):
             raise UsageError(
                 f"teacher: this recipe begins the teacher's answers, and {settings.base_url} does not go on with an "
@@ -91,61 +106,52 @@ async def _check(settings: EndpointSettings, endpoint: Endpoint, prefixes: bool)
             )
 
 
-async def _reached(
-    settings: EndpointSettings, endpoint: Endpoint, ask: Callable[[], Awaitable[list[str]]]
-) -> list[str]:
-    """What `ask` gives. Raises UsageError where nothing answers in time, or the key is refused."""
-    from openai import APIConnectionError, APIStatusError
-
-    where = f"teacher.endpoint.base_url: {settings.base_url}"
-    try:
-        async with asyncio.timeout(CHECK_S):
-            return await ask()
-    except TimeoutError:
-        raise UsageError(f"{where}: no answer within {CHECK_S:g} s; start the server, or name another") from None
-    except APIConnectionError as error:
-        raise UsageError(
-            f"{where}: nothing answers there ({error.__cause__ or error}); start the server, or name another"
-        ) from None
-    except APIStatusError as error:
-        if error.status_code in (401, 403):
-            raise UsageError(
-                f"teacher.endpoint.api_key_env: {settings.base_url} refuses the key in {endpoint.api_key_env}: "
-                f"{refusal(error.response.text)[0]}"
-            ) from None
-        return []  # a server that lists no models
-
-
 async def _models(client: Any) -> list[str]:
-    """The names of the models that a server lists."""
+    """The names of the models that a server lists; none where it has no list. APIStatusError where it wants a key."""
     import json
 
-    told = json.loads((await client.models.with_raw_response.list()).content)
-    return [str(model["id"]) for model in told.get("data") or ()]
+    from openai import APIStatusError
+
+    try:
+        told = json.loads((await client.models.with_raw_response.list()).content)
+        return [str(model["id"]) for model in (told if isinstance(told, list) else told["data"])]
+    except APIStatusError as error:
+        if error.status_code in WANTS_A_KEY:
+            raise
+    except (ValueError, KeyError, TypeError):
+        pass
+    return []
 
 
 async def _has_model(client: Any, settings: EndpointSettings, known: list[str]) -> None:
     """Ask a model that is not listed for a token: some lists are not complete, and some servers have none."""
     from openai import APIError, APIStatusError
 
+    said = "no JSON"
     try:
         async with asyncio.timeout(CHECK_S):
             await _one_token(client, settings)
+            return
     except APIStatusError as error:
+        if error.status_code in WANTS_A_KEY:
+            raise
         if error.status_code not in (400, 404, 405, 422) or "max_tokens" in error.response.text:
             return
-        if known:
-            more = ", ..." if len(known) > NAMED else ""
-            has = f"it has {', '.join(known[:NAMED])}{more}"
-        else:
-            has = f"it says {error.status_code}: {refusal(error.response.text)[0]}; a base_url usually ends with /v1"
-        raise UsageError(f"teacher.model: {settings.base_url} has no model {settings.model!r}; {has}") from None
+        said = f"{error.status_code}: {refusal(error.response.text)[0]}"
     except (APIError, TimeoutError):  # slow, or broken for the moment
         return
+    except ValueError:
+        pass
+    more = ", ..." if len(known) > NAMED else ""
+    has = f"it has {', '.join(known[:NAMED])}{more}" if known else f"it says {said}; a base_url usually ends with /v1"
+    raise UsageError(f"teacher.model: {settings.base_url} has no model {settings.model!r}; {has}")
 
 
 async def _one_token(client: Any, settings: EndpointSettings, **extra: Any) -> int:
-    """The tokens of the prompt, as the server counts them, of a request for one token."""
+    """The tokens of the prompt, as the server counts them, of a request for one token.
+
+    Raises ValueError where the answer is not of OpenAI's form.
+    """
     import json
 
     if settings.api == "completions":
@@ -155,7 +161,10 @@ async def _one_token(client: Any, settings: EndpointSettings, **extra: Any) -> i
         came = await client.chat.completions.with_raw_response.create(
             model=settings.model, messages=turns, max_tokens=1, extra_body=extra
         )
-    return int((json.loads(came.content).get("usage") or {}).get("prompt_tokens") or 0)
+    told = json.loads(came.content)
+    if not isinstance(told, dict):
+        raise ValueError("JSON of another form")
+    return int((told.get("usage") or {}).get("prompt_tokens") or 0)
 
 
 async def _continues(client: Any, settings: EndpointSettings) -> bool:
@@ -164,11 +173,15 @@ async def _continues(client: Any, settings: EndpointSettings) -> bool:
 
     begun = [*WORD, {"role": "assistant", "content": "2"}]
     try:
-        async with asyncio.timeout(CHECK_S):
+        async with asyncio.timeout(PROBE_S):
             continued = await _one_token(
                 client, settings, messages=begun, continue_final_message=True, add_generation_prompt=False
             )
             another = await _one_token(client, settings, messages=begun)
-    except (APIError, TimeoutError, ValueError):
+    except TimeoutError:
+        raise UsageError(
+            f"teacher.endpoint.base_url: {settings.base_url} wrote no token within {PROBE_S:g} s; is it overloaded?"
+        ) from None
+    except (APIError, ValueError):
         return False
     return 0 < continued < another

@@ -173,17 +173,19 @@ class Sampler:
                 self.say(f"{title}: {lacking}")
             return
         prefixes = any(prompt.prefix for prompt in job.plan.prompter.prompts(questions[0]))
-        asked = endpoint_identity(model), prefixes
-        if asked in self._answering:
-            return
         try:
-            check_endpoint(model, prefixes=prefixes)
+            self.check_answering(model, prefixes=prefixes)
         except UsageError:
             stored = SegmentIndex(job.completions).of(questions).sample_ids
             if any(i not in stored for question in questions for i in job.plan.sample_ids(question)):
                 raise
-            return
-        self._answering.add(asked)
+
+    def check_answering(self, model: EngineConfig, *, prefixes: bool = False) -> None:
+        """Raise UsageError unless a model behind a URL answers (`check_endpoint`); each is tried once."""
+        asked = endpoint_identity(model), prefixes
+        if asked not in self._answering:
+            check_endpoint(model, prefixes=prefixes)
+            self._answering.add(asked)
 
     def _tell_notes(self, title: str) -> None:
         """Say what a model behind a URL was found not to take, once."""

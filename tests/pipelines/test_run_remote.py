@@ -173,7 +173,10 @@ def test_a_model_that_is_not_listed_may_answer_all_the_same() -> None:
     with Endpoint(models=("provider/model", "other")) as server:
         check_endpoint(engine(server.url))
         assert not server.received
-    with Endpoint(refuse=lambda body: (401, {"error": {"message": "wrong key"}}), models=None) as server:
+    keyless = pytest.raises(UsageError, match="refuses requests without a key: name its variable: none given")
+    with Endpoint(refuse=lambda body: (401, {"error": {"message": "none given"}}), models=None) as server, keyless:
+        check_endpoint(engine(server.url))
+    with Endpoint(refuse=lambda body: (400, {"error": {"message": "max_tokens is unknown"}}), models=None) as server:
         check_endpoint(engine(server.url))
 
 

@@ -130,7 +130,8 @@ class RemoteEngine:
         """Nothing to change: another model is another pool."""
 
     async def describe(self) -> dict[str, Any]:
-        """Who answers, and what it was found not to take."""
+        """Who answers, and what it was found not to take. What it has cost until now is durable then."""
+        await asyncio.to_thread(self.sender.flush)
         return {
             "name": self.name,
             "model": self.settings.model,

@@ -148,7 +148,7 @@ class Sender:
         reason = f"the server says {status}: {said or 'nothing'}"
         if status in BUSY and not any(word in text for word in EXHAUSTED):
             after = retry_after(error.response.headers)
-            self.limit.congested(place, after)
+            self.limit.congested(place, after if after <= self._settings.patience_s else 0.0)  # else it ends here
             return Again(reason, busy=True, after_s=after)
         if status in (400, 422) and self._dialect.learn(said, parameter, body):
             return _Learned()
@@ -160,6 +160,11 @@ class Sender:
         entry = _Entry(self._ledger.start(f"{request.id}/{first}", request.purpose) if self._ledger else None)
         entry.book(self._estimates.lost(request, count), lost=True)
         return entry
+
+    def flush(self) -> None:
+        """Make the ledger durable."""
+        if self._ledger:
+            self._ledger.flush()
 
     async def close(self) -> None:
         await self._client.close()
