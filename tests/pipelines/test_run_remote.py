@@ -111,12 +111,10 @@ def test_a_run_resumes_at_another_address_and_knows_its_cost(
     assert gone["resumed"]["new_samples"] == 0
 
 
-def raydistill(path: Path, *overrides: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], float]:
+def raydistill(path: Path, *overrides: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "raydistill", "synth", str(path), *overrides]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **variables}
-    started = time.monotonic()
-    done = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True, timeout=120)
-    return done, time.monotonic() - started
+    return subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -132,13 +130,12 @@ def test_what_is_wrong_with_a_url_is_one_line(tmp_path: Path, questions_file: Pa
     path.write_text(json.dumps(run | {"evaluation": None}), encoding="utf-8")
 
     def refused(message: str, *overrides: str, **variables: str) -> None:
-        done, seconds = raydistill(path, *overrides, **({KEY: "secret"} | variables))
+        done = raydistill(path, *overrides, **({KEY: "secret"} | variables))
         assert done.returncode == 2 and message in done.stderr, done.stderr
-        assert done.stderr.count("\n") == 1 and "starting" not in done.stdout and seconds < 40
+        assert done.stderr.count("\n") == 1 and "starting" not in done.stdout
 
     refused(f"the environment variable {KEY} is not set", **{KEY: ""})
     refused("teacher.endpoint.base_url: http://127.0.0.1:9/v1: nothing answers there")
-    refused(f"{silent}: no answer within 8 s", f"teacher.endpoint.base_url={silent}")
     with Endpoint(
         models=("small", "large"), refuse=lambda body: (404, {"error": {"message": "no such model"}})
     ) as server:
@@ -150,6 +147,13 @@ def test_what_is_wrong_with_a_url_is_one_line(tmp_path: Path, questions_file: Pa
 def engine(url: str, **settings: Any) -> EngineConfig:
     endpoint = {"base_url": url, "api_key_env": None}
     return EngineConfig.model_validate({"engine": "openai", "model": "model", "endpoint": endpoint, **settings})
+
+
+def test_a_server_that_says_nothing_is_named_within_ten_seconds(silent: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(UsageError, match=f"{silent}: no answer within 8 s"):
+        check_endpoint(engine(silent))
+    assert time.monotonic() - started < 10 + 5  # of a busy machine
 
 
 def test_a_server_that_does_not_go_on_with_an_answer_is_refused_at_start() -> None:

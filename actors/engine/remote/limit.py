@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ class AdaptiveLimit:
         self._doubling = True
         self._held = 0
         self._before, self._speed = self.places, 0.0  # of the last round that was quicker
-        self._began, self._answers, self._tokens, self._full = time.monotonic(), 0, 0, True  # of this round
+        self._began, self._answers, self._tokens, self._full = _now(), 0, 0, True  # of this round
 
     async def enter(self) -> Place:
         """Wait for a place."""
@@ -59,7 +58,7 @@ class AdaptiveLimit:
                 raise
         self.under_way += 1
         self._wake()
-        return Place(time.monotonic(), self._all_answers)
+        return Place(_now(), self._all_answers)
 
     def leave(self) -> None:
         self.under_way -= 1
@@ -72,7 +71,7 @@ class AdaptiveLimit:
         self._tokens += tokens
         self._full = self._full and bool(self._waiting)
         if self._answers >= max(SHORTEST_ROUND, self.places):
-            self._judge(self._tokens / max(1e-9, time.monotonic() - self._began))
+            self._judge(self._tokens / max(1e-9, _now() - self._began))
             self._begin_round()
 
     def timed_out(self, place: Place) -> None:
@@ -82,7 +81,7 @@ class AdaptiveLimit:
 
     def congested(self, place: Place, pause_s: float = 0.0) -> None:
         """The server has no room for a request; nobody enters for `pause_s`."""
-        now = time.monotonic()
+        now = _now()
         if pause_s:
             self._closed_until = max(self._closed_until, now + pause_s)
             asyncio.get_running_loop().call_later(pause_s, self._wake)
@@ -107,14 +106,14 @@ class AdaptiveLimit:
             self._doubling, self._speed, self._held = False, 0.0, ROUNDS_HELD
 
     def _begin_round(self) -> None:
-        self._began, self._answers, self._tokens, self._full = time.monotonic(), 0, 0, True
+        self._began, self._answers, self._tokens, self._full = _now(), 0, 0, True
 
     def _change(self, places: float) -> None:
         self.places = min(self._most, max(1.0, places))
         self._wake()
 
     def _open(self) -> bool:
-        return self.under_way < int(self.places) and time.monotonic() >= self._closed_until
+        return self.under_way < int(self.places) and _now() >= self._closed_until
 
     def _wake(self) -> None:
         """Let the first that waits look again, if there is a place; who enters wakes the next."""
@@ -123,3 +122,7 @@ class AdaptiveLimit:
             if not turn.done():  # else cancelled
                 turn.set_result(None)
                 return
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -241,25 +241,60 @@ def test_retry_after(headers: dict[str, str], seconds: float) -> None:
     assert retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 10**9
 
 
-async def work(limit: AdaptiveLimit, answer_s: Callable[[int], float], count: int) -> None:
-    """`count` answers of ten tokens, each of which takes as long as `answer_s` says of so many under way."""
+class Skipping(asyncio.SelectorEventLoop):
+    """An event loop in which waiting takes no time: its clock goes on to whatever is due next."""
 
-    async def one() -> None:
-        await limit.enter()
-        await asyncio.sleep(answer_s(limit.under_way))
-        limit.answered(10)
-        limit.leave()
+    _clock = 0.0
 
-    await asyncio.gather(*(one() for _ in range(count)))
+    def time(self) -> float:
+        return self._clock
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._clock = max(self._clock, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def places(answer_s: Callable[[int], float], bears: int = 1000) -> tuple[float, int]:
+    """(places after 1,500 answers, refusals) of a server that answers `bears` requests at a time, refusing others.
+
+    Each answer has ten tokens and takes as long as `answer_s` says of so many under way.
+    """
+
+    async def work() -> tuple[float, int]:
+        limit, refused = AdaptiveLimit(128), 0
+
+        async def one() -> None:
+            nonlocal refused
+            answered = False
+            while not answered:
+                place = await limit.enter()
+                answered = limit.under_way <= bears
+                await asyncio.sleep(answer_s(limit.under_way) if answered else 0.01)
+                if answered:
+                    limit.answered(10)
+                else:
+                    refused += 1
+                    limit.congested(place, 0.1)
+                limit.leave()
+
+        await asyncio.gather(*(one() for _ in range(1500)))
+        return limit.places, refused
+
+    with asyncio.Runner(loop_factory=Skipping) as runner:
+        return runner.run(work())
 
 
 def test_places_grow_as_long_as_it_pays() -> None:
-    """A server that answers as quickly under any load gets all it can take; one with a queue behind 16 does not."""
-    free, queueing = AdaptiveLimit(128), AdaptiveLimit(128)
-    asyncio.run(work(free, lambda under_way: 0.05, 1500))
-    assert free.places == 128
-    asyncio.run(work(queueing, lambda under_way: 0.05 * max(1, under_way / 16), 1500))
-    assert 8 <= queueing.places <= 48
+    """A server that answers as quickly under any load gets all it can take, one with a queue behind 16 does not."""
+    assert places(lambda under_way: 0.05) == (128, 0)
+    queueing, _ = places(lambda under_way: 0.05 * max(1, under_way / 16))
+    assert 8 <= queueing <= 48
+
+
+def test_places_shrink_where_the_server_refuses() -> None:
+    found, refused = places(lambda under_way: 0.05, bears=20)
+    assert 8 <= found <= 40 and refused < 150
 
 
 def test_a_cancelled_request_gives_its_turn_on() -> None:
