@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def evaluated(
-    folder: Path, task: ReadableTask, recipe: PaD, question: Question, texts: Sequence[str]
+    folder: Path, task: ReadableTask, recipe: PaD, question: Question, texts: Sequence[str], sandbox: Any = None
 ) -> tuple[Score, Sequence[str]]:
     """What an evaluation makes of these samples: their score, and the values that votes count."""
     asked = {"context": "x", "format": recipe.target, "prompt_tokens": 1, "completion_tokens": 1, "error": ""}
@@ -74,8 +74,8 @@ def evaluated(
     ]
     row = {"question_id": question.id, "text": question.text, "answer": question.answer, "meta": question.notes}
     row |= {"stored_completions": [], "stored_verdicts": [], "completions": completions, "generated": len(texts)}
-    prompter, sandbox = make_recipe(recipe).student, Sandbox()
-    verify = Verify(prompter, task, sandbox, str(folder / "run" / "verdicts"))  # type: ignore[arg-type]
+    prompter = make_recipe(recipe).student
+    verify = Verify(prompter, task, sandbox or Sandbox(), str(folder / "run" / "verdicts"))  # type: ignore[arg-type]
     verified = asyncio.run(verify(pa.Table.from_pylist([row], schema=generated_schema())))
     [outcome] = Select(None, None, Budget())(verified).to_pylist()
     statuses, values = outcome["statuses"], outcome["values"]
