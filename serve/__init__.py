@@ -6,5 +6,8 @@
 student     what is served: weights, and how it is asked, from the student's raydistill.json
 deployment  the two Ray Serve applications, executors and student; app starts them for `raydistill serve`, builders for
             KubeRay
-ingress     the routes; solver answers one question, as the student's recipe has it answer in an evaluation
+front       what every request meets first, around Ray Serve's proxy and around the routes: id, size of the body
+routes      the HTTP application, and ingress what it asks; reading and problems are bodies in and failures out, openai/
+            is OpenAI's part of it
+solver      answers one question, as the student's recipe has it answer in an evaluation
 """

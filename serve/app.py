@@ -26,6 +26,7 @@ from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import connect
 from raydistill.serve.deployment import Service
+from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
 from raydistill.serve.student import Student, find_student
 
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
@@ -39,9 +40,12 @@ def serve_student(
     host: str = "127.0.0.1",
     port: int = 8000,
     replicas: int = 1,
+    body_bytes: int = BODY_BYTES,
     console: Console | None = None,
 ) -> None:
     """Serve a run's student, or a student directory, until SIGINT or SIGTERM; then take everything down.
+
+    Requests with a body of more than `body_bytes` are refused.
 
     Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where `student_or_run` is neither or
     the port is taken, EngineError where the model cannot be served.
@@ -51,10 +55,10 @@ def serve_student(
     say = partial(console.print, markup=False, highlight=False) if console else lambda _: None
     say(f"starting {student.name} ({student.adapter or student.model}) ...")
     started = time.monotonic()
-    service = Service(student, replicas)
+    service = Service(student, replicas, body_bytes)
     joined = bool(os.environ.get("RAY_ADDRESS"))
     try:
-        _start_http(host, port)
+        _start_http(host, port, body_bytes)
         service.deploy()
         url = f"http://{EVERYWHERE.get(host, host)}:{port}"
         _await_health(url)
@@ -76,9 +80,11 @@ def _check_port(host: str, port: int) -> None:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; --port takes another one") from None
 
 
-def _start_http(host: str, port: int) -> None:
+def _start_http(host: str, port: int, body_bytes: int) -> None:
     """Connect to Ray and start Serve's proxy. From here on SIGTERM does what Ctrl-C does."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
+    os.environ.setdefault(PROXY_VARIABLE, PROXY_CALLBACK)  # the processes of a Ray that is started now have these, too
+    os.environ[BODY_VARIABLE] = str(body_bytes)
     connect()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ray import serve

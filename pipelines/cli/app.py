@@ -162,11 +162,14 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on; loopback unless told otherwise")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
     replicas: Annotated[int, typer.Option(help="most engine replicas")] = 1,
+    body_bytes: Annotated[int, typer.Option(help="larger request bodies are refused", min=1)] = 1_000_000,
 ) -> None:
     """Serve the student: OpenAI-compatible chat and completions, and POST /v1/solve with executed answers."""
     from raydistill.serve.app import serve_student
 
-    serve_student(student, host=host, port=port, replicas=replicas, console=Console(soft_wrap=True))
+    serve_student(
+        student, host=host, port=port, replicas=replicas, body_bytes=body_bytes, console=Console(soft_wrap=True)
+    )
 
 
 def main() -> None:

@@ -53,6 +53,8 @@ class RouteHandle:
         self.sent.append(body.prompt)
         asked = body.model_dump(exclude_unset=True, exclude_none=True)
         code, answer = await asyncio.to_thread(self._service.request, "/v1/completions", asked)
+        if code != 200:  # as the engines tell it: with the status as the code
+            answer["error"]["code"] = code
         yield (CompletionResponse if code == 200 else ErrorResponse).model_validate(answer)
 
     async def _context_length(self) -> AsyncIterator[int]:

@@ -1,0 +1,147 @@
+"""What every request meets first: an id, a limit on its body, and failures in one shape whoever tells of them.
+
+    client --HTTP--> Front [id, headers, body up to the limit] --> application
+           <-------- Front [id; failures as JSON, in one line] <--
+
+It is ASGI around ASGI: around Ray Serve's proxy (`proxy_callback`), which alone can refuse a body before it is in
+memory, and around the routes, where a proxy is not ours. The application gets a request when its body is whole, so
+slow senders hold up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import uuid
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from raydistill.serve.problems import BROKEN, LATER, Refused, report
+
+BODY_BYTES = 1_000_000
+BODY_SECONDS = 60.0
+BODY_VARIABLE = "RAYDISTILL_BODY_BYTES"  # for the proxy, whose callback is given nothing
+PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+PROXY_CALLBACK = "raydistill.serve.front.proxy_callback"
+REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+NOT_FOR_CLIENTS = re.compile(r"x-request-(timeout-seconds|disconnect-disabled)|serve-.*|x-serve-.*|x-session-id")
+"""Headers that steer Ray Serve, with hyphens."""
+
+
+def proxy_callback() -> list[Any]:
+    """What Ray Serve's proxy puts around itself where PROXY_VARIABLE names this."""
+    from starlette.middleware import Middleware
+
+    return [Middleware(Front, body_bytes=int(os.environ.get(BODY_VARIABLE, BODY_BYTES)))]
+
+
+class Front:
+    """Around `app`, of which no request has a body of more than `body_bytes`."""
+
+    def __init__(self, app: ASGIApp, body_bytes: int = BODY_BYTES) -> None:
+        self._app, self._body_bytes = app, body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        answer = Answer(send, _take_headers(scope))
+        try:
+            body = await self._body(scope, receive)
+        except Refused as error:
+            return await answer.tell(error.status_code, error.detail, error.code)
+        if body is None:
+            return None  # the client has left
+        try:
+            await self._app(scope, _replay(body, receive), answer)
+        except Exception:
+            if answer.started:
+                raise
+            await answer.tell(500, BROKEN, "internal_error")
+            raise
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None where the client leaves before its end. Raises Refused."""
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > self._body_bytes:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while (message := await receive())["type"] == "http.request":
+                    body += message.get("body", b"")
+                    if len(body) > self._body_bytes:
+                        raise self._too_large()
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError:
+            raise Refused(408, f"the body did not arrive within {BODY_SECONDS:g} s", code="body_timeout") from None
+        return None
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"the body has more than {self._body_bytes:,} bytes", code="body_too_large")
+
+
+class Answer:
+    """Sends what the application sends, with the request's id; failures that are no JSON in the one shape."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send, self._id = send, request_id
+        self.started = self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            kind, status = headers.get("content-type", ""), message["status"]
+            if status >= 400 and not kind.startswith("application/json"):
+                self._replaced = True
+                code, text = ("internal_error", BROKEN) if status == 500 else ("unavailable", LATER)
+                if status < 500:
+                    code, text = "invalid_request", "the service does not take this request"
+                return await self.tell(status, text, code)
+            headers["x-request-id"] = self._id
+        if not self._replaced:
+            await self._send(message)
+
+    async def tell(self, status: int, message: str, code: str) -> None:
+        """A whole answer. A client that is late with its body is not waited for."""
+        self.started = True
+        body = json.dumps(report(status, message, code=code)).encode()
+        start: Message = {"type": "http.response.start", "status": status, "headers": []}
+        headers = MutableHeaders(scope=start)
+        headers["content-type"], headers["content-length"] = "application/json", str(len(body))
+        if status == 408:
+            headers["connection"] = "close"
+        headers["x-request-id"] = self._id
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _take_headers(scope: Scope) -> str:
+    """The request's id, a new one where it brings none that can be kept; headers that steer the proxy are dropped."""
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if not NOT_FOR_CLIENTS.fullmatch(name.decode("latin-1").lower().replace("_", "-"))
+    ]
+    given = next((value.decode("latin-1") for name, value in headers if name.lower() == b"x-request-id"), "")
+    request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    kept = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
+    scope["headers"] = [*kept, (b"x-request-id", request_id.encode())]
+    return request_id
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` of a request whose body is there; later it tells when the client leaves."""
+    waiting = [body]
+
+    async def again() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again

@@ -1,0 +1,144 @@
+"""What is wrong with a request, in one line and the shape that OpenAI's clients read.
+
+    {"error": {"message": "n: Input should be less than or equal to 64", "type": "invalid_request_error",
+               "param": "n", "code": "invalid_value"}}
+
+Nothing here names what the service is made of: clients cannot change it, and it is in the service's own log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from raydistill.actors.errors import EngineError, RaydistillError, UsageError
+from raydistill.serve.schema import Problem, ProblemReport
+
+SOLVE = "/v1/solve"
+BROKEN = "the service failed on this request; its log has the reason"
+LATER = "the service cannot answer now: ask again"
+CHARACTERS = 500  # of a message
+MOST_MISTAKES = 3  # of a body that one message tells
+INSIDE = re.compile(
+    r"vllm|xgrammar|outlines|guidance|max_model_len|pydantic|torch|\bray\b|ray[:._]|traceback|replica|deployment|actor\b|--[a-z]"
+    r"|(?<![\w/])/[\w.-]+/[\w.-]|\.py\b|0x[0-9a-f]{6}|<class|object at|jinja|\w+Params\b",
+    re.IGNORECASE,
+)
+"""What a message of an engine must not say to a client."""
+
+
+class Refused(HTTPException):
+    """A request that is answered with a 4xx; ``Refused(404, "there is no model 'x'", code="model_not_found")``."""
+
+    def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(status, message)
+        self.code, self.param = code, param
+
+
+def problem(status: int, message: str, *, code: str, param: str | None = None) -> JSONResponse:
+    """The answer that says it."""
+    return JSONResponse(report(status, message, code=code, param=param), status)
+
+
+def report(status: int, message: str, *, code: str, param: str | None = None) -> dict[str, Any]:
+    """The body of that answer."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    told = Problem(message=one_line(message), type=kind, param=param and one_line(param), code=code)
+    return ProblemReport(error=told).model_dump()
+
+
+def one_line(message: str) -> str:
+    """At most CHARACTERS on one line."""
+    line = " ".join(message.split())
+    return line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 4]} ..."
+
+
+def plain(message: str, instead: str) -> str:
+    """A message of an engine for clients: `instead` where it tells of what is inside."""
+    line = one_line(message)
+    return instead if not line or INSIDE.search(line) else line
+
+
+def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
+    """Give every failure of `app` such an answer. `settings` are what a request to solve may set."""
+
+    async def ours(_: Request, error: Any) -> JSONResponse:
+        if isinstance(error, UsageError):
+            return problem(422, str(error), code="invalid_value")
+        code = "model_unavailable" if isinstance(error, EngineError) else "sandbox_unavailable"
+        return problem(503, plain(str(error), LATER), code=code)
+
+    async def refused(request: Request, error: Any) -> JSONResponse:
+        status = 422 if error.status_code == 400 and request.url.path == SOLVE else error.status_code
+        return problem(status, error.detail, code=error.code, param=error.param)
+
+    async def bad_body(request: Request, error: Any) -> JSONResponse:
+        solving = request.url.path == SOLVE
+        param, message = describe(error.errors(), error.body, settings if solving else ())
+        return problem(422 if solving else 400, message, code="invalid_value", param=param)
+
+    async def no_route(request: Request, error: Any) -> JSONResponse:
+        asked = f"{request.method} {request.url.path}"
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            answer = problem(405, f"there is no {asked}; expected {allowed}", code="method_not_allowed")
+            answer.headers.update(error.headers or {})
+            return answer
+        if error.status_code == 404:
+            return problem(404, f"there is no {asked}; GET /docs tells what there is", code="unknown_url")
+        return problem(error.status_code, str(error.detail), code="invalid_request")
+
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        logging.getLogger("raydistill.serve").error("%s failed", request.url.path, exc_info=error)
+        return problem(500, BROKEN, code="internal_error")
+
+    handlers: Mapping[Any, Any] = {RaydistillError: ours, Refused: refused, RequestValidationError: bad_body}
+    for kind, handler in {**handlers, HTTPException: no_route, Exception: broken}.items():
+        app.add_exception_handler(kind, handler)
+
+
+def describe(mistakes: Sequence[Mapping[str, Any]], body: Any, settings: Sequence[str]) -> tuple[str | None, str]:
+    """The first wrong parameter, and a line on the first mistakes, from pydantic's account of them.
+
+    ``question: Field required``; of a value that may be one thing or another, what it is for neither, or what is wrong
+    in it where it is nearly one.
+    """
+    told: dict[str, list[str]] = {}
+    for mistake in mistakes:
+        said = told.setdefault(_place(mistake["loc"][1:], body, mistake["type"] == "missing"), [])
+        if (message := _message(mistake, settings)) not in said:
+            said.append(message)
+    deepest = {place: said for place, said in told.items() if not any(one.startswith(f"{place}.") for one in told)}
+    lines = [f"{place or 'body'}: {' or: '.join(said)}" for place, said in list(deepest.items())[:MOST_MISTAKES]]
+    return next(iter(deepest)) or None, "; ".join(lines)
+
+
+def _place(path: Sequence[Any], body: Any, missing: bool) -> str:
+    """``messages.0.content``: of pydantic's path what leads through the body, without its names of alternatives."""
+    kept = []
+    for part in path:
+        inside = isinstance(body, dict) and part in body or isinstance(body, list) and isinstance(part, int)
+        if inside:
+            body = body[part]
+        if inside or missing and part is path[-1]:
+            kept.append(str(part))
+    return ".".join(kept)
+
+
+def _message(mistake: Mapping[str, Any], settings: Sequence[str]) -> str:
+    kind, message = mistake["type"], str(mistake["msg"])
+    if kind == "extra_forbidden":
+        expected = f"; expected one of {', '.join(settings)}" if settings else ""
+        return f"no setting of this {'student' if settings else 'service'}{expected}"
+    if kind == "none_required":
+        return "not supported by this service; leave it out"
+    if kind in ("model_attributes_type", "model_type", "dict_type"):
+        return "Input should be an object"
+    return message.removeprefix("Value error, ")
