@@ -36,6 +36,8 @@ HONEST = Program("honest", "def solution():\n    return 11 * 11\n")
 LIMITS = Limits(cpu_s=1, wall_s=6)
 DEADLINE_S = 15.0
 """generous beside LIMITS.wall_s: it is to catch programs that hang, not a machine under load"""
+ATTEMPTS = 3
+"""at a verdict: infra says that there is none, as on a machine that gives a program no processor"""
 DANGEROUS_MODULES = tuple(
     """_posixsubprocess _thread asyncio atexit concurrent.futures ctypes fcntl http.client importlib.util marshal mmap
     multiprocessing multiprocessing.pool pickle posix resource select selectors shutil signal socket subprocess
@@ -123,7 +125,10 @@ def attack(executor: Executor, target: Host, rows: list[dict[str, Any]]) -> list
     problems = []
     for row in rows:
         started = time.monotonic()
-        [verdict] = executor.run([target.program(row)])
+        for _ in range(ATTEMPTS):
+            [verdict] = executor.run([target.program(row)])
+            if verdict.reason != "infra":
+                break
         took = time.monotonic() - started
         if not is_expected(verdict, row["expected"]):
             shown = f"{verdict.reason}:{verdict.value}" if verdict.reason == "ok" else verdict.reason
