@@ -57,7 +57,7 @@ class Front:
             return None  # the client has left
         try:
             await self._app(scope, _replay(body, receive), answer)
-        except Exception:
+        except Exception:  # whatever it is, the client gets an answer in the one shape, and the log the error itself
             if answer.started:
                 raise
             await answer.tell(500, BROKEN, "internal_error")

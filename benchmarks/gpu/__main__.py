@@ -7,7 +7,7 @@
 Needs torch, transformers and peft, no Ray. Training takes the product's own steps on worked solutions of
 multistep arithmetic; generation is transformers' with a batch, and the product's engine where there are a GPU and vLLM.
 With `--cells` two students learn recorded programs and rationales (`benchmarks/gpu/students.py`). Prints one line of
-JSON; exits 1 where a part has failed, whose place then says why. Five minutes with a small model on a large GPU.
+JSON; exits 1 where a part has failed, whose place then says why.
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ def write_results(
     summarise: Callable[[Mapping[AnyCell, Measured]], Measured],
     page: Callable[[Measured, str], str],
     plot: Callable[[Measured, Path], None] | None = None,
-) -> None:
+) -> Measured:
     """``<options.name>.json``, ``.md`` and, where there is something to plot, ``.svg``, of the cells that are there.
 
     Told with what `summarise` makes of them: the options named in `sizes`, where all was measured, what is missing.
-    `page` is given this content and the name of the plot's file.
+    `page` is given this content and the name of the plot's file. Returns the content.
     """
     cells = {cell: json.loads(path.read_text(encoding="utf-8")) for cell, path in paths.items() if path.exists()}
     content = {
@@ -52,6 +52,7 @@ def write_results(
     write_atomic(str(figure.with_suffix(".md")), page(content, figure.name).encode())
     if plot and cells:
         plot(content, figure)
+    return content
 
 
 def _origin(cells: Sequence[Measured]) -> dict[str, Any]:
@@ -86,6 +87,15 @@ def opening(content: Measured, sizes: str, name: str, arms: str = "arms.py") -> 
         f"Measured {' and '.join(content['date']) or 'not yet'} at commit {', '.join(content['commit']) or '-'} on "
         f"{'; '.join(content['hardware']) or '-'}: {content['seconds'] / 60:.0f} minutes."
     )
+
+
+def claim_lines(content: Measured) -> list[str]:
+    """Each claim as a point of a list: its gain with interval, and whether it holds."""
+    return [
+        f"- {claim['claim']}: {percents(claim, 'gain', signed=True)} points, {claim['seeds']} seeds: "
+        f"{'holds' if claim['holds'] else 'does not hold'}"
+        for claim in content["claims"]
+    ]
 
 
 def unmeasured(content: Measured) -> str:

@@ -10,7 +10,17 @@ from typing import Any
 from benchmarks import command
 from benchmarks.replications.cells import Cell, matrix, mean_of, paired
 from benchmarks.replications.claims import write_claims
-from benchmarks.replications.pages import Cells, Measured, by_name, opening, percents, table, unmeasured, write_results
+from benchmarks.replications.pages import (
+    Cells,
+    Measured,
+    by_name,
+    claim_lines,
+    opening,
+    percents,
+    table,
+    unmeasured,
+    write_results,
+)
 
 PAPER = "2312.10730"
 WAYS = {"greedy": "greedy", "sampled": "vote over samples"}
@@ -74,23 +84,12 @@ def page(content: Measured, _: str) -> str:
     ]
     lines += ["Percent of test questions answered rightly (95 % interval over seeds and questions):", ""]
     lines += [*table(["student", *WAYS.values()], rows), ""]
-    lines += [
-        f"- {claim['claim']}: {percents(claim, 'gain', signed=True)} points, {claim['seeds']} seeds: "
-        f"{'holds' if claim['holds'] else 'does not hold'}"
-        for claim in content["claims"]
-    ]
-    return "\n".join([*lines, "", unmeasured(content), ""])
+    return "\n".join([*lines, *claim_lines(content), "", unmeasured(content), ""])
 
 
 def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
     """The page, its JSON, and the claims' rows."""
-    kept: list[Measured] = []
-
-    def noting(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
-        kept.append(summarise(cells))
-        return dict(kept[-1])
-
-    write_results(options, paths, ("questions", "test"), noting, page)
+    content = write_results(options, paths, ("questions", "test"), summarise, page)
     changed = " ".join(options.changed) or "the demo's"
     write_claims(
         Path(options.out),
@@ -102,6 +101,6 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
                 "command": command(),
                 **{name: claim[name] for name in ("claim", "ours", "other", "gain", "ci95", "seeds", "n", "holds")},
             }
-            for claim in kept[-1]["claims"]
+            for claim in content["claims"]
         ],
     )

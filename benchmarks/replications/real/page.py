@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.replications.pages import (
     Measured,
     average,
     by_name,
+    claim_lines,
     opening,
     percents,
     table,
@@ -108,26 +110,15 @@ def page(content: Measured, _: str) -> str:
         if rows:
             lines += [f"## {title}", "", "Percent of questions (95 % interval over seeds and questions):", ""]
             lines += [*table(["student", *WAYS.values(), "examples", "trained tokens", "seeds"], rows), ""]
-    lines += [
-        f"- {claim['claim']}: {percents(claim, 'gain', signed=True)} points, {claim['seeds']} seeds: "
-        f"{'holds' if claim['holds'] else 'does not hold'}"
-        for claim in content["claims"]
-    ]
-    return "\n".join([*lines, "", unmeasured(content), ""])
+    return "\n".join([*lines, *claim_lines(content), "", unmeasured(content), ""])
 
 
 def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
     """The page, its JSON, and the claims' rows."""
-    kept: list[Measured] = []
-
-    def noting(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
-        kept.append(summarise(options, cells))
-        return dict(kept[-1])
-
-    write_results(options, paths, ("questions",), noting, page)
+    content = write_results(options, paths, ("questions",), partial(summarise, options), page)
     suffix = options.name.removeprefix("real").removeprefix(f"-{options.pool}")
-    setting = f"SmolLM2-135M-Instruct, {options.questions:,} questions, {TEXTS[options.pool]}"
-    setting = " ".join([setting, *options.changed])
+    told = f"SmolLM2-135M-Instruct, {options.questions:,} questions, {TEXTS[options.pool]}"
+    setting = " ".join([told, *options.changed])
     write_claims(
         Path(options.out),
         [
@@ -138,6 +129,6 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
                 **claim,
                 "id": claim["id"] + suffix,
             }
-            for claim in kept[-1]["claims"]
+            for claim in content["claims"]
         ],
     )
