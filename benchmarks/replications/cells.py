@@ -208,13 +208,13 @@ def mean_of(values: np.ndarray, digits: int = 4, clusters: Sequence[int] | None 
 
 
 def paired(ours: Rows, theirs: Rows, *, clusters: Sequence[int] | None = None) -> dict[str, Any]:
-    """The gain of `ours` over `theirs`, question by question, over the seeds that both have.
+    """The gain of `ours` over `theirs`, question by question, over the seeds that both have, with their two means.
 
     Raises ValueError where they share no seed, or were not asked equally many questions.
     """
     mine, other = _shared(ours, theirs)
     told = mean_of(mine - other, clusters=clusters)
-    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], "seeds": len(mine)}
+    return {"gain": told["mean"], "ci95": told["ci95"], "by_seed": told["by_seed"], **_sides(mine, other)}
 
 
 def ratio(ours: Rows, theirs: Rows) -> dict[str, Any]:
@@ -227,8 +227,14 @@ def ratio(ours: Rows, theirs: Rows) -> dict[str, Any]:
         "ratio": round(float(np.nanmean(mine) / np.nanmean(other)), 4),
         "ci95": _bounds(_resampled_means(mine) / _resampled_means(other)),
         "by_seed": [round(float(value), 4) for value in np.nanmean(mine, axis=1) / np.nanmean(other, axis=1)],
-        "seeds": len(mine),
+        **_sides(mine, other),
     }
+
+
+def _sides(mine: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    """What a row of claims.json says of the two sides [seeds, questions] of a comparison."""
+    means = (float(f"{np.nanmean(side):.4g}") for side in (mine, other))
+    return {**dict(zip(("ours", "other"), means, strict=True)), "seeds": len(mine), "n": mine.shape[1]}
 
 
 def _shared(*arms: Rows) -> list[np.ndarray]:

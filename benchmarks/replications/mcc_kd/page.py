@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.replications.cells import Cell, Rows, matrix, mean_of, paired, ratio
+from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.mcc_kd.arms import ARMS, SETS, TITLES
 from benchmarks.replications.pages import (
     Cells,
@@ -27,6 +28,7 @@ from benchmarks.replications.pages import (
     write_results,
 )
 
+PAPER = "2310.14747"
 PASSED, ANSWER_KL, AGREEMENT, OTHER_KL = "passed", "answer_kl", "agreement", "other_kl"
 TYPICAL_KL = "typical_answer_kl"  # the geometric mean over blocks, in which a single pair does not outweigh all others
 COMPARED = (PASSED, ANSWER_KL, TYPICAL_KL, OTHER_KL)
@@ -67,8 +69,14 @@ CLAIMS = (
 
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
-    """The page, its data and its plot, of those cells whose files are there."""
-    write_results(options, paths, ("questions", "test"), lambda cells: summarise(by_name(cells)), page, plot)
+    """The page, its data, its plot and its rows of claims, of those cells whose files are there."""
+    told = write_results(options, paths, ("questions", "test"), lambda cells: summarise(by_name(cells)), page, plot)
+    write_claims(Path(options.out), claim_rows(options, PAPER, map(_as_gain, told["claims"])))
+
+
+def _as_gain(told: Measured) -> Measured:
+    """A claim as a row of claims.json has it: a ratio is told as one."""
+    return {**told, "gain": told["value"], "claim": told["claim"] + " (ratio)" * (told["measure"] != PASSED)}
 
 
 def summarise(cells: Cells) -> dict[str, Any]:
@@ -128,7 +136,8 @@ def mean(rows: Mapping[int, Measured], measure: str, test: str) -> dict[str, Any
 
 def _exponential(told: Mapping[str, Any]) -> dict[str, Any]:
     """A mean of logarithms and its interval, exponentiated."""
-    return {name: told["seeds"] if name == "seeds" else np.exp(told[name]).round(DIGITS).tolist() for name in told}
+    counts = {"seeds", "n"} & told.keys()
+    return {name: told[name] if name in counts else np.exp(told[name]).round(DIGITS).tolist() for name in told}
 
 
 def compare(ours: Mapping[int, Measured], theirs: Mapping[int, Measured], measure: str, test: str) -> dict[str, Any]:
@@ -157,7 +166,10 @@ def judge(claim: Claim, cells: Cells, test: str) -> dict[str, Any]:
 
 
 def fall(cells: Cells, kl: str, test: str) -> dict[str, Any]:
-    """Whether the KL falls from each alpha to the next; `values` are its means, over the seeds that all have."""
+    """Whether the KL falls from each alpha to the next; `values` are its means, over the seeds that all have.
+
+    The comparison told is that of the largest alpha with the smallest.
+    """
     seeds = shared(cells, *ALPHAS)
     arms = sorted(([cells[arm][seed] for seed in seeds] for arm in ALPHAS), key=lambda rows: rows[0]["alpha"])
     curve, alphas = [dict(zip(seeds, rows, strict=True)) for rows in arms], [f"{rows[0]['alpha']:g}" for rows in arms]
@@ -167,8 +179,8 @@ def fall(cells: Cells, kl: str, test: str) -> dict[str, Any]:
         "claim": f"{'typical ' * (kl == TYPICAL_KL)}answer KL falls with alpha: {', '.join(alphas)}",
         "test": test,
         "measure": kl,
+        **compare(curve[-1], curve[0], kl, test),
         "values": [mean(rows, kl, test)["mean"] for rows in curve],
-        "seeds": len(seeds),
         "holds": holds,
         "certain": holds and all(step["ci95"][1] < 1 for step in steps),
     }

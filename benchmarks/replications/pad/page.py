@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.replications.cells import SETS, Cell, matrix, mean_of, paired
+from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pad.arms import ARMS
 from benchmarks.replications.pages import (
     SET_TITLES,
@@ -24,6 +25,7 @@ from benchmarks.replications.pages import (
     write_results,
 )
 
+PAPER = "2305.13888"
 UNREPAIRED = ", before repairs"
 
 
@@ -59,8 +61,9 @@ CLAIMS = (
 
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
-    """The page, its data and its plot, of those cells whose files are there."""
-    write_results(options, paths, ("questions", "test"), lambda cells: summarise(by_name(cells)), page, plot)
+    """The page, its data, its plot and its rows of claims, of those cells whose files are there."""
+    told = write_results(options, paths, ("questions", "test"), lambda cells: summarise(by_name(cells)), page, plot)
+    write_claims(Path(options.out), claim_rows(options, PAPER, told["comparisons"]))
 
 
 def summarise(cells: Cells) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _compared(claim: Claim, shown: Cells, test: str) -> dict[str, Any]:
     )
     told = paired(ours, theirs)
     holds = told["ci95"][0] > 0 and told["gain"] >= claim.least
-    return {"claim": claim.text, "ours": claim.ours, "theirs": claim.theirs, "test": test, **told, "holds": holds}
+    return {"claim": claim.text, "arms": [claim.ours, claim.theirs], "test": test, **told, "holds": holds}
 
 
 def page(content: Mapping[str, Any], figure: str) -> str:

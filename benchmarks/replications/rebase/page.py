@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.replications.cells import Cell, matrix, mean_of, paired
+from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pages import Cells, average, by_name, opening, percents, table, unmeasured, write_results
 from benchmarks.replications.rebase.arms import ARMS
 
+PAPER = "2407.05463"
 MORE_IS_DIVERSE = {"distinct_2": True, "spread": True, "self_bleu": False}
 
 
@@ -37,9 +39,12 @@ CLAIMS = (
 
 
 def write_report(options: argparse.Namespace, paths: Mapping[Cell, Path]) -> None:
-    """The page and its data, of those cells whose files are there."""
+    """The page, its data and its rows of claims, of those cells whose files are there."""
     sizes = ("rows", "rows_per_task", "test", "contents")
-    write_results(options, paths, sizes, lambda cells: summarise(by_name(cells)), lambda content, _: page(content))
+    told = write_results(
+        options, paths, sizes, lambda cells: summarise(by_name(cells)), lambda content, _: page(content)
+    )
+    write_claims(Path(options.out), claim_rows(options, PAPER, told["comparisons"]))
 
 
 def summarise(cells: Cells) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def _compared(claim: Claim, cells: Cells) -> dict[str, Any]:
     if claim.diverse:
         more = all(np.mean(values).round(4) > 0 for values in diversity.values())
         told |= {"diversity": diversity, "more_diverse": more}
-    return {"claim": claim.text, "ours": claim.ours, "theirs": claim.theirs, **told, "holds": holds}
+    return {"claim": claim.text, "arms": [claim.ours, claim.theirs], **told, "holds": holds}
 
 
 def page(content: Mapping[str, Any]) -> str:

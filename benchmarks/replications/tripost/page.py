@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.replications.cells import matrix, mean_of, paired
+from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pages import drawn, opening, percents, table, unmeasured, whiskers, write_results
 from benchmarks.replications.tripost.arms import ARMS, SPLITS, TASKS, TaskCell
 
@@ -24,6 +25,7 @@ SETTINGS = ("iterations", "attempts", "examples", "test", "temperature", "feedba
 RATIONALES, ALL = "rationales", "all tasks"
 HELP, HURT, REPEATED = "helped", "hurt", "repeated"
 MEASURES = ("before", "after", "tried", REPEATED)
+PAPER = "2310.13522"
 PAPERS_BEST_GAIN = 0.0713  # the paper's, of LLaMA-7B
 
 
@@ -62,8 +64,10 @@ CLAIMS = (
 
 
 def write_report(options: argparse.Namespace, paths: Mapping[TaskCell, Path]) -> None:
-    """The page, its data and its plot, of those cells whose files are there."""
-    write_results(options, paths, SETTINGS, summarise, page, plot)
+    """The page, its data and its plot, of those cells whose files are there; rows of claims over all tasks."""
+    told = write_results(options, paths, SETTINGS, summarise, page, plot)
+    over_all = [{**one, "test": f"all tasks, {one['split']}"} for one in told["comparisons"] if one["task"] == ALL]
+    write_claims(Path(options.out), claim_rows(options, PAPER, over_all))
 
 
 def summarise(cells: Mapping[TaskCell, Mapping[str, Any]]) -> dict[str, Any]:
