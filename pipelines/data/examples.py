@@ -17,11 +17,20 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import UsageError
 from raydistill.actors.segments import list_segments, read_segments
 from raydistill.actors.storage import is_uri, resolve, write_atomic
-from raydistill.pipelines.data.records import Consistency, Example, WeightedText, content_hash
+from raydistill.pipelines.data.records import (
+    Consistency,
+    Example,
+    Policy,
+    SoftTargets,
+    TokenIds,
+    WeightedText,
+    content_hash,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+OF_TOKENS = {"tokens": TokenIds, "policy": Policy, "soft_targets": SoftTargets}
 ROWS_PER_GROUP = 5000
 ROWS_AT_ONCE = 1000  # as Python objects, which take ten times the room
 EXAMPLES_TO_SORT, ONE_IN = 25_000, 100  # at a time; found by looking at one id in so many
@@ -34,6 +43,11 @@ def example_schema() -> pa.Schema:
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     segment = pa.struct([("text", pa.string()), ("weight", pa.float64())])
     consistency = pa.struct([("weight", pa.float64()), ("temperature", pa.float64())])
+    ids, values, number = pa.list_(pa.int32()), pa.list_(pa.float32()), pa.float64()
+    scores = [("advantages", values), ("behaviour", values), ("teacher", values)]
+    policy = pa.struct([*scores, ("weight", number), ("clip", pa.list_(number))])
+    top = [("ids", pa.list_(ids)), ("logprobs", pa.list_(values))]
+    soft_targets = pa.struct([*top, ("weight", number), ("temperature", number), ("beta", number)])
     return pa.schema(
         [
             ("id", pa.string()),
@@ -46,6 +60,9 @@ def example_schema() -> pa.Schema:
             ("meta", pa.string()),
             ("consistency", consistency),
             ("prompt_weight", pa.float64()),
+            ("tokens", pa.struct([("prompt", ids), ("completion", ids)])),
+            ("policy", policy),
+            ("soft_targets", soft_targets),
         ]
     )
 
@@ -146,7 +163,8 @@ def examples_digest(path: str) -> tuple[int, str]:
         pairing = (example.answer, asdict(example.consistency)) if example.consistency else ()
         weighted = (example.prompt_weight,) if example.prompt_weight else ()
         parts = (example.id, example.question_id, [*map(dict, example.messages)], completion, example.group)
-        digest.update(content_hash(*parts, *pairing, *weighted).encode())
+        of_tokens = [(name, asdict(value)) for name in OF_TOKENS if (value := getattr(example, name))]
+        digest.update(content_hash(*parts, *pairing, *weighted, *of_tokens).encode())
     return count, digest.hexdigest()[:16]
 
 
@@ -186,6 +204,7 @@ def to_row(example: Example) -> dict[str, Any]:
         "meta": json.dumps(dict(example.meta), ensure_ascii=False),
         "consistency": asdict(example.consistency) if example.consistency else None,
         "prompt_weight": example.prompt_weight,
+        **{name: asdict(value) if (value := getattr(example, name)) else None for name in OF_TOKENS},
     }
 
 
@@ -194,7 +213,14 @@ def _from_row(row: dict[str, Any]) -> Example:
     values = {**row, "messages": tuple(row["messages"]), "completion": completion, "meta": json.loads(row["meta"])}
     if consistency := row.get("consistency"):  # files of earlier versions have no such column, nor prompt weights
         values["consistency"] = Consistency(**consistency)
+    for name, kind in OF_TOKENS.items():
+        if fields := row.get(name):
+            values[name] = kind(**{field: _tuples(value) for field, value in fields.items()})
     return Example(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:

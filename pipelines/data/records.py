@@ -92,12 +92,52 @@ class Consistency:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenIds:
+    """An example's tokens as an engine had them, which stay ids up to the loss; ``TokenIds((1, 9), (4, 2))``"""
+
+    prompt: tuple[int, ...]
+    completion: tuple[int, ...]  # with its end-of-turn token, where that was sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a clipped policy gradient needs of a sampled completion: a value for each of its tokens, the stop included.
+
+    ``Policy((0.3, -1.2), (-0.1, -2.0))``: the ratio of a token's probability to that under which it was sampled times
+    its advantage, as in arXiv 1707.06347, Eq. 7.
+    """
+
+    advantages: tuple[float, ...]
+    behaviour: tuple[float, ...]  # log-probabilities in nats under the weights and sampling that it came from
+    teacher: tuple[float, ...] = ()  # the same under the teacher; for people: what is trained is in the advantages
+    weight: float = 1.0  # of the whole term, beside the cross-entropy
+    clip: tuple[float, float] = (0.2, 0.2)  # the ratio counts from 1 - clip[0] to 1 + clip[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SoftTargets:
+    """A teacher's distribution at each token of a completion, its stop included: the k most likely and one tail bucket.
+
+    ``SoftTargets(((7, 3), (2, 5)), ((-0.1, -2.5), (-0.01, -5.0)))``. `beta` says in which direction student and teacher
+    are compared (arXiv 2306.13649): 0 is the forward KL, teacher || student; 1 the reverse; between them the
+    generalised Jensen-Shannon divergence.
+    """
+
+    ids: tuple[tuple[int, ...], ...]  # per token k different ones
+    logprobs: tuple[tuple[float, ...], ...]  # nats, at temperature 1
+    weight: float = 1.0
+    temperature: float = 1.0  # of both distributions
+    beta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training example: a chat prompt and the completion that the student learns.
 
     The trainer knows no recipe: what a recipe wants is in the weights of the completion's segments and, where
     `consistency` is set, in `group` and `answer`: each epoch trains a random pair of each group, whose distributions
-    are compared at the tokens of `answer`, which both completions end with.
+    are compared at the tokens of `answer`, which both completions end with. With `tokens`, those are trained instead of
+    what a tokenizer makes of the texts, and the completion is one segment.
     """
 
     id: str
@@ -110,6 +150,9 @@ class Example:
     meta: Mapping[str, Any] = field(default_factory=dict)
     consistency: Consistency | None = None
     prompt_weight: float = 0.0  # of the prompt's tokens; 0 trains none of them
+    tokens: TokenIds | None = None
+    policy: Policy | None = None
+    soft_targets: SoftTargets | None = None
 
     @property
     def text(self) -> str:

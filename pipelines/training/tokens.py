@@ -17,7 +17,7 @@ from raydistill.actors.engine.rendering import ANOTHER, chat_text, plain_templat
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.rows import is_unicode
 from raydistill.actors.storage import resolve
-from raydistill.pipelines.data.records import Example
+from raydistill.pipelines.data.records import Example, TokenIds
 from raydistill.pipelines.training.losses.base import Encoding
 from raydistill.pipelines.training.losses.table import term_columns, term_schema, trained_tokens
 
@@ -106,7 +106,8 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
     """The tokens of each example, in order.
 
     Prompt and completion are tokenised as one text, so that tokens are those a reader of that text would get; where
-    that would merge characters across the border, which generation cannot do, the completion is tokenised alone.
+    that would merge characters across the border, which generation cannot do, the completion is tokenised alone. An
+    example that comes with its ids keeps them.
     """
     stop = stop_token_id(tokenizer)
     iterator = iter(examples)
@@ -119,6 +120,9 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
         whole = [prompt + example.text for prompt, example in zip(prompts, batch, strict=True)]
         encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
         for row, example in enumerate(batch):
+            if example.tokens:
+                yield _as_given(example, example.tokens)
+                continue
             ids, start, border = encoded.input_ids[row], len(prompt_ids[row]), len(prompts[row])
             offsets = encoded.offset_mapping[row]
             if ids[:start] != prompt_ids[row]:
@@ -127,6 +131,18 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) ->
             characters = [(begin - border, end - border) for begin, end in offsets[start:]]
             columns = term_columns(example, Encoding(start, characters))
             yield Tokens(example.id, example.question_id, [*ids, stop], columns)
+
+
+def _as_given(example: Example, tokens: TokenIds) -> Tokens:
+    """An example of ids; where its tokens lie in its text is not known, hence the single segment."""
+    if len(example.completion) != 1 or not tokens.completion:
+        raise TrainingError(
+            f"example {example.id}: comes with {len(tokens.completion)} token ids and {len(example.completion)} "
+            "segments of text; expected at least one token, and one segment, whose weight all of them get"
+        )
+    characters = [(0, 0)] * (len(tokens.completion) - 1)
+    columns = term_columns(example, Encoding(len(tokens.prompt), characters))
+    return Tokens(example.id, example.question_id, [*tokens.prompt, *tokens.completion], columns)
 
 
 def token_schema() -> pa.Schema:

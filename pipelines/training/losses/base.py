@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.training.batches import alone
 
 if TYPE_CHECKING:
@@ -117,6 +118,26 @@ class LossTerm(ABC, Generic[Part]):
 
         `logits` has the union of all terms' positions. Take rows of it by `SharedLogits.at`.
         """
+
+
+def of_completions(name: str, values: Sequence[Any], encoding: Encoding) -> Sequence[Any]:
+    """`values`, if there is one for each token of the completion and a token before it; else raises TrainingError."""
+    expected = len(encoding.characters) + 1
+    if len(values) != expected or not encoding.start:
+        raise TrainingError(
+            f"{name} of {len(values)} tokens came with it, but its prompt has {encoding.start} tokens and its "
+            f"completion {expected} with the end of turn: another tokenizer or template made one of them"
+        )
+    return values
+
+
+def places_of_completions(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and logits' positions [S] of the first `lengths` [B] tokens of each row's completion, at `starts` [B]."""
+    import numpy as np
+
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    steps = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return rows, starts[rows].astype(np.int64) + steps - 1
 
 
 @dataclass(frozen=True, slots=True)

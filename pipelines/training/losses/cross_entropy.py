@@ -12,6 +12,7 @@ from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.batches import padded, rows_of
 from raydistill.pipelines.training.losses.base import Encoding, LossTerm
+from raydistill.pipelines.training.losses.forward import PIECE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from raydistill.pipelines.training.losses.forward import SharedLogits
     from raydistill.pipelines.training.tokens import Lists
-
-
-PIECE = 2**24  # logits whose softmax is made at once; 64 MB in float32
 
 
 class Weights(NamedTuple):

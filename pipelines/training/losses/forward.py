@@ -8,7 +8,7 @@ are added in place. Where they are many it lies in the logits' own place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from raydistill.pipelines.training.batches import Batch
     from raydistill.pipelines.training.losses.base import LossTerm
+
+PIECE = 2**24  # logits whose softmax is made at once; 64 MB in float32
 
 
 class SharedLogits:
@@ -46,10 +48,40 @@ class SharedLogits:
         """
         return self._logits
 
+    @property
+    def vocabulary(self) -> int:
+        return self._logits.shape[-1]
+
     @cached_property
     def _places(self) -> torch.Tensor:
         """Of each position its row in the logits, [B, L - 1]; meaningless where it is not wanted."""
         return self.wanted.flatten().cumsum(0).view_as(self.wanted) - 1
+
+
+def piecewise(
+    logits: SharedLogits,
+    rows: torch.Tensor,
+    positions: torch.Tensor,
+    compute: Callable[[torch.Tensor, slice], torch.Tensor],
+    piece: int = PIECE,
+) -> torch.Tensor:
+    """`compute` of the logits at S places of the batch, together [S, ...], without tensors of all of them in float32.
+
+    `compute` gets [n, V] float32 and which n of the S places they are, about `piece` logits at a time, and is called
+    again in backward.
+    """
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    step = max(1, piece // logits.vocabulary)
+    made = [
+        checkpoint(
+            lambda some, part: compute(some.float(), part), logits.at(rows[part], positions[part]), part,
+            use_reentrant=False, preserve_rng_state=False,
+        )
+        for part in (slice(start, start + step) for start in range(0, len(rows), step))
+    ]  # fmt: skip
+    return torch.cat(made)
 
 
 def term_sums(

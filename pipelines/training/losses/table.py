@@ -13,13 +13,15 @@ from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.losses.base import Encoding, LossTerm
 from raydistill.pipelines.training.losses.consistency import Consistency
 from raydistill.pipelines.training.losses.cross_entropy import CrossEntropy
+from raydistill.pipelines.training.losses.policy import Policy
+from raydistill.pipelines.training.losses.soft_targets import SoftTargets
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from raydistill.pipelines.training.tokens import TokenTable
 
-TERMS: tuple[type[LossTerm[Any]], ...] = (CrossEntropy, Consistency)
+TERMS: tuple[type[LossTerm[Any]], ...] = (CrossEntropy, Consistency, Policy, SoftTargets)
 
 
 def term_schema() -> list[tuple[str, pa.DataType]]:

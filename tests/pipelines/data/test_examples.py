@@ -18,7 +18,7 @@ from raydistill.pipelines.data.examples import (
     to_row,
     write_examples,
 )
-from raydistill.pipelines.data.records import Consistency, Example, WeightedText
+from raydistill.pipelines.data.records import Consistency, Example, Policy, SoftTargets, TokenIds, WeightedText
 from tests.pipelines.training.training_examples import sums
 
 FULL = Example(
@@ -39,6 +39,22 @@ def test_round_trip(tmp_path):
     assert write_examples([FULL, *sums(3)], str(tmp_path)) == 4
     assert list(read_examples(str(tmp_path))) == [FULL, *sums(3)]
     assert list(read_examples(f"file://{tmp_path}/examples.parquet")) == [FULL, *sums(3)]
+
+
+def test_token_scores_survive_and_are_part_of_the_digest(tmp_path):
+    scored = replace(
+        FULL,
+        tokens=TokenIds((1, 9), (4, 2)),
+        policy=Policy((0.5, -1.25), (-0.125, -2.0), (-0.5, -3.0), clip=(0.1, 0.25)),
+        soft_targets=SoftTargets(((7, 3), (2, 5)), ((-0.125, -2.5), (-0.0, -5.0)), temperature=2.0, beta=0.5),
+    )
+    write_examples([scored, FULL], str(tmp_path))
+    assert list(read_examples(str(tmp_path))) == [scored, FULL]
+    digests = set()
+    for other in (scored, replace(scored, tokens=None), replace(scored, policy=None), FULL):
+        write_examples([other], str(tmp_path))
+        digests.add(examples_digest(str(tmp_path)))
+    assert len(digests) == 4
 
 
 def test_datasets_and_pyarrow_see_plain_values(tmp_path):

@@ -41,19 +41,19 @@ class Targets(NamedTuple):
     weights: torch.Tensor  # [B] float32
 
 
-class SoftTargets(LossTerm[Targets]):
+class MadeUp(LossTerm[Targets]):
     """KL divergence from a teacher's K most likely tokens, at every token but the first, those of the prompt too.
 
     The examples' `meta` has the weight of a row; the "teacher" is a function of the token's place.
     """
 
-    name = "soft_targets"
+    name = "made_up"
     measures = ("teacher_kl", "teacher_surprise")
 
     @staticmethod
     def schema():
-        lists = [("soft_ids", pa.large_list(pa.int32())), ("soft_shares", pa.large_list(pa.float32()))]
-        return [*lists, ("soft_weight", pa.float32())]
+        lists = [("made_ids", pa.large_list(pa.int32())), ("made_shares", pa.large_list(pa.float32()))]
+        return [*lists, ("made_weight", pa.float32())]
 
     @staticmethod
     def columns(example, encoding):
@@ -61,16 +61,16 @@ class SoftTargets(LossTerm[Targets]):
         length = encoding.start + len(encoding.characters) + 1 if weight else 0
         ids = [(7 * place + k) % 300 for place in range(length) for k in range(K)]
         shares = [share for place in range(length) for share in ((0.75, 0.25) if place else (0, 0))]
-        return {"soft_ids": ids, "soft_shares": shares, "soft_weight": weight}
+        return {"made_ids": ids, "made_shares": shares, "made_weight": weight}
 
     @staticmethod
     def trained(columns):
-        return max(0, len(columns["soft_ids"]) // K - 1)
+        return max(0, len(columns["made_ids"]) // K - 1)
 
     def __init__(self, table):
         super().__init__(table)
-        self.ids, self.shares = table.lists("soft_ids"), table.lists("soft_shares")
-        self.weights = table.column("soft_weight").to_numpy()
+        self.ids, self.shares = table.lists("made_ids"), table.lists("made_shares")
+        self.weights = table.column("made_weight").to_numpy()
 
     @property
     def active(self):
@@ -113,7 +113,7 @@ def examples():
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """All that a new term takes beside its class."""
-    monkeypatch.setattr(losses_table, "TERMS", (*losses_table.TERMS, SoftTargets))
+    monkeypatch.setattr(losses_table, "TERMS", (*losses_table.TERMS, MadeUp))
 
 
 def make_table(student, folder, rows=None) -> TokenTable:
@@ -147,8 +147,8 @@ def by_hand(model, table, units):
     """The loss, row by row and term by term, from full logits without padding."""
     weights, pairs = CrossEntropy(table).weights, Consistency(table)
     log_p, sums, counts = {}, [0.0, 0.0, 0.0], [0, 0, 0]
-    soft_ids, soft_shares = (table.lists(name) for name in ("soft_ids", "soft_shares"))
-    soft_weights = table.column("soft_weight").to_numpy()
+    made_ids, made_shares = (table.lists(name) for name in ("made_ids", "made_shares"))
+    made_weights = table.column("made_weight").to_numpy()
     for row in rows_of(units):
         ids = torch.from_numpy(table.ids[row].astype(np.int64))
         log_p[row] = model(input_ids=ids[None]).logits[0].log_softmax(-1)
@@ -156,10 +156,10 @@ def by_hand(model, table, units):
             weight, before = float(weights[row][token]), log_p[row][token - 1]
             sums[0] -= weight * before[ids[token]]
             counts[0] += weight != 0
-            if soft_weights[row]:
+            if made_weights[row]:
                 soft = slice(token * K, token * K + K)
-                for entry, share in zip(soft_ids[row][soft], soft_shares[row][soft], strict=True):
-                    sums[2] += soft_weights[row] * share * (np.log(share) - before[entry])
+                for entry, share in zip(made_ids[row][soft], made_shares[row][soft], strict=True):
+                    sums[2] += made_weights[row] * share * (np.log(share) - before[entry])
                 counts[2] += 1
     for left, right in (unit for unit in units if unit[-1] >= 0):
         shared = pairs.shared_answer(left, right)
@@ -174,7 +174,7 @@ def by_hand(model, table, units):
 
 def test_gradient_is_that_of_the_sum_by_hand(tiny_model, table):
     trainer = make_trainer(tiny_model, table)
-    assert [term.name for term in trainer.terms] == ["cross_entropy", "consistency", "soft_targets"]
+    assert [term.name for term in trainer.terms] == ["cross_entropy", "consistency", "made_up"]
     found, _ = gradient(trainer)
     trainer.model.zero_grad()
     loss = by_hand(trainer.model, table, trainer.plan[0])
@@ -242,10 +242,10 @@ def test_its_measures_are_kept_and_logged(tiny_model, table):
     trainer = make_trainer(tiny_model, table, validation_fraction=0.3, eval_steps=1, micro_batch_tokens=400)
     progress, log = Progress(), Scalars()
     trainer.advance(progress, log)
-    for name in ("soft_targets", "validation_soft_targets"):
+    for name in ("made_up", "validation_made_up"):
         [[step, cross_entropy, divergence, surprise]] = progress.history[name]
         assert step == 1 and cross_entropy > 0 and surprise > divergence > 0
-    [[_, cross_entropy, divergence, _]] = progress.history["soft_targets"]
+    [[_, cross_entropy, divergence, _]] = progress.history["made_up"]
     assert log.written["train/teacher_kl"] == divergence
     assert log.written["train/teacher_kl_per_cross_entropy"] == divergence / cross_entropy
     assert {"validation/teacher_surprise", "train/answer_kl_per_cross_entropy"} <= log.written.keys()
@@ -254,7 +254,7 @@ def test_its_measures_are_kept_and_logged(tiny_model, table):
 def test_its_columns_come_last_and_are_empty_where_nobody_asks(tiny_model, tmp_path):
     table = make_table(tiny_model, tmp_path, [*rationales(2), *sums(2)])
     names = pq.read_schema(f"{tmp_path}/tokens.parquet").names
-    assert names[-4:] == ["temperature", "soft_ids", "soft_shares", "soft_weight"]
+    assert names[-4:] == ["soft_beta", "made_ids", "made_shares", "made_weight"]
     assert names[:4] == ["id", "question_id", "ids", "weights"]
     assert [term.name for term in losses_table.active_terms(table)] == ["cross_entropy", "consistency"]
 
