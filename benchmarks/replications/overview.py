@@ -174,10 +174,15 @@ def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _row(claim: Claim, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    real = [f"{_shown(rows[one])} ({one.rpartition('-')[2]})" for one in claim.real if one in rows]
+    real = [f"{_shown(row)} ({row['setting']})" for one in claim.real for row in _measured(one, rows)]
     control = rows.get(claim.control)
     beside = f"{control['claim'].removeprefix('control: ')}: {_shown(control)}" if control else "-"
     return [claim.text, claim.figure, _shown(rows[claim.toy]), "; ".join(real) or "not measured yet", beside]
+
+
+def _measured(claim: str, rows: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of a claim: its own, and those of changed settings, whose ids go on from its."""
+    return [row for name, row in rows.items() if name == claim or name.startswith(f"{claim}-")]
 
 
 def _shown(row: Mapping[str, Any]) -> str:

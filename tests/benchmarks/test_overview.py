@@ -37,4 +37,4 @@ def test_rows_have_all_columns_and_shares_that_are_shares() -> None:
 def test_what_is_measured_on_pretrained_weights_stands_beside_it() -> None:
     measured = ROWS["mixed-sampled"] | {"id": "pad-over-cot-svamp", "gain": 0.154, "ci95": [0.1, 0.2], "seeds": 3}
     [line] = [line for line in page(ROWS | {measured["id"]: measured}).splitlines() if "same questions" in line]
-    assert "**+15.4 (+10.0 to +20.0), 3 seeds** (svamp)" in line
+    assert "**+15.4 (+10.0 to +20.0), 3 seeds** (the demo's)" in line

@@ -98,7 +98,7 @@ def test_a_cell_with_a_tiny_student_ends_in_a_page_and_claims(tiny_model, tmp_pa
         write_cell(paths[cell], cell, run_cell(options, cell, Console(quiet=True)))
     write_report(options, paths)
     assert "pad-over-cot-svamp" in (tmp_path / "claims.json").read_text()
-    assert "right with a calculator" in (tmp_path / "real.md").read_text()
+    assert "right with a calculator" in (tmp_path / "real-svamp.md").read_text()
     assert PLAN.minutes(options, Cell(0, 100, "pad"), []) < 5
 
 

@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {  # what differs from configs/recorded-programs.yaml
     "train.batch_tokens": 4096,
     "train.micro_batch_tokens": 4096,
     "train.validation_fraction": 0.03,
-    "train.save_steps": 50,
+    "train.save_steps": 25,
     "evaluation.max_tokens": 256,
 }
 

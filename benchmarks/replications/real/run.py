@@ -80,7 +80,7 @@ def grade_calculated(answer: Answered, loaded: LoadedQuestions, place: int) -> i
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = make_parser(__doc__, "real", ARMS, HEADLINE)
+    parser = make_parser(__doc__, "real-svamp", ARMS, HEADLINE)
     models = os.environ.get("RAYDISTILL_MODELS")
     parser.add_argument("--student", default=models and f"{models}/{MODEL}", help=f"folder of {MODEL}")
     parser.add_argument("--percents", nargs="+", type=int, default=[100], help="shares of the training questions")
