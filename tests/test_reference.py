@@ -1,0 +1,48 @@
+"""The reference says what the code does: settings, commands, columns, environment variables."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import yaml
+
+from tests import ROOT
+
+READ = re.compile(
+    r"""environ(?:\.get|\.setdefault|\.pop)?[\[(]"([A-Z_]+)"|^[A-Z]+_VARIABLE = "([A-Z_]+)\"""", re.MULTILINE
+)
+OURS_TO_SET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED", "TQDM_DISABLE", "VLLM_LOGGING_LEVEL"}
+
+
+def test_pages_are_those_that_the_code_makes() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/make_reference.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_environment_variable_that_is_read_is_told_of() -> None:
+    told = (ROOT / "docs/reference/environment.md").read_text(encoding="utf-8")
+    files = [path for room in ("actors", "pipelines", "serve", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    read = {name for path in files for pair in READ.findall(path.read_text(encoding="utf-8")) for name in pair if name}
+    assert len(read) > 5
+    assert not [name for name in sorted(read - OURS_TO_SET) if f"`{name}`" not in told]
+
+
+def test_pages_that_the_site_lists_are_there() -> None:
+    def pages(nav):
+        for entry in nav:
+            yield from (
+                pages(entry)
+                if isinstance(entry, list)
+                else [entry]
+                if isinstance(entry, str)
+                else pages(entry.values())
+            )
+
+    listed = [*pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])]
+    assert len(listed) > 8 and all((ROOT / "docs" / page).is_file() for page in listed)
+    top = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert top <= {*listed}, f"not in the site: {sorted(top - {*listed})}"
