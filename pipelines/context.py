@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from raydistill.pipelines.models import student_tokens, teacher_model, trained_m
 from raydistill.pipelines.runtime.engines import model_identity
 from raydistill.pipelines.runtime.pools import run_on_driver_node
 from raydistill.pipelines.runtime.progress import bar
+from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.sampling.job import SamplingStats
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import IncompleteRecording
@@ -122,6 +124,8 @@ class RunContext(Sampler):
 
         summary, known = cached(f"{folder}/summary.json", compute)
         if known:
+            with self.recorded(title, job, self.questions.questions, self.teacher) as told:
+                told["result"] = summary
             summary |= {"generated": 0, "verified": 0}
             self.say(f"{title}: done before, {summary['samples']:,} samples in {job.completions}")
         self.report(**report.synthesis(self.teacher.model, summary, self.spending(job)))
@@ -137,7 +141,8 @@ class RunContext(Sampler):
 
     def exported(self, examples: ExampleSet) -> ExampleSet:
         """The same examples, as chats beside the report, too."""
-        export_chat(read_examples(examples.folder), self.root)
+        with stage(self.root, "examples", "examples", examples=examples.folder.rpartition("/")[2]):
+            export_chat(read_examples(examples.folder), self.root)
         self.report(examples=examples.count)
         return examples
 
@@ -174,14 +179,20 @@ class RunContext(Sampler):
         if read_bytes(f"{folder}/result.json") is None:
             self.make_room(config)
             self.say(f"training: {examples.count:,} examples, {config.workers} worker(s)")
-        with bar(self.console, "training") as shown:
-            return train(
+        with bar(self.console, "training") as shown, self._recorded_training(key, examples) as told:
+            result = train(
                 examples.folder,
                 config,
                 folder,
                 adapter=adapter,
                 on_progress=lambda p: shown.update(p["step"], f"loss {p['loss']:.3f}", total=p["steps"]),
             )
+            told["result"] = {name: getattr(result, name) for name in ("steps", "tokens", "tokens_per_s", "examples")}
+            return result
+
+    def _recorded_training(self, key: str, examples: ExampleSet) -> AbstractContextManager[dict[str, Any]]:
+        folder = examples.folder.rpartition("/")[2]
+        return stage(self.root, "training", "training", folder=key, examples=folder)
 
     def engine_of(self, student: TrainResult) -> EngineConfig:
         """The engine settings of a trained student."""

@@ -9,13 +9,14 @@ goes on where it stopped and a changed setting redoes only what depends on it (`
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from rich.console import Console
 
 from raydistill.actors.errors import TrainingError, UsageError
@@ -31,10 +32,12 @@ from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
+from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.golds import overview
 from raydistill.pipelines.training.tokens import check_template
 from raydistill.pipelines.training.train import TrainResult
+from raydistill.pipelines.views.page import leave_page
 
 
 class Runner:
@@ -48,7 +51,8 @@ class Runner:
         self.recipe = make_recipe(config.recipe)
         self.ctx = RunContext(config, console)
         self.started = time.monotonic()
-        self._lock: FileLock | None = None
+        self.begun = False
+        self._held = ExitStack()  # the lock, and the record of this command
 
     @property
     def report(self) -> dict[str, Any]:
@@ -61,7 +65,8 @@ class Runner:
         Raises UsageError where another command uses the run's folder, or an earlier version has made it.
         """
         ctx = self.ctx
-        self._lock = lock_run_dir(ctx.root)
+        if lock := lock_run_dir(ctx.root):
+            self._held.callback(lock.release)
         check_layout(ctx.root)
         if self.config.teacher.engine == "openai" and read_bytes(f"{ctx.root}/config.yaml") is None:
             ctx.check_answering(self.config.teacher)  # later, of a run that has begun: it may be asked for nothing more
@@ -76,6 +81,8 @@ class Runner:
             raise UsageError(f"no question is left to learn from: all {overlap:,} are held out for the evaluation")
         self._check_template(loaded.questions[0])
         ctx.questions = loaded
+        self._held.enter_context(stage(ctx.root, "run", self.config.recipe.recipe))
+        self.begun = True
         ctx.report(
             questions={
                 "task": loaded.task.name,
@@ -155,21 +162,29 @@ class Runner:
         return self.report
 
     def close(self) -> None:
-        """Stop all pools and leave the folder to others."""
+        """Stop all pools and leave the folder to others; an exception that is under way is recorded."""
         self.ctx.close()
-        if self._lock:
-            self._lock.release()
+        self._held.__exit__(*sys.exc_info())
 
 
 def run(config: Run, console: Console | None = None) -> dict[str, Any]:
     """The whole run; returns the content of report.json."""
     runner = Runner(config, console)
-    try:
+    with leaving_page(runner):
         examples = runner.start().synthesize()
         runner.evaluate(["teacher", "base"] if config.train else ["teacher"])
         if config.train:
             runner.train(examples)
             runner.evaluate(["student"])
         return runner.finish()
+
+
+@contextmanager
+def leaving_page(runner: Runner) -> Iterator[None]:
+    """Work with `runner`; whether that succeeds or fails, the run's page tells of it, once the run has begun."""
+    try:
+        yield
     finally:
         runner.close()
+        if runner.begun:
+            leave_page(runner.ctx.root, runner.ctx.say)

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.gpu.generation import answers
-from benchmarks.replications.cells import Rows, by_question, matrix, mean_of, paired
+from benchmarks.replications.cells import by_question
 from benchmarks.replications.real.pool import Worked, completions, rows_of_test, training
 from benchmarks.trainer import make_trainer
 from raydistill.actors.executor import Executor
 from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.data.records import Example, Question
+from raydistill.pipelines.evaluation.bootstrap import Rows, matrix, mean_of, paired
 from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation

@@ -15,6 +15,7 @@ from rich.console import Console
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.pipelines.cli.index import index_app
 from raydistill.pipelines.cli.model import model_app
+from raydistill.pipelines.cli.views import report
 from raydistill.pipelines.recipes.registry import commands
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
@@ -29,7 +30,7 @@ app = typer.Typer(
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-for name, command in commands().items():
+for name, command in {**commands(), "report": report}.items():
     app.command(name)(command)
 
 NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)
@@ -90,15 +91,12 @@ def _stages(
     quiet: bool,
     work: Callable[[Any], object],
 ) -> None:
-    from raydistill.pipelines.run import Runner
+    from raydistill.pipelines.run import Runner, leaving_page
 
     runner = Runner(_load(config, overrides, run_dir), _console(quiet))
-    with infrastructure_log(runner.config.run_dir):
-        try:
-            work(runner.start())
-            runner.finish()
-        finally:
-            runner.close()
+    with infrastructure_log(runner.config.run_dir), leaving_page(runner):
+        work(runner.start())
+        runner.finish()
 
 
 @app.command("exec")

@@ -5,12 +5,14 @@ A driver holds all its questions for the length of a run; they become objects wh
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from itertools import islice
 from typing import TYPE_CHECKING, overload
 
+from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Question
 
 if TYPE_CHECKING:
@@ -56,3 +58,27 @@ def _chunks(questions: Iterable[Question]) -> Iterator[pa.Array]:
 
 def _question(text: str) -> Question:
     return Question(*json.loads(text))
+
+
+def store_questions(questions: Iterable[Question], folder: str) -> str:
+    """Write the questions to a Parquet file of `folder` that is named by their ids, once; returns its name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow.fs import FileType
+
+    digest = hashlib.sha256()
+    for question in questions:
+        digest.update(question.id.encode())
+    name = f"{digest.hexdigest()[:16]}.parquet"
+    filesystem, root = resolve(folder)
+    if filesystem.get_file_info(f"{root}/{name}").type != FileType.NotFound:
+        return name
+    filesystem.create_dir(root, recursive=True)
+    schema = pa.schema([(column, pa.string()) for column in ("question_id", "text", "answer", "meta")])
+    rows = iter(questions)
+    with pq.ParquetWriter(f"{root}/{name}.tmp", schema, filesystem=filesystem) as writer:
+        while chunk := list(islice(rows, QUESTIONS_PER_CHUNK)):
+            values = zip(*map(astuple, chunk), strict=True)
+            writer.write_table(pa.table([pa.array(column, pa.string()) for column in values], schema=schema))
+    filesystem.move(f"{root}/{name}.tmp", f"{root}/{name}")
+    return name

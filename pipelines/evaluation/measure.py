@@ -15,6 +15,7 @@ from raydistill.actors.retrieval.encoder import find_model
 from raydistill.pipelines.config.sections import Beam, EngineConfig, Evaluation, SamplingConfig
 from raydistill.pipelines.data.cache import cached
 from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.evaluation.answers import name_evaluation, store_answers
 from raydistill.pipelines.evaluation.scores import Score, score
 from raydistill.pipelines.inference.answering import Answered, Answerer, Answers, AnswersOnce, answer_questions
 from raydistill.pipelines.inference.beam import BEAM_VERSION, BeamSearch, TokenDecoder
@@ -36,15 +37,16 @@ def evaluate_model(
         title = f"evaluating {name} (n={config.n}, T={config.temperature:g})"
         draws[title] = greedy.model_copy(update={"n": config.n, "temperature": config.temperature})
 
-    def compute() -> dict[str, Any]:
+    def compute(key: str) -> dict[str, Any]:
         first, *sampled = [
             answer_questions(ctx, title, model, answerer, loaded, drawn) for title, drawn in draws.items()
         ]
+        store_answers(ctx.root, key, [(question, first.by_question[question.id]) for question in loaded.questions])
         return _scored(first, sampled, config, answerer, loaded).to_json()
 
     keys = [ctx.job(model, loaded, drawn, prompter=answerer.prompter).key for drawn in draws.values()]
     again = answerer.follow_ups.version, answerer.follow_ups.reader, answerer.limit, answerer.version
-    return _stored(ctx, loaded, [*keys, *again], compute)
+    return _stored(ctx, name, loaded, [*keys, *again], compute)
 
 
 def evaluate_beam(
@@ -58,13 +60,14 @@ def evaluate_beam(
 ) -> Score:
     """The score of the best hypotheses of a beam search, with what all hypotheses together have cost."""
 
-    def compute() -> dict[str, Any]:
+    def compute(key: str) -> dict[str, Any]:
         found = search_beams(ctx, config, beam, name, model, prompter, loaded)
+        store_answers(ctx.root, key, [(question, found.by_question[question.id]) for question in loaded.questions])
         return _scored(found, [], config.model_copy(update={"n": 1}), AnswersOnce(prompter), loaded).to_json()
 
     drawn = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
     job = ctx.job(model, loaded, drawn, prompter=prompter, extra_key=(BEAM_VERSION, beam.model_dump()))
-    return _stored(ctx, loaded, [job.key], compute)
+    return _stored(ctx, f"{name}, {beam.name}", loaded, [job.key], compute)
 
 
 def search_beams(
@@ -121,8 +124,12 @@ def outcome(answers: Sequence[Answered]) -> Outcome:
     return [answer.status for answer in answers], [answer.value for answer in answers]
 
 
-def _stored(ctx: Sampler, loaded: LoadedQuestions, keys: list[Any], compute: Callable[[], dict[str, Any]]) -> Score:
-    """The score that is stored under these keys, or else computed."""
+def _stored(
+    ctx: Sampler, name: str, loaded: LoadedQuestions, keys: list[Any], compute: Callable[[str], dict[str, Any]]
+) -> Score:
+    """The score that is stored under these keys, or else computed; the run's evaluation `name` is this one."""
     ids = content_hash(*sorted(question.id for question in loaded.questions))
-    found, _ = cached(f"{ctx.root}/evaluation/{content_hash(keys, ids)}.json", compute)
+    key = content_hash(keys, ids)
+    found, _ = cached(f"{ctx.root}/evaluation/{key}.json", lambda: compute(key))
+    name_evaluation(ctx.root, name, key)
     return Score(**found)

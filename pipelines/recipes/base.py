@@ -11,13 +11,14 @@ while the teacher's engine is up. A new recipe is a folder with these and a line
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.data.blocks import Block
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
 from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.run_config import Run
     from raydistill.pipelines.training.train import TrainResult
+    from raydistill.pipelines.views.run_folder import RunFolder
 
 Settings = TypeVar("Settings", bound=Strict)
 
@@ -75,6 +77,10 @@ class Recipe(ABC, Generic[Settings]):
     def answerer(self, options: Any = None) -> Answerer:
         """How the trained student answers; without `options` (an instance of those above) as in evaluation."""
         return AnswersOnce(self.student)
+
+    def tell(self, run: RunFolder) -> Sequence[Block]:
+        """What the page of a run says of this recipe's own part, whatever state the run is in."""
+        return ()
 
     def answerers(self) -> Mapping[str, Answerer]:
         """What is measured of the student beside its answers, by titles in the report."""

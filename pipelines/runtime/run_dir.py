@@ -11,9 +11,11 @@
     lookups/<key>        when found                   index, target, settings of the lookup                    datastore
     training/<key>       checkpoints, result.json     examples' key, base student or adapter, settings          context
     evaluation/<key>     when nothing is unknown      verdicts' keys, questions, what follows a completion    evaluation
+                         (its answers: always)
+    questions/<key>      when they are first asked    the questions' ids                                        sampling
 
-Without a key: ledger/ (every token spent), logs/, student/, config.yaml, environment.json, report.json, examples.jsonl,
-layout (the version of these keys).
+Without a key: stages/ (what was done when), ledger/ (every token spent), logs/, student/, config.yaml,
+environment.json, report.json, report.html, examples.jsonl, layout (the version of these keys).
 
 What a stage stores on one node, another one reads. A URI (s3://, gs://) is reachable by construction. Of a path each
 node is asked, once, whether it sees a file that this process has just written there; a node that joins later is asked

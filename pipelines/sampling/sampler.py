@@ -7,6 +7,7 @@ start when a job needs them, and give their resources away when training does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +21,14 @@ from raydistill.actors.segments import list_segments, read_segments
 from raydistill.actors.storage import absolute
 from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
+from raydistill.pipelines.data.questions import store_questions
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
 from raydistill.pipelines.runtime.endpoints import check_endpoint, endpoint_identity
 from raydistill.pipelines.runtime.engines import Engines, model_identity
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
+from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
@@ -149,7 +152,7 @@ class Sampler:
             self.executors.start()
         if list_segments(job.completions) and not list_segments(job.verdicts):
             self.say(f"{title}: judging stored completions anew; no new tokens for these")
-        with bar(self.console, title, len(questions)) as shown:
+        with bar(self.console, title, len(questions)) as shown, self.recorded(title, job, questions, model) as told:
             result = run_sampling(
                 job,
                 questions,
@@ -159,10 +162,28 @@ class Sampler:
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, _tally(result)),
             )
+            told["result"] = result.to_json()
         self._tell_notes(title)
         if isinstance(model, EngineConfig):
             check_errors(title, result, model.max_error_share)
         return result
+
+    def recorded(
+        self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig | Completer
+    ) -> AbstractContextManager[dict[str, Any]]:
+        """The record of a job (`runtime.stages`), with the questions as they are asked."""
+        sampling = job.plan.sampling
+        return stage(
+            self.root,
+            "sampling",
+            title,
+            model=model.model if isinstance(model, EngineConfig) else type(model).__name__,
+            completions=job.plan.purpose,
+            verdicts=job.verdicts.rpartition("/")[2],
+            questions=store_questions(questions, f"{self.root}/questions"),
+            sampling={name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")},
+            prompts=job.plan.prompter.version,
+        )
 
     def _check_source(self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig) -> None:
         """Say what a recording lacks, and whether a URL answers where samples are missing, before anything starts."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.replications.cells import Cell, part, ratio, write_cell
+from benchmarks.replications.cells import Cell, part, write_cell
 from benchmarks.replications.cli import cells_of
 from benchmarks.replications.mcc_kd.arms import (
     ARMS,
@@ -29,6 +29,7 @@ from benchmarks.replications.mcc_kd.page import CLAIMS, write_report
 from benchmarks.replications.mcc_kd.run import consistency, in_blocks, in_groups, parse, similarity
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.records import Example, WeightedText
+from raydistill.pipelines.evaluation.bootstrap import ratio
 from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
 from tests.pipelines.training.training_examples import rationales
 

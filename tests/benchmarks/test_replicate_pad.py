@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.replications.cells import Cell, by_question, interval, matrix, paired, part, write_cell
+from benchmarks.replications.cells import Cell, by_question, part, write_cell
 from benchmarks.replications.cli import cells_of
 from benchmarks.replications.pad.arms import ARMS, HEADLINE, cell_path, planned_minutes, settings, unit
 from benchmarks.replications.pad.page import CLAIMS, summarise, write_report
@@ -19,6 +19,7 @@ from demo import gold
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.examples import read_examples
+from raydistill.pipelines.evaluation.bootstrap import interval, matrix, paired
 from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run

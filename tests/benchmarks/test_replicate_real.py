@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.replications.cells import Cell, interval, write_cell
+from benchmarks.replications.cells import Cell, write_cell
 from benchmarks.replications.real.arms import PLAN, cell_path
 from benchmarks.replications.real.calculator import calculated
 from benchmarks.replications.real.page import write_report
@@ -17,6 +17,7 @@ from benchmarks.replications.real.pool import clusters, completions, pool, rows_
 from benchmarks.replications.real.run import parse, run_cell
 from benchmarks.replications.real.worked import program_of, text_of
 from raydistill.actors.errors import UsageError
+from raydistill.pipelines.evaluation.bootstrap import interval
 
 needs_data = pytest.mark.skipif("RAYDISTILL_DATA" not in os.environ, reason="RAYDISTILL_DATA names no data")
 

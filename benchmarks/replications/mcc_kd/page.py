@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.replications.cells import Cell, Rows, matrix, mean_of, paired, ratio
+from benchmarks.replications.cells import Cell
 from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.mcc_kd.arms import ARMS, SETS, TITLES
 from benchmarks.replications.pages import (
@@ -27,6 +27,7 @@ from benchmarks.replications.pages import (
     with_interval,
     write_results,
 )
+from raydistill.pipelines.evaluation.bootstrap import Rows, matrix, mean_of, paired, ratio
 
 PAPER = "2310.14747"
 PASSED, ANSWER_KL, AGREEMENT, OTHER_KL = "passed", "answer_kl", "agreement", "other_kl"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import command
-from benchmarks.replications.cells import Cell, matrix, mean_of, paired
+from benchmarks.replications.cells import Cell
 from benchmarks.replications.claims import write_claims
 from benchmarks.replications.pages import (
     Cells,
@@ -21,6 +21,7 @@ from benchmarks.replications.pages import (
     unmeasured,
     write_results,
 )
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 PAPER = "2312.10730"
 WAYS = {"greedy": "greedy", "sampled": "vote over samples"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.replications.cells import SETS, Cell, matrix, mean_of, paired
+from benchmarks.replications.cells import SETS, Cell
 from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pad.arms import ARMS
 from benchmarks.replications.pages import (
@@ -24,6 +24,7 @@ from benchmarks.replications.pages import (
     whiskers,
     write_results,
 )
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 PAPER = "2305.13888"
 UNREPAIRED = ", before repairs"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import command
-from benchmarks.replications.cells import Cell, matrix, mean_of, paired
+from benchmarks.replications.cells import Cell
 from benchmarks.replications.claims import write_claims
 from benchmarks.replications.pages import (
     Cells,
@@ -25,6 +25,7 @@ from benchmarks.replications.pages import (
 )
 from benchmarks.replications.real.arms import ARMS
 from benchmarks.replications.real.pool import clusters, rows_of_test
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 PAPER = "2305.13888"
 TITLES = {"svamp": "SVAMP", "multiarith": "MultiArith", "gsm8k": "GSM8K", "dev": "questions for development"}

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.replications.cells import Cell, matrix, mean_of, paired
+from benchmarks.replications.cells import Cell
 from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pages import Cells, average, by_name, opening, percents, table, unmeasured, write_results
 from benchmarks.replications.rebase.arms import ARMS
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 PAPER = "2407.05463"
 MORE_IS_DIVERSE = {"distinct_2": True, "spread": True, "self_bleu": False}

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.replications.cells import matrix, mean_of, paired
 from benchmarks.replications.claims import claim_rows, write_claims
 from benchmarks.replications.pages import drawn, opening, percents, table, unmeasured, whiskers, write_results
 from benchmarks.replications.tripost.arms import ARMS, SPLITS, TASKS, TaskCell
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 Answers = Mapping[str, Mapping[str, Sequence[int | None]]]
 """Of a student, by split and then by MEASURES (older cells lack REPEATED): 1, 0 or None for each question."""

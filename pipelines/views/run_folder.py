@@ -1,0 +1,115 @@
+"""A run's folder as reports, comparisons and exports read it, whether the run has ended, failed or was killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from raydistill.actors.errors import UsageError
+from raydistill.actors.storage import absolute, read_bytes
+from raydistill.pipelines.evaluation.answers import evaluation_names, read_answers
+from raydistill.pipelines.runtime.stages import read_stages
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A sampling job of a run: who was asked what, and where the rows lie. `result` is None where it did not end."""
+
+    title: str
+    model: str
+    completions: str  # folders
+    verdicts: str
+    questions: str  # a Parquet file
+    result: Mapping[str, Any] | None
+    told: Mapping[str, Any] = field(repr=False)  # the whole record
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it was made to measure a model."""
+        return self.title.startswith("evaluating ")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What lies in a run's folder. ``RunFolder.open("runs/demo")``"""
+
+    root: str
+    config: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str) -> RunFolder:
+        """Raises UsageError where there is no run."""
+        root = absolute(path)
+        told = read_bytes(f"{root}/config.yaml")
+        if told is None:
+            raise UsageError(f"{path}: no run there (no config.yaml in it); expected the folder of `raydistill run`")
+        return cls(root, yaml.safe_load(told))
+
+    @property
+    def name(self) -> str:
+        return self.root.rpartition("/")[2]
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return json.loads(read_bytes(f"{self.root}/environment.json") or b"{}")
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """The content of report.json; {} as long as no life of the run has come to its end."""
+        return json.loads(read_bytes(f"{self.root}/report.json") or b"{}")
+
+    @cached_property
+    def stages(self) -> list[dict[str, Any]]:
+        return read_stages(self.root)
+
+    @property
+    def life(self) -> Mapping[str, Any]:
+        """The record of the last command that ran here; {} of an earlier version's run."""
+        return next((stage for stage in reversed(self.stages) if stage["kind"] == "run"), {})
+
+    @cached_property
+    def samplings(self) -> list[Sampling]:
+        """The sampling jobs in the order in which they first began; of one that was run again the last record."""
+        last = {told["title"]: told for told in self.stages if told["kind"] == "sampling"}
+        return [self._sampling(told) for told in last.values()]
+
+    def _sampling(self, told: Mapping[str, Any]) -> Sampling:
+        completions, verdicts, questions = (
+            f"{self.root}/{kind}/{told[kind]}" for kind in ("completions", "verdicts", "questions")
+        )
+        return Sampling(told["title"], told["model"], completions, verdicts, questions, told.get("result"), told)
+
+    @property
+    def evaluation(self) -> Mapping[str, Mapping[str, Any]]:
+        """The scores by the names of models."""
+        return self.report.get("evaluation") or {}
+
+    def answers(self, name: str) -> list[dict[str, Any]] | None:
+        """What the model `name` answered to the held-out questions; None where that is not stored."""
+        key = evaluation_names(self.root).get(name)
+        return read_answers(self.root, key) if key else None
+
+    def example_folders(self) -> list[str]:
+        """The folders of examples that the last command made or learned from, else any did, in their order."""
+        begins = max((at for at, told in enumerate(self.stages) if told["kind"] == "run"), default=0)
+        for stages in (self.stages[begins:], self.stages):
+            if found := [told["examples"] for told in stages if told["kind"] in ("examples", "training")]:
+                return [f"{self.root}/examples/{name}" for name in dict.fromkeys(found)]
+        return []
+
+    def trainings(self) -> Iterator[str]:
+        """The folders of the trainings, each once, in the order in which they began."""
+        yield from dict.fromkeys(
+            f"{self.root}/training/{told['folder']}" for told in self.stages if told["kind"] == "training"
+        )
+
+
+def seconds_between(started: str, ended: str) -> float:
+    """Of two moments as `runtime.stages.now` writes them."""
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
