@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.sections import Questions
-from raydistill.pipelines.data.blocks import Block
+from raydistill.pipelines.data.blocks import Block, Table
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
 from raydistill.pipelines.sampling.prompter import Prompter
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
@@ -80,8 +80,22 @@ class Recipe(ABC, Generic[Settings]):
 
     def tell(self, run: RunFolder) -> Sequence[Block]:
         """What the page of a run says of this recipe's own part, whatever state the run is in."""
-        return ()
+        return how_it_was_asked(run.report.get("teacher") or {})
 
     def answerers(self) -> Mapping[str, Answerer]:
         """What is measured of the student beside its answers, by titles in the report."""
         return {}
+
+
+def how_it_was_asked(teacher: Mapping[str, Any]) -> list[Block]:
+    """Which prompts brought what, and how many rounds questions took; of the section `teacher` of report.json."""
+    blocks = list[Block]()
+    contexts = [
+        (name, told["samples"], told["passed"], f"{told['passed'] / max(1, told['samples']):.1%}")
+        for name, told in teacher.get("contexts", {}).items()
+    ]
+    if contexts:
+        blocks.append(Table("What each prompt brought", ("prompt", "samples", "passed", "share"), contexts))
+    if rounds := [(name, count) for name, count in teacher.get("questions_by_rounds", {}).items()]:
+        blocks.append(Table("Rounds that questions took", ("rounds", "questions"), rounds))
+    return blocks

@@ -68,9 +68,7 @@ def _about_scores(scores: Sequence[Measured], run: RunFolder) -> list[Advice]:
     by_name, found = {one.name: one for one in scores}, list[Advice]()
     student, base = by_name.get("student"), by_name.get("base")
     if student and base and student.low <= base.high:
-        found.append(
-            Advice("The student is not told from its base.", "more examples, more epochs, a higher learning rate")
-        )
+        found.append(Advice("The student is not told from its base.", "more examples, epochs or learning rate"))
     if widest(scores) > WIDE:
         seen = f"Accuracies are known to {100 * widest(scores) / 2:.0f} points or so only."
         found.append(Advice(seen, "ask more held-out questions (evaluation.questions.size)"))

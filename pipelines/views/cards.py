@@ -72,7 +72,7 @@ def sampled(run: RunFolder, seed: int = 0) -> list[ShownSample]:
     share = round(ROWS * EVALUATED) if evaluated and asked else ROWS if evaluated else 0
     ids = drawn(asked, ROWS - share, of_each_reason=OF_EACH_REASON, seed=seed)
     ids |= drawn(evaluated, share, seed=seed)
-    return [one for sampling in run.samplings for one in fetch(run, sampling, ids.get(sampling.title, []))]
+    return [one for sampling in run.samplings for one in fetch(run, sampling, sorted(ids.get(sampling.title, [])))]
 
 
 @dataclass(frozen=True, slots=True)

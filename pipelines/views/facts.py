@@ -104,11 +104,11 @@ def outcome(run: RunFolder) -> tuple[str, str]:
     if life.get("error"):
         return (
             "failed",
-            f"It stopped with {life['error']}. What is finished is stored: the same command goes on from here.",
+            f"It stopped with {life['error']}. What is finished is stored.",
         )
     if run.report and (not life or life["ended"]):
         return "done", ""
-    return "unfinished", "It has not ended: it is still running, or was killed. The same command goes on from here."
+    return "unfinished", "It has not ended: it is still running, or was killed."
 
 
 def paragraph(run: RunFolder) -> str:

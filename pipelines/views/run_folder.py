@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from raydistill.actors.errors import UsageError
-from raydistill.actors.storage import absolute, read_bytes
+from raydistill.actors.segments import list_segments
+from raydistill.actors.storage import absolute, read_bytes, resolve, scheme
 from raydistill.pipelines.evaluation.answers import evaluation_names, read_answers
 from raydistill.pipelines.runtime.stages import read_stages
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow.fs import FileSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,38 @@ class RunFolder:
                 return [f"{self.root}/examples/{name}" for name in dict.fromkeys(found)]
         return []
 
+    def first_rows(self, folder: str, most: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The first rows of a folder of the run (``trajectories/<key>/finished``) that holds Parquet files."""
+        batches = (batch for file in _files(f"{self.root}/{folder}") for batch in _batches(*file, columns))
+        return list(itertools.islice((row for batch in batches for row in batch.to_pylist()), most))
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder of the run."""
+        from pyarrow.fs import FileSelector, FileType
+
+        filesystem, path = resolve(f"{self.root}/{folder}")
+        infos = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == FileType.Directory)
+
+    def first_examples(self, most: int) -> list[dict[str, Any]]:
+        """The first rows of the examples that were learned last."""
+        folders = self.example_folders()
+        return self.first_rows(folders[-1].removeprefix(f"{self.root}/"), most) if folders else []
+
+    def newest_json(self, folder: str) -> Any:
+        """The content of the JSON file of a folder of the run that was written last; None without any."""
+        from pyarrow.fs import FileSelector
+
+        filesystem, path = resolve(f"{self.root}/{folder}")
+        infos = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+        files = sorted((info.mtime_ns or 0, info.path) for info in infos if info.path.endswith(".json"))
+        return json.loads(read_bytes(scheme(self.root) + files[-1][1]) or b"null") if files else None
+
+    def questions(self, ids: Collection[str]) -> dict[str, str]:
+        """The texts of questions by their ids, those that were asked in any job."""
+        asked = dict.fromkeys(sampling.questions for sampling in self.samplings)
+        return {row["question_id"]: row["text"] for uri in asked for row in rows_where(uri, "question_id", ids)}
+
     def trainings(self) -> Iterator[str]:
         """The folders of the trainings, each once, in the order in which they began."""
         yield from dict.fromkeys(
@@ -113,3 +151,29 @@ class RunFolder:
 def seconds_between(started: str, ended: str) -> float:
     """Of two moments as `runtime.stages.now` writes them."""
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+
+
+def rows_where(
+    uri: str, key: str, values: Collection[str], columns: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, or of those in a folder, whose `key` is among `values`; read in batches."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = pa.array(list(values), pa.string())
+    for file in _files(uri):
+        for batch in _batches(*file, columns):
+            yield from batch.filter(pc.is_in(batch[key], value_set=wanted)).to_pylist()
+
+
+def _files(uri: str) -> Iterator[tuple[FileSystem, str]]:
+    filesystem, path = resolve(uri)
+    for file in [path] if path.endswith(".parquet") else list_segments(uri):
+        yield filesystem, file
+
+
+def _batches(filesystem: FileSystem, file: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with filesystem.open_input_file(file) as stream:
+        yield from pq.ParquetFile(stream).iter_batches(2000, columns=list(columns) if columns else None)

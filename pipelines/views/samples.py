@@ -11,14 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from raydistill.actors.segments import list_segments, read_segments
-from raydistill.actors.storage import resolve
-from raydistill.pipelines.views.run_folder import RunFolder, Sampling
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from raydistill.actors.segments import read_segments
+from raydistill.pipelines.views.run_folder import RunFolder, Sampling, rows_where
 
 AT_ONCE = 10_000  # samples that are read together where all are wanted
 NO_VERDICT = "unknown"
@@ -138,10 +134,10 @@ def _hash(sample_id: str, seed: int) -> int:
 
 def fetch(run: RunFolder, sampling: Sampling, ids: Sequence[str]) -> list[ShownSample]:
     """The samples with these ids, in this order; those that are not stored are left out."""
-    completions = {row["sample_id"]: row for row in _rows(sampling.completions, "sample_id", ids)}
-    judged = {row["sample_id"]: row for row in _rows(sampling.verdicts, "sample_id", ids)}
+    completions = {row["sample_id"]: row for row in rows_where(sampling.completions, "sample_id", ids)}
+    judged = {row["sample_id"]: row for row in rows_where(sampling.verdicts, "sample_id", ids)}
     asked = {row["question_id"] for row in completions.values()}
-    questions = {row["question_id"]: row for row in _rows(sampling.questions, "question_id", asked)}
+    questions = {row["question_id"]: row for row in rows_where(sampling.questions, "question_id", asked)}
     sources = learned(run, ids)
     return [
         _shown(sampling, completions[i], judged.get(i, {}), questions, i in sources)
@@ -159,7 +155,7 @@ def everything(run: RunFolder, sampling: Sampling, wanted: Filter) -> Iterator[S
 
 def learned(run: RunFolder, ids: Collection[str]) -> set[str]:
     """Which of these samples became examples."""
-    return {row["source"] for folder in run.example_folders() for row in _rows(folder, "source", ids, ["source"])}
+    return {row["source"] for folder in run.example_folders() for row in rows_where(folder, "source", ids, ["source"])}
 
 
 def _shown(sampling: Sampling, completion: Any, verdict: Any, questions: Any, became_example: bool) -> ShownSample:
@@ -178,23 +174,3 @@ def _shown(sampling: Sampling, completion: Any, verdict: Any, questions: Any, be
         tokens=completion["completion_tokens"] or 0,
         learned=became_example,
     )
-
-
-def _rows(
-    uri: str, key: str, values: Collection[str], columns: Sequence[str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, or of those in a folder, whose `key` is among `values`; read in batches."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    filesystem, path = resolve(uri)
-    wanted = pa.array(list(values), pa.string())
-    for file in [path] if path.endswith(".parquet") else list_segments(uri):
-        with filesystem.open_input_file(file) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(2000, columns=list(columns) if columns else None):
-                yield from _where(batch, pc.is_in(batch[key], value_set=wanted))
-
-
-def _where(batch: pa.RecordBatch, mask: Any) -> list[dict[str, Any]]:
-    return batch.filter(mask).to_pylist()

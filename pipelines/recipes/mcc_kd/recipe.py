@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from raydistill.pipelines.data.blocks import Block, Sentence, Table, Texts
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import render
@@ -35,7 +36,9 @@ from raydistill.pipelines.tasks.extract import final_reply, until_next_question
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.training.train import TrainResult
+    from raydistill.pipelines.views.run_folder import RunFolder
 
+ROWS_FOR_PAIRS, PAIRS_SHOWN = 2000, 5  # examples that a page looks through, and pairs that it shows
 ENDING = "Therefore, the answer is {answer}."
 _REST = r"(?:(?![.!?]\s)[^\n])*\Z"  # of the last sentence
 _STATED = re.compile(
@@ -81,6 +84,29 @@ class MultiCotConsistentDistillation(Recipe[MccKD]):
             parts = ("step", "cross_entropy", "answer_kl", "answer_agreement")
             ctx.sections["mcc_kd"]["validation"] = dict(zip(parts, measured[-1], strict=True))
         return result
+
+    def tell(self, run: RunFolder) -> list[Block]:
+        """Prompts, rounds, how many pairs there are, and some of them side by side."""
+        blocks, told = [*super().tell(run)], run.report.get("mcc_kd")
+        if told:
+            line = (
+                f"Of {told['correct']:,} right rationales {told['selected']:,} were kept: {told['pairs']:,} pairs of a "
+            )
+            line += f"question's rationales, of which {told['with_span']:,} end in the same answer span."
+            blocks.append(Sentence(line))
+        if told and (after := told.get("validation")):
+            blocks.append(
+                Table("At the last validation", ("measure", "value"), [(k, f"{v:.4g}") for k, v in after.items()])
+            )
+        groups: dict[str, list[str]] = {}
+        for row in run.first_examples(ROWS_FOR_PAIRS):
+            groups.setdefault(row["group"], []).append("".join(part["text"] for part in row["completion"]))
+        pairs = [(group, texts) for group, texts in groups.items() if len(texts) > 1][:PAIRS_SHOWN]
+        texts = run.questions([group.partition("/")[0] for group, _ in pairs])
+        for group, rationales in pairs:
+            several = [(f"rationale {place}", text) for place, text in enumerate(rationales, start=1)]
+            blocks.append(Texts(f"Pair: {texts.get(group.partition('/')[0], group)}", several))
+        return blocks
 
     def _ask_teacher(self, question: Question) -> list[Prompt]:
         """One prompt per question; n samples of it are drawn, round after round."""

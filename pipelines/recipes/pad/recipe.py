@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raydistill.actors.errors import UsageError
+from raydistill.pipelines.data.blocks import Block, Table
 from raydistill.pipelines.data.records import Example, Question, content_hash
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
 from raydistill.pipelines.prompts import Context, load_context, render, render_context
@@ -33,6 +34,7 @@ from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, rea
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.training.train import TrainResult
+    from raydistill.pipelines.views.run_folder import RunFolder
 
 CALCULATOR = re.compile(r"<<[^<>]*>>")
 """The annotations in GSM8K's solutions: ``48/2 = <<48/2=24>>24``."""
@@ -51,6 +53,14 @@ class ProgramAidedDistillation(Recipe[PaD]):
         self.format = FORMATS[config.target]
         self.student = Prompter(self._ask_student, read_output, f"{config.target}/1", (self.format,))
         self.selector = DistinctVerified(self.name, self.student, config.max_programs, config.filter)
+
+    def tell(self, run: RunFolder) -> list[Block]:
+        """Prompts and rounds; with `refine` what faults the student learned to repair."""
+        blocks = [*super().tell(run)]
+        if refined := run.report.get("refinement"):
+            rows = sorted(refined["repairs"].items(), key=lambda item: -item[1])
+            blocks.append(Table("Repairs among the examples, by fault", ("fault", "examples"), rows))
+        return blocks
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
         """Programs of the teacher that return the label (sections 2.1 and 2.2); or what the data set has."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raydistill.pipelines import report
 from raydistill.pipelines.context import RunContext
+from raydistill.pipelines.data.blocks import Block, Table, Texts
 
-SOURCES_TOLD = 6
+SOURCES_TOLD, ROWS_SHOWN = 6, 8
 LEFT_OVER = ("surplus", "unbalanced", "over_limit")
 """Reasons for which candidates are dropped although they are right."""
 
@@ -58,3 +59,33 @@ def sections(ctx: RunContext, summary: Mapping[str, Any], spent: Mapping[str, An
     told = report.synthesis(ctx.teacher.model, account, spent)
     told["verification"]["programs"] = summary["candidates"]  # also where the teacher was asked nothing
     return told | {"rebase": {"rows": summary["rows"], "labels": summary["labels"], "answers": fresh}}
+
+
+def tell_rows(told: Mapping[str, Any]) -> list[Block]:
+    """The page's tables about retrieved rows and labels, of the recipe's section of report.json."""
+    rows, blocks = told["rows"], list[Block]()
+    if sources := list(rows.get("sources", {}).items()):
+        blocks.append(Table("Retrieved rows by source", ("source", "rows"), sources))
+    if dropped := list(rows.get("dropped", {}).items()):
+        blocks.append(Table("Rows that were left out", ("reason", "rows"), dropped))
+    if scores := rows.get("scores"):
+        blocks.append(Table("Mean scores of the rows", ("score", "mean"), [*scores.items()]))
+    if labels := list(told.get("labels", {}).items()):
+        blocks.append(Table("Labels of the examples", ("label", "examples"), labels))
+    return blocks
+
+
+def winners(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """The best rows of a lookup, each with the values that made it so."""
+    return [
+        Texts(
+            f"{row['source']} #{row['row']}, S {row['s']:.3f}",
+            [_winner(row, "in", "inputs"), _winner(row, "out", "outputs")],
+        )
+        for row in rows[:ROWS_SHOWN]
+    ]
+
+
+def _winner(row: Mapping[str, Any], end: str, name: str) -> tuple[str, str]:
+    column = row[f"column_{end}"]
+    return f"column {column}, nearest to the {name} ({row[f's_{end}']:.3f})", row["values"][column]

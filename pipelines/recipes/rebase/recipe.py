@@ -16,11 +16,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.data.blocks import Block
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
 from raydistill.pipelines.data.rewritten import Rewritten, as_message
 from raydistill.pipelines.recipes.base import Recipe
-from raydistill.pipelines.recipes.rebase.account import say_what_came, sections
+from raydistill.pipelines.recipes.rebase.account import say_what_came, sections, tell_rows, winners
 from raydistill.pipelines.recipes.rebase.asking import Asking, answer_task, read_answer
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.recipes.rebase.prompts import answer_kind, answer_messages
@@ -32,6 +33,7 @@ from raydistill.pipelines.tasks import LoadedQuestions
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.run_config import Run
+    from raydistill.pipelines.views.run_folder import RunFolder
 
 NO_EXAMPLE_DEPENDS_ON = {"datastore", "retrieval", "rows", "retriever"}
 """Settings that say which rows there are; the rows themselves are in the key."""
@@ -89,6 +91,11 @@ class RetrievalBasedDistillation(Recipe[ReBase]):
         say_what_came(ctx, summary)
         ctx.report(**sections(ctx, summary, asking.spending(), known=examples.known))
         return ctx.exported(examples)
+
+    def tell(self, run: RunFolder) -> list[Block]:
+        """Where rows came from, which labels there are, and the best rows with the columns that won."""
+        told = run.report.get(self.name)
+        return [*(tell_rows(told) if told else []), *winners(run.newest_json("lookups") or [])]
 
     def _ask_student(self, question: Question) -> list[Prompt]:
         config = self.config

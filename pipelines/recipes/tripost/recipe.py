@@ -13,17 +13,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raydistill.pipelines.data.blocks import Block
 from raydistill.pipelines.data.records import Example, Question, WeightedText, content_hash
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.tripost.account import in_one_line
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
 from raydistill.pipelines.recipes.tripost.replay import gold_rationale
+from raydistill.pipelines.recipes.tripost.telling import tell_conversations, tell_iterations
 from raydistill.pipelines.recipes.tripost.updating import STUDENT, UpdateOptions, UpdatesItself
 
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.training.train import TrainResult
+    from raydistill.pipelines.views.run_folder import RunFolder
 
 
 class SelfImprovement(Recipe[TriPosT]):
@@ -66,6 +69,11 @@ class SelfImprovement(Recipe[TriPosT]):
         """What is trained otherwise in the replay than before it."""
         names = ("learning_rate", "epochs")
         return {name: value for name in names if (value := getattr(self.config, name)) is not None}
+
+    def tell(self, run: RunFolder) -> list[Block]:
+        """Iteration by iteration what became of conversations, and some of them."""
+        accounts = run.report.get("iterations") or []
+        return [*tell_iterations(accounts), *tell_conversations(run)]
 
     def answerer(self, options: UpdateOptions | None = None) -> UpdatesItself:
         """The student judges and updates its own answers."""
