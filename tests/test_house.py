@@ -164,6 +164,7 @@ def test_a_wheel_puts_nothing_but_raydistill_at_the_top_of_site_packages(tmp_pat
     assert {name.partition("/")[0] for name in names} == {"raydistill", f"{wheel.name.rsplit('-', 3)[0]}.dist-info"}
     assert set(names) >= {f"raydistill/{path.relative_to(ROOT)}" for path in MODULES.values()}
     assert any(name.startswith("raydistill/pipelines/prompts/contexts/") for name in names)
+    assert "raydistill/pipelines/views/templates/report.html" in names
 
 
 def second_copies() -> list[str]:

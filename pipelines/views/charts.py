@@ -20,8 +20,7 @@ COLOURS = {"#010101": "ink", "#020202": "line", "#030303": "panel"} | {f"#0{n}0{
 INK, LINE, PANEL, *SERIES = COLOURS
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
-    "font.size": 11,
-    "axes.titlesize": 12,
+    "font.size": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.edgecolor": LINE,
@@ -88,27 +87,33 @@ def intervals(title: str, values: Mapping[str, tuple[float, float, float]]) -> C
 
 def spans(title: str, bars: Sequence[tuple[str, float, float, str]]) -> Chart:
     """Stages as bars in time: name, start and end in seconds, and its kind, which gives the colour."""
-    kinds = list(dict.fromkeys(kind for *_, kind in bars))
+    kinds = sorted({kind for *_, kind in bars})
 
     def draw(axes: Axes) -> None:
         for place, (_, start, end, kind) in enumerate(bars):
-            axes.barh(place, max(end - start, 0.004 * bars[-1][2]), left=start, color=SERIES[kinds.index(kind) % 5])
-        axes.set_yticks(range(len(bars)), [one_line(name, 26) for name, *_ in bars])
+            width = max(end - start, 0.004 * bars[-1][2])
+            axes.barh(place, width, left=start, height=0.6, color=SERIES[kinds.index(kind)])
+        for kind, colour in zip(kinds, SERIES, strict=False):
+            axes.barh(0, 0, color=colour, label=kind)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(kinds))
+        axes.set_yticks(range(len(bars)), [one_line(name, 40) for name, *_ in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlabel("seconds since the start")
         axes.grid(axis="y", visible=False)
 
     rows = [(name, f"{start:.1f} s", f"{end - start:.1f} s", kind) for name, start, end, kind in bars]
-    return Chart(_drawn(title, draw, 1.1 + 0.3 * len(bars)), title, ("stage", "begins at", "takes", "kind"), rows)
+    return Chart(
+        _drawn(title, draw, 1.4 + 0.3 * len(bars), 2 * WIDTH), title, ("stage", "begins at", "takes", "kind"), rows
+    )
 
 
-def _drawn(title: str, draw: Callable[[Axes], None], height: float) -> Markup:
+def _drawn(title: str, draw: Callable[[Axes], None], height: float, width: float = WIDTH) -> Markup:
     """The SVG of one pair of axes; the same numbers give the same text."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": title}):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.subplots()
         axes.patch.set_alpha(0)

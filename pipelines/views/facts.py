@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,17 +82,20 @@ def funnel(run: RunFolder) -> Funnel:
 
 
 def _stored_funnel(run: RunFolder) -> Funnel:
-    steps: list[tuple[str, int]] = []
-    failed: dict[str, int] = {}
+    statuses, reasons = Counter[str](), Counter[str]()
     for sampling in run.samplings:
         if not sampling.evaluates:
-            statuses, reasons = tally(sampling)
-            reasons.pop("ok", None)
-            failed |= {reason: failed.get(reason, 0) + count for reason, count in reasons.items()}
-            steps += [(f"samples, {sampling.title}", statuses.total()), ("passed", statuses["passed"])]
-    questions = run.report.get("questions", {}).get("used", 0)
-    examples = [("examples", run.report["examples"])] if run.report.get("examples") else []
-    return Funnel([*([("questions", questions)] if questions else []), *steps, *examples], _sorted(failed), 0, {})
+            judged, why = tally(sampling)
+            statuses += judged
+            reasons += why
+    del reasons["ok"]
+    told = {
+        "questions": run.report.get("questions", {}).get("used", 0),
+        "samples": statuses.total(),
+        "passed": statuses["passed"],
+        "examples": run.report.get("examples", 0),
+    }
+    return Funnel([(name, count) for name, count in told.items() if count], _sorted(reasons), 0, {})
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
@@ -114,15 +118,15 @@ def outcome(run: RunFolder) -> tuple[str, str]:
 def paragraph(run: RunFolder) -> str:
     """What was done, in plain words."""
     config, report, told = run.config, run.report, funnel(run)
-    counts = dict(told.steps)
-    teacher, asked = config["teacher"]["model"], counts.get("samples", 0)
-    sentences = []
-    if told.failed or asked:
-        total = asked or sum(told.failed.values()) + counts.get("passed", 0)
+    counts, sentences = dict(told.steps), list[str]()
+    if asked := counts.get("samples", 0):
+        teacher = config["teacher"]["model"]
+        models = {sampling.model for sampling in run.samplings if not sampling.evaluates}
+        who = f"The teacher {teacher}" if teacher in models or not models else "The run's own students"
         about = f" about {counts['questions']:,} questions" if counts.get("questions") else ""
         sentences.append(
-            f"The teacher {teacher} wrote {total:,} answers{about}; {counts.get('passed', 0):,} of them were verified "
-            f"as right, {sum(told.failed.values()):,} were not"
+            f"{who} wrote {asked:,} answers{about}; {counts.get('passed', 0):,} of them were verified as right, "
+            f"{sum(told.failed.values()):,} were not"
             + (f", and {told.unknown:,} have no verdict." if told.unknown else ".")
         )
     if report.get("examples"):

@@ -116,7 +116,11 @@ def _told(run: RunFolder) -> dict[str, Any]:
         ),
         "cost_sentence": _cost_sentence(run),
         "cost_rows": [
-            (c.title, c.model, *(f"{n:,}" for n in (c.samples, c.prompt_tokens, c.generated_tokens)))
+            (
+                c.title,
+                c.model.removeprefix(f"{run.root}/"),
+                *(f"{n:,}" for n in (c.samples, c.prompt_tokens, c.generated_tokens)),
+            )
             + (f"{c.seconds:,.1f}", f"{c.tokens_per_s:,.0f}")
             for c in spent
         ],

@@ -40,7 +40,8 @@ def tell_conversations(run: RunFolder) -> list[Block]:
         for folder in run.folders("trajectories")
         for row in run.first_rows(f"trajectories/{folder}/finished", ROWS_READ)
     ]
-    chosen = sorted(rows, key=lambda row: (row["outcome"] != "improved", row["id"]))[:SHOWN]
+    in_order = sorted(rows, key=lambda row: (row["outcome"] != "improved", row["id"]))
+    chosen = list({row["question_id"]: row for row in in_order}.values())[:SHOWN]
     questions = run.questions([row["question_id"] for row in chosen])
     return [_conversation(row, questions.get(row["question_id"], row["question_id"])) for row in chosen]
 
