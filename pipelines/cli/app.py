@@ -15,7 +15,7 @@ from rich.console import Console
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.pipelines.cli.index import index_app
 from raydistill.pipelines.cli.model import model_app
-from raydistill.pipelines.cli.views import report
+from raydistill.pipelines.cli.views import VIEWS
 from raydistill.pipelines.recipes.registry import commands
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-for name, command in {**commands(), "report": report}.items():
+for name, command in {**VIEWS, **commands()}.items():
     app.command(name)(command)
 
 NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)
