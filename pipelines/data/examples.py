@@ -179,17 +179,22 @@ def export_chat(examples: Iterable[Example], folder: str) -> int:
             file.write(json.dumps(example.to_chat(), ensure_ascii=False) + "\n")
             count += 1
     os.replace(part, os.path.join(folder, "examples.jsonl"))
+    told = json.dumps(dataset_info("examples.jsonl"), indent=2)
+    write_atomic(os.path.join(folder, "dataset_info.json"), told.encode())
+    return count
+
+
+def dataset_info(file: str) -> dict[str, Any]:
+    """What LLaMA-Factory wants to know of a file of chats, as the content of its dataset_info.json."""
     tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    info = {
+    return {
         "raydistill": {
-            "file_name": "examples.jsonl",
+            "file_name": file,
             "formatting": "sharegpt",
             "columns": {"messages": "messages"},
             "tags": {**tags, "system_tag": "system"},
         }
     }
-    write_atomic(os.path.join(folder, "dataset_info.json"), json.dumps(info, indent=2).encode())
-    return count
 
 
 def to_row(example: Example) -> dict[str, Any]:

@@ -11,7 +11,7 @@ while the teacher's engine is up. A new recipe is a folder with these and a line
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -81,6 +81,10 @@ class Recipe(ABC, Generic[Settings]):
     def tell(self, run: RunFolder) -> Sequence[Block]:
         """What the page of a run says of this recipe's own part, whatever state the run is in."""
         return how_it_was_asked(run.report.get("teacher") or {})
+
+    def step_labels(self, run: RunFolder) -> Iterator[dict[str, Any]]:
+        """Attempts in steps with what is known of each step, in the form of TRL's PRMTrainer; none of most recipes."""
+        yield from ()
 
     def answerers(self) -> Mapping[str, Answerer]:
         """What is measured of the student beside its answers, by titles in the report."""

@@ -111,8 +111,8 @@ class RunFolder:
 
     def first_rows(self, folder: str, most: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The first rows of a folder of the run (``trajectories/<key>/finished``) that holds Parquet files."""
-        batches = (batch for file in _files(f"{self.root}/{folder}") for batch in _batches(*file, columns))
-        return list(itertools.islice((row for batch in batches for row in batch.to_pylist()), most))
+        rows = (row for batch in batches_of(f"{self.root}/{folder}", columns) for row in batch.to_pylist())
+        return list(itertools.islice(rows, most))
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder of the run."""
@@ -121,6 +121,10 @@ class RunFolder:
         filesystem, path = resolve(f"{self.root}/{folder}")
         infos = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type == FileType.Directory)
+
+    def batches(self, folder: str) -> Iterator[pa.RecordBatch]:
+        """All rows of a folder of the run that holds Parquet files."""
+        return batches_of(f"{self.root}/{folder}")
 
     def first_examples(self, most: int) -> list[dict[str, Any]]:
         """The first rows of the examples that were learned last."""
@@ -161,9 +165,14 @@ def rows_where(
     import pyarrow.compute as pc
 
     wanted = pa.array(list(values), pa.string())
+    for batch in batches_of(uri, columns):
+        yield from batch.filter(pc.is_in(batch[key], value_set=wanted)).to_pylist()
+
+
+def batches_of(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The batches of a Parquet file, or of those in a folder."""
     for file in _files(uri):
-        for batch in _batches(*file, columns):
-            yield from batch.filter(pc.is_in(batch[key], value_set=wanted)).to_pylist()
+        yield from _batches(*file, columns)
 
 
 def _files(uri: str) -> Iterator[tuple[FileSystem, str]]:

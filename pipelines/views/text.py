@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -30,6 +33,11 @@ def _name(match: re.Match[str]) -> str:
     if code < 0x20:
         return chr(0x2400 + code)  # ␛ and its like
     return f"⟨U+{code:04X}⟩"
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    """A row as one line of JSON that a terminal can show: what `visible` writes out is escaped, as JSON can."""
+    return UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], json.dumps(row, ensure_ascii=False)) + "\n"
 
 
 def cut(text: str, most: int) -> str:

@@ -20,10 +20,12 @@ from raydistill.pipelines.recipes.tripost.account import in_one_line
 from raydistill.pipelines.recipes.tripost.config import TriPosT
 from raydistill.pipelines.recipes.tripost.iteration import attempted, collect_trajectories
 from raydistill.pipelines.recipes.tripost.replay import gold_rationale
-from raydistill.pipelines.recipes.tripost.telling import tell_conversations, tell_iterations
+from raydistill.pipelines.recipes.tripost.telling import labelled_attempts, tell_conversations, tell_iterations
 from raydistill.pipelines.recipes.tripost.updating import STUDENT, UpdateOptions, UpdatesItself
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.training.train import TrainResult
     from raydistill.pipelines.views.run_folder import RunFolder
@@ -74,6 +76,10 @@ class SelfImprovement(Recipe[TriPosT]):
         """Iteration by iteration what became of conversations, and some of them."""
         accounts = run.report.get("iterations") or []
         return [*tell_iterations(accounts), *tell_conversations(run)]
+
+    def step_labels(self, run: RunFolder) -> Iterator[dict[str, Any]]:
+        """Steps of attempts up to the first wrong one, which the feedback names; all steps of right attempts."""
+        return labelled_attempts(run)
 
     def answerer(self, options: UpdateOptions | None = None) -> UpdatesItself:
         """The student judges and updates its own answers."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raydistill.pipelines.data.blocks import Block, Table, Texts
+from raydistill.pipelines.recipes.tripost.conversation import Turn
+from raydistill.pipelines.recipes.tripost.editing import ACCEPTED
+from raydistill.pipelines.tasks.stepwise.steps import split_lines
 
 if TYPE_CHECKING:
     from raydistill.pipelines.views.run_folder import RunFolder
@@ -53,3 +56,31 @@ def _conversation(row: Mapping[str, Any], question: str) -> Texts:
         if turn["feedback"]:
             texts.append(("Feedback", turn["feedback"]))
     return Texts(f"{row['outcome']}: {question}", texts)
+
+
+def labelled_attempts(run: RunFolder) -> Iterator[dict[str, Any]]:
+    """Rows ``{"prompt", "completions", "labels"}``: the steps of an attempt and whether each is right.
+
+    What follows the first wrong step is left out, since nobody has judged it, and attempts without readable feedback.
+    """
+    for folder in run.folders("trajectories"):
+        for batch in run.batches(f"trajectories/{folder}/finished"):
+            rows = batch.to_pylist()
+            questions = run.questions({row["question_id"] for row in rows})
+            for row in rows:
+                if row["outcome"] in ACCEPTED and (question := questions.get(row["question_id"])):
+                    for place, turn in enumerate(json.loads(row["turns"])):
+                        if labelled := _labelled(Turn(**turn)):
+                            told = {"id": f"{row['id']}/{place}", "question_id": row["question_id"]}
+                            yield {"prompt": question, **labelled, **told}
+
+
+def _labelled(turn: Turn) -> dict[str, Any] | None:
+    feedback, lines = turn.verdict, split_lines(turn.attempt)
+    if not feedback or (feedback.step or 0) > len(lines):
+        return None
+    judged = lines if feedback.correct else lines[: feedback.step]
+    labels = [True] * len(judged)
+    if not feedback.correct:
+        labels[-1] = False
+    return {"completions": judged, "labels": labels}

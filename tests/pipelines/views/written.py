@@ -13,6 +13,7 @@ from raydistill.actors.storage import write_json
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.data.questions import store_questions
 from raydistill.pipelines.data.records import Example, Question, WeightedText
+from raydistill.pipelines.prompts import fence
 from raydistill.pipelines.report import empty, synthesis, write_config
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.stages import stage
@@ -32,8 +33,10 @@ HOSTILE = {
 PROGRAM = "def solution():\n    # why not\n    total = {i} + {i}  \n    return str('<b>') and total"
 
 
-def write_run(root: Path, count: int, *, hostile: bool = False, report: bool = True, rows_at_once: int = 5000) -> Path:
-    """A finished run of `count` samples of one job: two thirds right, the others failed for several reasons."""
+def write_run(
+    root: Path, count: int, *, hostile: bool = False, report: bool = True, rows_at_once: int = 5000, each: int = 1
+) -> Path:
+    """A finished run of `count` samples of one job, `each` of a question: two thirds right, the others failed."""
     questions_of = {"task": "table", "path": "questions.jsonl"}
     told = {"run_dir": str(root), "questions": questions_of, "teacher": {"model": "teacher"}}
     config = Run.model_validate(told)
@@ -43,7 +46,7 @@ def write_run(root: Path, count: int, *, hostile: bool = False, report: bool = T
     texts = list(HOSTILE.values())
     questions = [
         Question.make("table", texts[i % len(texts)] if hostile else f"What is {i} plus {i}?", str(2 * i), row=i)
-        for i in range(count)
+        for i in range(count // each)
     ]
     stats = SamplingStats(questions=count, samples=count, generated=count, verified=count, examples=count // 3)
     known = {"model": "teacher", "completions": "c", "verdicts": "v", "sampling": {}, "prompts": "program/1"}
@@ -51,7 +54,7 @@ def write_run(root: Path, count: int, *, hostile: bool = False, report: bool = T
         stored = store_questions(questions, f"{root}/questions")
         with stage(str(root), "sampling", "synthesis", questions=stored, **known) as told:
             for start in range(0, count, rows_at_once):
-                part = list(enumerate(questions))[start : start + rows_at_once]
+                part = [(i, questions[i // each]) for i in range(start, min(count, start + rows_at_once))]
                 _write(
                     root / "completions/c", completion_schema(), [_completion(i, q, hostile) for i, q in part], start
                 )
@@ -61,7 +64,7 @@ def write_run(root: Path, count: int, *, hostile: bool = False, report: bool = T
                 stats.reasons.update(row["reason"] for row in verdicts)
             told["result"] = stats.to_json()
         with stage(str(root), "examples", "examples", examples="e"):
-            learned = (q for i, q in enumerate(questions) if i % 3 == 0)
+            learned = ((i, questions[i // each]) for i in range(0, count, 3))
             write_examples(_examples(learned), f"{root}/examples/e")
     if report:
         told = empty("pad", "teacher") | synthesis("teacher", stats.to_json(), {"wasted_tokens": 0})
@@ -78,7 +81,7 @@ def _completion(i: int, question: Question, hostile: bool) -> dict[str, Any]:
     program = PROGRAM.format(i=i)
     said = list(HOSTILE.values())[i % len(HOSTILE)] if hostile else "Here it is."
     return {
-        "sample_id": f"{question.id}/program/0", "question_id": question.id, "context": "program", "format": "program",
+        "sample_id": f"{question.id}/program/{i}", "question_id": question.id, "context": "program", "format": "program",
         "index": 0, "seed": i, "text": f"{said}\n```python\n{program}\n```\n{said}", "reasoning": "",
         "finish_reason": "stop", "prompt_tokens": 50, "completion_tokens": 30, "engine": "e", "error": "",
     }  # fmt: skip
@@ -88,13 +91,14 @@ def _verdict(i: int, question: Question, hostile: bool) -> dict[str, Any]:
     reason = ("ok", "wrong_answer", "ok", "exception:NameError", "ok", "ok")[i % 6]
     said = list(HOSTILE.values())[i % len(HOSTILE)] if hostile else ""
     return {
-        "sample_id": f"{question.id}/program/0", "question_id": question.id,
+        "sample_id": f"{question.id}/program/{i}", "question_id": question.id,
         "status": "passed" if reason == "ok" else "failed", "reason": reason, "value": said or str(2 * i),
         "output": PROGRAM.format(i=i), "message": said, "stdout": said, "grade": "A",
     }  # fmt: skip
 
 
-def _examples(questions: Iterable[Question]) -> Iterable[Example]:
-    for q in questions:
+def _examples(learned: Iterable[tuple[int, Question]]) -> Iterable[Example]:
+    for i, q in learned:
         messages = ({"role": "user", "content": q.text},)
-        yield Example(q.id, q.id, messages, (WeightedText("```python\nreturn 1\n```"),), source=f"{q.id}/program/0")
+        completion = (WeightedText(fence(PROGRAM.format(i=i))),)
+        yield Example(f"{i:016x}", q.id, messages, completion, source=f"{q.id}/program/{i}")

@@ -1,0 +1,70 @@
+"""Exported students: a merged adapter answers as the adapter does, and what was trained whole is copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raydistill.actors.errors import UsageError
+from raydistill.pipelines.exports.export import export
+from raydistill.pipelines.views.run_folder import RunFolder
+from tests.pipelines.views.written import write_run
+
+PROMPTS = [f"What is {i} plus {i}?" for i in range(100)]
+
+
+@pytest.fixture
+def adapted(tiny_model: str, tmp_path: Path) -> RunFolder:
+    """A run whose student is an adapter of random weights over a tiny model."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    root = write_run(tmp_path / "run", 12)
+    torch.manual_seed(0)
+    base: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, weights in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.3)
+    model.save_pretrained(str(root / "student"))
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(root / "student")
+    return RunFolder.open(str(root))
+
+
+def answers(model: Any, tokenizer: Any) -> list[list[int]]:
+    """Eight greedy tokens for each prompt."""
+    batch = tokenizer(PROMPTS, return_tensors="pt", padding=True, padding_side="left")
+    batch.pop("token_type_ids", None)
+    return model.generate(**batch, max_new_tokens=8, do_sample=False).tolist()
+
+
+def test_a_merged_adapter_gives_the_adapter_s_greedy_answers(
+    adapted: RunFolder, tmp_path: Path, tiny_model: str
+) -> None:
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for target in ("model", "adapter"):
+        export(adapted, target, tmp_path / target, "mit", print)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    adapter = AutoPeftModelForCausalLM.from_pretrained(str(tmp_path / "adapter"), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    told = answers(adapter, tokenizer)
+    assert answers(merged, tokenizer) == told != answers(base, tokenizer)
+    assert "license: mit" in (tmp_path / "model/README.md").read_text()
+
+
+def test_a_whole_student_is_copied_and_has_no_adapter(tmp_path: Path, tiny_model: str) -> None:
+    root = write_run(tmp_path / "run", 12)
+    (root / "student").symlink_to(tiny_model)
+    run = RunFolder.open(str(root))
+    export(run, "model", tmp_path / "model", "unknown", print)
+    weights = "model.safetensors"
+    assert (tmp_path / "model" / weights).read_bytes() == Path(tiny_model, weights).read_bytes()
+    with pytest.raises(UsageError, match="all weights .* were trained; expected a run with train.lora"):
+        export(run, "adapter", tmp_path / "adapter", "unknown", print)
