@@ -24,10 +24,13 @@ def export(
     """Write a run's data or student for other tools, with a card; --push sends it to the hub."""
     from raydistill.pipelines.exports.export import default_folder, push_export
     from raydistill.pipelines.exports.export import export as export_run
+    from raydistill.pipelines.exports.hub import check_name
     from raydistill.pipelines.views.run_folder import RunFolder
 
     if (public or dry_run) and not push:
         raise UsageError("--public and --dry-run go with --push OWNER/NAME")
+    if push:
+        check_name(push)
     opened = RunFolder.open(run)
     folder = out or default_folder(opened, to)
     export_run(opened, to, folder, license_id, print)

@@ -9,6 +9,17 @@ from typing import Literal
 from raydistill.actors.errors import UsageError
 
 
+def check_name(repository: str) -> None:
+    """Raise UsageError unless a repository of the hub may have this name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UsageError(f"--push {repository!r}: {error}; expected owner/name") from None
+
+
 def push(
     folder: Path,
     repository: str,
@@ -23,13 +34,9 @@ def push(
     `dry_run` says what would be sent. Raises UsageError for a bad name, or where the hub does not take it.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-    try:
-        validate_repo_id(repository)
-    except HFValidationError as error:
-        raise UsageError(f"--push {repository!r}: {error}; expected owner/name") from None
+    check_name(repository)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     access = "public" if public else "private"
     if dry_run:

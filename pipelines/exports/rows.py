@@ -16,7 +16,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.exports.pairs import pairs_of
-from raydistill.pipelines.prompts.__init__ import fence
+from raydistill.pipelines.prompts import fence
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run

@@ -41,7 +41,7 @@ def test_rows_come_back_as_they_were(run: RunFolder, tmp_path: Path, target: str
     from datasets import load_dataset
 
     lines, table = exported(run, target, tmp_path / "out")
-    assert lines == table and len(lines) == {"messages": 120, "preferences": 60, "prompts": 60}[target]
+    assert lines == table and len(lines) == {"messages": 60, "preferences": 60, "prompts": 60}[target]
     loaded = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train")
     assert loaded.to_list() == table
     texts = json.dumps(table, ensure_ascii=False)
@@ -111,12 +111,13 @@ def test_cards_tell_where_it_comes_from_and_are_inert(run: RunFolder, tmp_path: 
 def test_the_command_says_what_it_would_send(run: RunFolder, tmp_path: Path) -> None:
     def said(*arguments: str) -> str:
         told = CliRunner().invoke(app, ["export", run.root, *arguments])
-        return told.stdout or str(told.exception)
+        return f"{told.stdout}{told.exception}"
 
     out = ("--to", "messages", "--out", str(tmp_path / "o"))
     told = said(*out, "--push", "me/data", "--dry-run")
     assert "would send to the private dataset me/data" in told and "messages.parquet" in told
-    assert "expected owner/name" in said(*out, "--push", "../x y", "--dry-run")
+    refused = said("--to", "prompts", "--out", str(tmp_path / "p"), "--push", "../x y", "--dry-run")
+    assert "expected owner/name" in refused and not (tmp_path / "p").exists()
     assert "go with --push" in said(*out, "--dry-run")
     assert "--to wishes: expected one of messages" in said("--to", "wishes")
     assert "no student there yet" in said("--to", "model")

@@ -36,7 +36,7 @@ def test_filters_find_what_fits(run: RunFolder) -> None:
     assert len(matching(sampling, Filter(status="failed", context="program"))) == 80
     assert matching(sampling, Filter(context="other")) == matching(sampling, Filter(status="unknown")) == []
     learned = [sample for sample in everything(run, sampling, Filter()) if sample.learned]
-    assert len(learned) == 80 and all(sample.question and sample.gold for sample in learned)
+    assert len(learned) == 40 and all(sample.question and sample.gold for sample in learned)
 
 
 def test_a_completion_without_a_verdict_is_unknown(tmp_path: Path) -> None:

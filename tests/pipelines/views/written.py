@@ -48,7 +48,7 @@ def write_run(
         Question.make("table", texts[i % len(texts)] if hostile else f"What is {i} plus {i}?", str(2 * i), row=i)
         for i in range(count // each)
     ]
-    stats = SamplingStats(questions=count, samples=count, generated=count, verified=count, examples=count // 3)
+    stats = SamplingStats(questions=count, samples=count, generated=count, verified=count, examples=count // 6)
     known = {"model": "teacher", "completions": "c", "verdicts": "v", "sampling": {}, "prompts": "program/1"}
     with stage(str(root), "run", "pad"):
         stored = store_questions(questions, f"{root}/questions")
@@ -64,7 +64,7 @@ def write_run(
                 stats.reasons.update(row["reason"] for row in verdicts)
             told["result"] = stats.to_json()
         with stage(str(root), "examples", "examples", examples="e"):
-            learned = ((i, questions[i // each]) for i in range(0, count, 3))
+            learned = ((i, questions[i // each]) for i in range(0, count, 6))
             write_examples(_examples(learned), f"{root}/examples/e")
     if report:
         told = empty("pad", "teacher") | synthesis("teacher", stats.to_json(), {"wasted_tokens": 0})
@@ -81,9 +81,10 @@ def _completion(i: int, question: Question, hostile: bool) -> dict[str, Any]:
     program = PROGRAM.format(i=i)
     said = list(HOSTILE.values())[i % len(HOSTILE)] if hostile else "Here it is."
     return {
-        "sample_id": f"{question.id}/program/{i}", "question_id": question.id, "context": "program", "format": "program",
-        "index": 0, "seed": i, "text": f"{said}\n```python\n{program}\n```\n{said}", "reasoning": "",
-        "finish_reason": "stop", "prompt_tokens": 50, "completion_tokens": 30, "engine": "e", "error": "",
+        "sample_id": f"{question.id}/program/{i}", "question_id": question.id, "context": "program",
+        "format": "program", "index": 0, "seed": i, "text": f"{said}\n```python\n{program}\n```\n{said}",
+        "reasoning": "", "finish_reason": "stop", "prompt_tokens": 50, "completion_tokens": 30, "engine": "e",
+        "error": "",
     }  # fmt: skip
 
 
