@@ -148,9 +148,9 @@ def _about_cards(run: RunFolder, cards: list[Any]) -> dict[str, Any]:
 
 
 def _tiles(run: RunFolder, scores: list[facts.Measured], spent: list[facts.Cost]) -> list[tuple[str, str]]:
-    found = [
-        (f"{one.accuracy:.1%}", f"{one.name}, right") for one in scores if one.name in ("student", "base", "teacher")
-    ]
+    told = {one.name: one for one in scores}
+    models = [told[name] for name in ("student", "base", "teacher") if name in told]
+    found = [(f"{one.accuracy:.1%}", f"{one.name}, right") for one in models]
     if run.report:
         found.append((f"{run.report['examples']:,}", "examples"))
         found.append((_duration(run.report["wall_s"]), "this command took"))
