@@ -26,6 +26,7 @@ from raydistill.pipelines.context import ExampleSet, RunContext
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.evaluation.measure import evaluate_beam
+from raydistill.pipelines.exports.tracking import check_trackers, track
 from raydistill.pipelines.inference.answering import AnswersOnce
 from raydistill.pipelines.models import named_model, publish_student
 from raydistill.pipelines.recipes.registry import make_recipe
@@ -45,6 +46,7 @@ class Runner:
 
     def __init__(self, config: Run, console: Console | None = None) -> None:
         check_teacher(config.teacher)
+        check_trackers(config.tracking)
         if config.train:
             check_model(config.train.student, "train.student")
         self.config = config
@@ -188,3 +190,4 @@ def leaving_page(runner: Runner) -> Iterator[None]:
         runner.close()
         if runner.begun:
             leave_page(runner.ctx.root, runner.ctx.say)
+            track(runner.ctx.root, runner.config.tracking, runner.ctx.say)

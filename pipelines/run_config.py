@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,6 +35,7 @@ class Run(Strict):
     recipe: AnyRecipe = Field(default_factory=default_recipe)
     train: Train | None = None
     evaluation: Evaluation | None = None
+    tracking: list[Literal["wandb", "mlflow", "trackio"]] = Field([], description="who is told about the finished run")
 
     @field_validator("run_dir")
     @classmethod

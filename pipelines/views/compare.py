@@ -100,16 +100,17 @@ def _gain(name: str, model: str, first: RunFolder, other: RunFolder) -> Gain | N
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The settings that are not the same in all of these, by ``key.path``; None is the value of one that lacks it."""
-    flat = [dict(_flat(config)) for config in configs]
-    keys = dict.fromkeys(key for one in flat for key in one)
-    values = {key: [one.get(key) for one in flat] for key in keys if key not in PLACES}
+    settings = [dict(flat(config)) for config in configs]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    values = {key: [one.get(key) for one in settings] for key in keys if key not in PLACES}
     return {key: told for key, told in values.items() if any(value != told[0] for value in told)}
 
 
-def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested settings with their places, ``("teacher.temperature", 1.0)``."""
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
-            yield from _flat(inner, f"{place}.{name}" if place else str(name))
+            yield from flat(inner, f"{place}.{name}" if place else str(name))
     else:
         yield place, value
 
