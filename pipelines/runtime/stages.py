@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,11 +31,13 @@ def stage(root: str, kind: str, title: str, **known: Any) -> Iterator[dict[str, 
     try:
         yield told
     except BaseException as error:
-        told["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST_ERROR]
+        said = " ".join(str(error).split())
+        told |= {"ended": now(), "error": ": ".join(filter(None, (type(error).__name__, said)))[:LONGEST_ERROR]}
+        with suppress(OSError):  # of a full disk, which may be the very error
+            write_json(uri, told)
         raise
-    finally:
-        told["ended"] = now()
-        write_json(uri, told)
+    told["ended"] = now()
+    write_json(uri, told)
 
 
 def now() -> str:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from raydistill.actors.errors import TrainingError, UsageError
-from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run import Runner, run
 from raydistill.pipelines.run_config import Run
 
 PROGRAMS = {  # what the recorded teacher answers to "What is i plus i?", and what verification says of it
@@ -182,14 +182,11 @@ def test_no_verified_example_is_one_clear_error_before_training(
     asked = {"task": "table", "path": str(tmp_path / "questions.jsonl")}
     (tmp_path / "questions.jsonl").write_text('{"question": "What is 1 plus 1?", "answer": "3"}\n')
     config = make_config(tmp_path, questions=asked, train={"student": tiny_model})
-    runner = Runner(config)
-    try:
-        examples = runner.start().synthesize()
-        with pytest.raises(TrainingError, match="no examples to train on"):
-            runner.train(examples)
-    finally:
-        runner.close()
+    with pytest.raises(TrainingError, match="no examples to train on"):
+        run(config)
     assert not (tmp_path / "training").exists()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "It stopped with TrainingError: no examples to train on" in page and "wrong_answer" in page
 
 
 def test_a_recording_that_lacks_too_much_is_told_before_anything_starts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,35 @@ def test_a_whole_student_is_copied_and_has_no_adapter(tmp_path: Path, tiny_model
     assert (tmp_path / "model" / weights).read_bytes() == Path(tiny_model, weights).read_bytes()
     with pytest.raises(UsageError, match="all weights .* were trained; expected a run with train.lora"):
         export(run, "adapter", tmp_path / "adapter", "unknown", print)
+
+
+@pytest.mark.slow
+def test_vllm_writes_what_transformers_writes(cluster: None, adapted: RunFolder, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from raydistill.actors.engine.requests import Request, Sampling
+    from raydistill.pipelines.config.sections import EngineConfig
+    from raydistill.pipelines.runtime.pools import engine_pool
+
+    export(adapted, "model", tmp_path / "model", "mit", print)
+    model = str(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    merged: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS[:10]]
+    expected = []
+    for chat in chats:
+        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        written = merged.generate(ids, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :]
+        expected.append(tokenizer.decode(written, skip_special_tokens=True))
+    config = EngineConfig(model=model, dtype="float32", max_model_len=256, kv_cache_gb=0.25)
+    pool = engine_pool("test-export", config, str(tmp_path / "ledger"))
+    pool.start(weights=model)
+    try:
+        greedy = Sampling(temperature=0, max_tokens=8)
+        asked = [Request(f"q{place}", chat, greedy, (0,), seed=0) for place, chat in enumerate(chats)]
+        told = {one.request_id: one.text for one in asyncio.run(pool.client.call("generate", asked))}
+    finally:
+        pool.release()
+    assert [told[f"q{place}"] for place in range(len(chats))] == expected
