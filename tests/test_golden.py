@@ -110,6 +110,7 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     assert again["resumed"]["new_samples"] == again["resumed"]["new_verdicts"] == 0
     assert again["examples"] == report["examples"] and again["training"] == report["training"]
     root = folder / "run"
+    assert "<h2" in (root / "report.html").read_text(encoding="utf-8")
     return {
         "questions": ids(root, "completions", "question_id"),
         "samples": ids(root, "completions", "sample_id"),

@@ -94,7 +94,7 @@ def _told(run: RunFolder) -> dict[str, Any]:
         "run": run,
         "title": f"{run.name} · raydistill",
         "recipe": run.config["recipe"]["recipe"],
-        "date": (run.life.get("started") or "date unknown")[:10],
+        "date": run.life.get("started", "date unknown").partition("T")[0],
         "status": status,
         "paragraph": facts.paragraph(run),
         "tiles": _tiles(run, scores, spent),
@@ -171,6 +171,7 @@ def _about_scores(run: RunFolder, scores: list[facts.Measured]) -> dict[str, Any
     ]
     told = {one.name: (one.accuracy, one.low, one.high) for one in scores}
     return {
+        "interval": "a bootstrap over questions" if all(map(run.answers, told)) else "1.96 standard errors",
         "grader": next(iter(run.evaluation.values()))["grader"],
         "score_columns": ("model", "questions", "right", "95 %", *others, "unknown"),
         "score_rows": rows,

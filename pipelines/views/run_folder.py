@@ -107,7 +107,7 @@ class RunFolder:
         for stages in (self.stages[begins:], self.stages):
             if found := [told["examples"] for told in stages if told["kind"] in ("examples", "training")]:
                 return [f"{self.root}/examples/{name}" for name in dict.fromkeys(found)]
-        return []
+        return [f"{self.root}/examples/{name}" for name in self.folders("examples")]
 
     def first_rows(self, folder: str, most: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The first rows of a folder of the run (``trajectories/<key>/finished``) that holds Parquet files."""
@@ -146,10 +146,9 @@ class RunFolder:
         return {row["question_id"]: row["text"] for uri in asked for row in rows_where(uri, "question_id", ids)}
 
     def trainings(self) -> Iterator[str]:
-        """The folders of the trainings, each once, in the order in which they began."""
-        yield from dict.fromkeys(
-            f"{self.root}/training/{told['folder']}" for told in self.stages if told["kind"] == "training"
-        )
+        """The folders of the trainings, each once, in the order in which they began; of earlier versions by name."""
+        began = dict.fromkeys(told["folder"] for told in self.stages if told["kind"] == "training")
+        yield from (f"{self.root}/training/{name}" for name in began or self.folders("training"))
 
 
 def seconds_between(started: str, ended: str) -> float:
