@@ -1,4 +1,4 @@
-"""`raydistill report`, `compare` and `samples`: what people look at, made of runs' folders."""
+"""`raydistill report`, `compare`, `samples` and `watch`: what people look at, made of runs' folders."""
 
 from __future__ import annotations
 
@@ -118,4 +118,11 @@ def samples(
     show_samples(found, limit or 20)
 
 
-VIEWS: dict[str, Callable[..., None]] = {"report": report, "compare": compare, "samples": samples}
+def watch(run: RunName, once: Annotated[bool, typer.Option("--once", help="look once, and end")] = False) -> None:
+    """Watch all stages of a run that another process works on: done, rate, share passed, tokens, time left."""
+    from raydistill.pipelines.views.watch import watch as watch_run
+
+    watch_run(run, once=once)
+
+
+VIEWS: dict[str, Callable[..., None]] = {"report": report, "compare": compare, "samples": samples, "watch": watch}

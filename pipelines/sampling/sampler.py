@@ -181,6 +181,7 @@ class Sampler:
             completions=job.plan.purpose,
             verdicts=job.verdicts.rpartition("/")[2],
             questions=store_questions(questions, f"{self.root}/questions"),
+            expected=len(questions) * len(job.plan.sample_ids(questions[0])) if questions else 0,  # in a round
             sampling={name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")},
             prompts=job.plan.prompter.version,
         )

@@ -112,7 +112,8 @@ def _drawn(title: str, draw: Callable[[Axes], None], height: float, width: float
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": title}):
+    style: Any = STYLE | {"svg.hashsalt": title}  # its stubs want the names of settings as literals
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.subplots()

@@ -46,9 +46,9 @@ def measured(run: RunFolder) -> list[Measured]:
         else:
             low, high = (told["accuracy"] + sign * 1.96 * told["stderr"] for sign in (-1, 1))
         other = {OTHERS[key].format(n=told["samples"]): told[key] for key in OTHERS if told.get(key) is not None}
-        bounds = (max(0.0, low), min(1.0, high))
-        counts = told["unknown"], other, told["completion_tokens"]
-        found.append(Measured(name, told["n"], told["accuracy"], *bounds, *counts))
+        low, high = max(0.0, low), min(1.0, high)
+        score = name, told["n"], told["accuracy"], low, high
+        found.append(Measured(*score, unknown=told["unknown"], other=other, tokens=told["completion_tokens"]))
     return found
 
 

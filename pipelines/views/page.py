@@ -184,7 +184,7 @@ def _score_tables(run: RunFolder) -> Iterator[tuple[str, tuple[str, ...], list[t
     """What repairs and a student's own updates did."""
     repaired = {name: told for name, told in run.evaluation.items() if told.get("before_repairs")}
     if repaired:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (name, f"{told['before_repairs']['accuracy']:.1%}", f"{told['accuracy']:.1%}")
             for name, told in repaired.items()
         ]

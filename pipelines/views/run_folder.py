@@ -20,7 +20,6 @@ from raydistill.pipelines.runtime.stages import read_stages
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow.fs import FileSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +169,15 @@ def rows_where(
 
 def batches_of(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The batches of a Parquet file, or of those in a folder."""
-    for file in _files(uri):
-        yield from _batches(*file, columns)
-
-
-def _files(uri: str) -> Iterator[tuple[FileSystem, str]]:
-    filesystem, path = resolve(uri)
-    for file in [path] if path.endswith(".parquet") else list_segments(uri):
-        yield filesystem, file
-
-
-def _batches(filesystem: FileSystem, file: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    with filesystem.open_input_file(file) as stream:
-        yield from pq.ParquetFile(stream).iter_batches(2000, columns=list(columns) if columns else None)
+    filesystem, _ = resolve(uri)
+    for file in files_of(uri):
+        with filesystem.open_input_file(file) as stream:
+            yield from pq.ParquetFile(stream).iter_batches(2000, columns=list(columns) if columns else None)
+
+
+def files_of(uri: str) -> list[str]:
+    """The paths on its filesystem of a Parquet file, or of those in a folder."""
+    _, path = resolve(uri)
+    return [path] if path.endswith(".parquet") else list_segments(uri)
