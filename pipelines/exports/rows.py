@@ -17,7 +17,6 @@ from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.exports.pairs import pairs_of
 from raydistill.pipelines.prompts import fence
-from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling.prompter import Format, Prompt
@@ -86,7 +85,7 @@ def steps(run: RunFolder) -> Iterator[Row]:
 FORMS = {"messages": messages, "preferences": preferences, "prompts": prompts, "steps": steps}
 
 
-def recipe_of(run: RunFolder) -> Recipe[Any]:
+def recipe_of(run: RunFolder) -> Any:
     """The recipe of a run. Raises UsageError where this version cannot read its configuration."""
     from raydistill.pipelines.config.files import validated
 
@@ -107,7 +106,7 @@ def questions_of(sampling: Sampling) -> Iterator[Question]:
             yield Question(row["question_id"], row["text"], row["answer"], row["meta"])
 
 
-def _asked(recipe: Recipe[Any], question: Question, form: str) -> Prompt:
+def _asked(recipe: Any, question: Question, form: str) -> Prompt:
     """How the student is asked for this format; in its first way where it knows no such format."""
     asked = recipe.student.prompts(question)
     return next((prompt for prompt in asked if prompt.format == form), asked[0])
