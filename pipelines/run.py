@@ -44,14 +44,14 @@ from raydistill.pipelines.views.page import leave_page
 class Runner:
     """Runs the stages of one configuration; `console` None keeps quiet."""
 
-    def __init__(self, config: Run, console: Console | None = None) -> None:
+    def __init__(self, config: Run, console: Console | None = None, context: type[RunContext] = RunContext) -> None:
         check_teacher(config.teacher)
         check_trackers(config.tracking)
         if config.train:
             check_model(config.train.student, "train.student")
         self.config = config
         self.recipe = make_recipe(config.recipe)
-        self.ctx = RunContext(config, console)
+        self.ctx = context(config, console)
         self.started = time.monotonic()
         self.begun = False
         self._held = ExitStack()  # the lock, and the record of this command

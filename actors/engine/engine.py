@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,12 +64,13 @@ def adapter_room(rank: int) -> int:
     return min(room for room in get_args(MaxLoRARanks) if room >= rank)
 
 
-def consecutive(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(first, count) of each run of consecutive sample indices: (0, 1, 3) gives (0, 2), (3, 1)."""
+def consecutive(indices: Sequence[int], most: int = sys.maxsize) -> Iterator[tuple[int, int]]:
+    """(first, count) of each run of at most `most` consecutive sample indices: (0, 1, 3) gives (0, 2), (3, 1)."""
     ordered = sorted(set(indices))
     start = 0
     for position in range(1, len(ordered) + 1):
-        if position == len(ordered) or ordered[position] != ordered[position - 1] + 1:
+        ends = position == len(ordered) or ordered[position] != ordered[position - 1] + 1
+        if ends or position - start == most:
             yield ordered[start], position - start
             start = position
 

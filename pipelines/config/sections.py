@@ -7,9 +7,9 @@ from the environment by the library that needs them and never appear here.
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.endpoint import Endpoint
@@ -32,6 +32,21 @@ class Questions(Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")
 
 
+def _both(replicas: Any) -> Any:
+    """A number of replicas as their least and their most."""
+    return (replicas, replicas) if isinstance(replicas, int) else replicas
+
+
+def _several(paths: Any) -> Any:
+    return (paths,) if isinstance(paths, str) else paths
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""Some paths, or one."""
+Replicas = Annotated[tuple[int, int], BeforeValidator(_both)]
+"""(min, max), or one number for both."""
+
+
 class EngineConfig(Strict):
     """A pool of vLLM engines, a model behind a URL (`engine: openai`), or answers recorded earlier (`recorded`)."""
 
@@ -41,6 +56,7 @@ class EngineConfig(Strict):
         "Parquet, CSV)"
     )
     endpoint: Endpoint | None = Field(None, description="of a model behind a URL")
+    recording: Paths = Field((), description="of `recorded`: files or folders of answers of the model at `endpoint`")
     revision: str | None = None
     adapter: str | None = None
     dtype: str = "auto"
@@ -51,7 +67,7 @@ class EngineConfig(Strict):
     max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
     reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
     kv_cache_gb: float = Field(4, gt=0, description="memory of the key-value cache where there is no GPU")
-    replicas: tuple[int, int] = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
+    replicas: Replicas = Field((1, 1), description="(min, max) engines; the pool grows and shrinks by load")
     cpus: float = Field(1, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
     health_timeout_s: float = Field(
@@ -84,8 +100,13 @@ class EngineConfig(Strict):
 
     @model_validator(mode="after")
     def _reached(self) -> EngineConfig:
-        if (self.engine == "openai") != (self.endpoint is not None):
-            raise ValueError("engine openai and a section endpoint (with base_url) belong together")
+        if self.recording and (self.engine != "recorded" or self.endpoint is None):
+            raise ValueError("recording goes with engine recorded and the section endpoint of the model that it is of")
+        if (self.endpoint is not None) != (self.engine == "openai" or bool(self.recording)):
+            raise ValueError(
+                "engine openai and a section endpoint (with base_url) belong together; engine recorded has one with "
+                "recording alone"
+            )
         if self.endpoint is None:
             return self
         if self.replicas != (1, 1) or self.adapter:
@@ -133,7 +154,7 @@ class Student(Strict):
         None, description="vLLM parser that keeps a thinking student's reasoning apart"
     )
     kv_cache_gb: float | None = Field(None, gt=0, description="memory of the key-value cache where there is no GPU")
-    replicas: tuple[int, int] | None = Field(None, description="(min, max) engines")
+    replicas: Replicas | None = Field(None, description="(min, max) engines")
     cpus: float | None = Field(None, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] | None = Field(None, description="of nodes that may host one")
     health_timeout_s: float | None = Field(None, gt=0)
@@ -149,7 +170,7 @@ TEACHERS_OWN = frozenset({"reasoning_parser"})
 class Execution(Strict):
     """The pool of sandboxed executors and the limits of one program."""
 
-    replicas: tuple[int, int] = Field((1, 1), description="(min, max) executors")
+    replicas: Replicas = Field((1, 1), description="(min, max) executors")
     cpus: float = Field(1, gt=0, description="CPUs reserved per executor")
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
     cpu_s: int = Field(2, ge=1, description="CPU seconds of one program")

@@ -22,14 +22,17 @@ NAMED = 8  # models in a message
 WORD = [{"role": "user", "content": "1"}]
 
 
-def endpoint_settings(config: EngineConfig, ledger: str | None = None) -> EndpointSettings:
-    """What a `RemoteEngine` is made with. Raises UsageError where the key's variable is not set."""
+def endpoint_settings(config: EngineConfig, ledger: str | None = None, *, reached: bool = True) -> EndpointSettings:
+    """What a `RemoteEngine` is made with. Raises UsageError where the key's variable is not set.
+
+    An endpoint that is not `reached`, since its requests go into a file, needs no key.
+    """
     endpoint = _endpoint(config)
     beyond = {name: value for name in SAMPLED_BY if (value := getattr(endpoint, name)) is not None}
     return EndpointSettings(
         model=config.model,
         base_url=endpoint.base_url,
-        api_key=_key(endpoint),
+        api_key=_key(endpoint) if reached else NO_KEY,
         api=endpoint.api,
         headers=endpoint.headers,
         extra_body=endpoint.extra_body,

@@ -15,6 +15,7 @@ from raydistill.actors.engine.remote.engine import RemoteEngine
 from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.executor import Limits, PooledExecutor
 from raydistill.actors.pool import Pool, PoolSettings
+from raydistill.actors.rows import COMPRESSED, SUFFIXES
 from raydistill.actors.storage import is_uri, local_path
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.config.files import expand
@@ -96,8 +97,11 @@ def check_teacher(config: settings.Teacher) -> None:
     """Raise UsageError unless there is something to start the teacher's engines with."""
     if config.engine == "vllm":
         check_model(config.model, "teacher.model")
-    elif config.engine == "recorded" and not is_uri(config.model) and not Path(expand(config.model)).exists():
-        raise UsageError(f"teacher.model: {config.model}: no such file of recorded completions")
+    elif config.engine == "recorded":
+        for path in config.recording or (config.model,):
+            if not is_uri(path) and not Path(expand(path)).exists():
+                setting = "recording" if config.recording else "model"
+                raise UsageError(f"teacher.{setting}: {path}: no such file of recorded completions")
 
 
 def check_model(path: str, setting: str) -> None:
@@ -110,10 +114,20 @@ def check_model(path: str, setting: str) -> None:
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
-def recording(config: settings.EngineConfig) -> tuple[str, str, str, str]:
+def recording(config: settings.EngineConfig) -> tuple[list[str], str, str, str]:
     """Where recorded answers lie, and their columns: what a `RecordedEngine` is made with."""
     columns = config.question_column, config.completion_column, config.finish_reason_column
-    return local_path(expand(config.model)), *columns
+    if not config.recording:
+        return [local_path(expand(config.model))], *columns
+    return [file for path in config.recording for file in _data_files(local_path(expand(path)))], *columns
+
+
+def _data_files(path: str) -> list[str]:
+    """The files of rows in a folder, whatever they are called; a file is its own."""
+    if not Path(path).is_dir():
+        return [path]
+    kinds = tuple(f"{kind}{packed}" for kind in SUFFIXES for packed in ("", *COMPRESSED))
+    return sorted(str(file) for file in Path(path).iterdir() if file.name.endswith(kinds))
 
 
 def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:

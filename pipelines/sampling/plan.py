@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +43,15 @@ class SamplingPlan:
 
     def sample_ids(self, question: Question) -> list[str]:
         return [f"{question.id}/{prompt.context}/{i}" for prompt, indices in self.wanted(question) for i in indices]
+
+    def missing(self, question: Question, stored: Container[str]) -> list[Request]:
+        """The requests for those samples of a question whose ids are not `stored`."""
+        requests = []
+        for prompt, wanted in self.wanted(question):
+            indices = tuple(i for i in wanted if f"{question.id}/{prompt.context}/{i}" not in stored)
+            if indices:
+                requests.append(self.request(question, prompt, indices))
+        return requests
 
     def request(self, question: Question, prompt: Prompt, indices: tuple[int, ...]) -> Request:
         """The request for these samples. Seeds of different prompts are far apart: sample i takes the first plus i."""

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from raydistill.actors.engine.ledger import Spending, read_spending
+from raydistill.actors.engine.recorded import NAME as RECORDED
 from raydistill.actors.engine.requests import Sampling
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.executor import SANDBOX_VERSION
@@ -86,6 +87,8 @@ class Sampler:
         identity = _identity(model), model.adapter and model_identity(model.adapter)
         changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
         recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
+        if model.endpoint:  # samples of its model, whichever way they came
+            changed, recorded = {}, None
         others = [part for part in (changed, json_schema, extra_key, recorded) if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
         plan = SamplingPlan(
@@ -134,14 +137,6 @@ class Sampler:
         requests have failed than `max_error_share` allows, UsageError where a recording lacks more than that.
         """
 
-        def start_engines() -> None:
-            if not isinstance(model, EngineConfig):
-                return
-            if not self.engines.runs(model):
-                where = f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else ""
-                self.say(f"{title}: {where or f'starting engine for {model.model}'} ...")
-            self.engines.use(model)
-
         if isinstance(model, EngineConfig):
             self._check_source(title, job, questions, model)
         self._connect()
@@ -158,7 +153,7 @@ class Sampler:
                 questions,
                 completer,
                 self.executors.client,
-                start_engines=start_engines,
+                start_engines=lambda: self.start_engines(title, model),
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, _tally(result)),
             )
@@ -186,12 +181,20 @@ class Sampler:
             prompts=job.plan.prompter.version,
         )
 
+    def start_engines(self, title: str, model: EngineConfig | Completer) -> None:
+        """Have engines of `model` up; a Completer needs none."""
+        if not isinstance(model, EngineConfig):
+            return
+        if not self.engines.runs(model):
+            self.say(f"{title}: {_starting(model)} ...")
+        self.engines.use(model)
+
     def _check_source(self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig) -> None:
         """Say what a recording lacks, and whether a URL answers where samples are missing, before anything starts."""
         if not questions or model.engine == "vllm":
             return
         if model.engine == "recorded":
-            if lacking := check_recording(job.plan, questions, model):
+            if lacking := check_recording(job.plan, questions, model, job.completions if model.recording else None):
                 self.say(f"{title}: {lacking}")
             return
         prefixes = any(prompt.prefix for prompt in job.plan.prompter.prompts(questions[0]))
@@ -223,8 +226,9 @@ class Sampler:
         """
         wasted, sent = 0, list[Spending]()
         for job in jobs:
-            tokens = (table["completion_tokens"] for table in read_segments(job.completions, ["completion_tokens"]))
-            stored = sum(sum(column.to_pylist()) for column in tokens)
+            tables = read_segments(job.completions, ["completion_tokens", "engine"])
+            rows = (row for table in tables for row in table.to_pylist())
+            stored = sum(row["completion_tokens"] for row in rows if row["engine"] != RECORDED)  # those have no ledger
             sent.append(read_spending(self.ledger, job.plan.purpose))
             wasted += max(0, sent[-1].tokens - stored)
         told: dict[str, Any] = {"wasted_tokens": wasted}
@@ -259,9 +263,18 @@ class Sampler:
 
 def _identity(model: EngineConfig) -> str:
     """What the completions of a model are known by, wherever it is."""
-    if model.engine == "openai":
+    if model.endpoint:
         return endpoint_identity(model)
     return model_identity(expand(model.model), model.revision)
+
+
+def _starting(model: EngineConfig) -> str:
+    """What is done before the first completion comes."""
+    if model.recording:
+        return f"reading completions of {model.model} in {', '.join(model.recording)}"
+    return (
+        f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else f"starting engine for {model.model}"
+    )
 
 
 def check_errors(title: str, result: SamplingStats, most: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion
@@ -50,13 +50,23 @@ def to_sample(completion: Mapping[str, Any], verdict: Mapping[str, Any]) -> Samp
     )
 
 
-def read_samples(completions: str, verdicts: str) -> dict[str, Sample]:
-    """The samples in a job's two folders by their ids; those without a verdict are not among them."""
-    names = ["sample_id", "output", "status", "reason", "value", "message"]
-    judged = {row["sample_id"]: row for table in read_segments(verdicts, names) for row in table.to_pylist()}
+def read_samples(completions: str, verdicts: str, questions: Sequence[Question] | None = None) -> dict[str, Sample]:
+    """The samples in a job's two folders by their ids, or those of `questions`; those without a verdict are not among
+    them.
+    """
+    names = ["sample_id", "question_id", "output", "status", "reason", "value", "message"]
+    judged = {row["sample_id"]: row for row in _rows(verdicts, names, questions)}
     return {
         row["sample_id"]: to_sample(row, judged[row["sample_id"]])
-        for table in read_segments(completions, ["sample_id", *COMPLETION])
-        for row in table.to_pylist()
+        for row in _rows(completions, ["sample_id", *COMPLETION], questions)
         if row["sample_id"] in judged
     }
+
+
+def _rows(folder: str, columns: list[str], questions: Sequence[Question] | None) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = None if questions is None else pa.array([question.id for question in questions], pa.string())
+    for table in read_segments(folder, columns):
+        yield from (table if wanted is None else table.filter(pc.is_in(table["question_id"], wanted))).to_pylist()

@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.engine.requests import Request
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import SegmentWriter
@@ -63,7 +62,7 @@ class Generate:
 
     async def _complete(self, row: dict[str, Any], stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
         question = to_question(row)
-        missing = self._missing(question, stored)
+        missing = self._plan.missing(question, stored)
         fresh = {}
         if missing:
             formats = {prompt.context: prompt.format for prompt in self._plan.prompter.prompts(question)}
@@ -75,14 +74,6 @@ class Generate:
             self._writer.append([made for made in fresh.values() if not made["error"]])
         ids = self._plan.sample_ids(question)
         return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
-
-    def _missing(self, question: Question, stored: dict[str, Any]) -> list[Request]:
-        requests = []
-        for prompt, wanted in self._plan.wanted(question):
-            indices = tuple(i for i in wanted if f"{question.id}/{prompt.context}/{i}" not in stored)
-            if indices:
-                requests.append(self._plan.request(question, prompt, indices))
-        return requests
 
 
 class Verify:
@@ -136,6 +127,15 @@ class Budget:
     last_round: bool = True
     tokens: int | None = None  # completion tokens of a question
 
+    def finishes(self, selector: Selector | None, question: Question, samples: Sequence[Sample]) -> bool:
+        """Whether a question with these samples gets no further round."""
+        spent = sum(sample.completion_tokens for sample in samples)
+        return (
+            self.last_round
+            or (self.tokens is not None and spent >= self.tokens)
+            or (selector is not None and selector.enough(question, samples))
+        )
+
 
 class Select:
     """Turns verified questions into examples (stored) and outcomes (passed on to the driver).
@@ -164,7 +164,7 @@ class Select:
         samples = [to_sample(c, v) for c, v in zip(row["completions"], row["verdicts"], strict=True)]
         outcome: dict[str, Any] = {
             "question_id": row["question_id"],
-            "finished": self._finished(question, samples),
+            "finished": self._budget.finishes(self._selector, question, samples),
             "contexts": [sample.context for sample in samples],
             "statuses": [sample.status for sample in samples],
             "reasons": [sample.reason for sample in samples],
@@ -184,14 +184,6 @@ class Select:
             outcome["kept"] = [example.source for example in selection.examples]
             outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
         return outcome
-
-    def _finished(self, question: Question, samples: list[Sample]) -> bool:
-        spent = sum(sample.completion_tokens for sample in samples)
-        return (
-            self._budget.last_round
-            or (self._budget.tokens is not None and spent >= self._budget.tokens)
-            or (self._selector is not None and self._selector.enough(question, samples))
-        )
 
 
 def _counted(sample: Sample) -> str:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill.actors.engine.recorded import find_texts, read_columns, read_recording
+from raydistill.actors.engine.recording import Recording, read_columns, read_recording
+from raydistill.actors.engine.remote.batches import Said
 from raydistill.actors.errors import UsageError
 from raydistill.actors.rows import folder_rows, read_file
 
@@ -165,11 +166,11 @@ def test_recordings_of_a_chat_api(tmp_path: Path) -> None:
     }
     path = write(tmp_path, "said.ndjson", json.dumps(line) + "\n")
     asked = "messages.0.content", "choices.0.message.content"
-    assert read_recording(str(path), *asked, "finish_reason") == {"q": [("cut", "length")]}
+    assert read_recording([str(path)], *asked, "finish_reason").said == {"q": [Said("cut", "length")]}
     with pytest.raises(UsageError, match="the field 'choices' is no text but list|'choices.0' is no text but dict"):
-        read_recording(str(path), "messages.0.content", "choices.0", "finish_reason")
+        read_recording([str(path)], "messages.0.content", "choices.0", "finish_reason")
     with pytest.raises(UsageError, match="no column 'answer'; it has messages, choices"):
-        read_recording(str(path), "messages.0.content", "answer", "finish_reason")
+        read_recording([str(path)], "messages.0.content", "answer", "finish_reason")
 
 
 def test_duplicate_keys_are_read_as_json_does(tmp_path: Path) -> None:
@@ -178,6 +179,7 @@ def test_duplicate_keys_are_read_as_json_does(tmp_path: Path) -> None:
 
 
 def test_a_question_with_options_is_found_without_them() -> None:
-    texts = {"Which?": [("(B)", "stop")]}
-    assert find_texts(texts, "Which?\nOptions:\n(A) the sea\n(B) the desert") == [("(B)", "stop")]
-    assert find_texts(texts, "Who?\nOptions:\n(A) he") == ()
+    recording = Recording("said.jsonl")
+    recording.said["Which?"] = [Said("(B)")]
+    assert recording.find("q/x", "Which?\nOptions:\n(A) the sea\n(B) the desert", 0) == Said("(B)")
+    assert recording.find("q/x", "Which?", 1) is None and recording.find("q/x", "Who?\nOptions:\n(A) he", 0) is None

@@ -30,6 +30,9 @@ INSTEAD = {
     "stop": "texts are cut off here",
 }
 
+OPENAI_ITSELF = re.compile(r"https?://([^/]+\.)?(api\.openai\.com|openai\.azure\.com)([:/]|$)")
+"""Where the settings of other servers are known to be refused; a file of requests cannot find that out."""
+
 
 class Dialect:
     """The requests of one endpoint. `notes` are what it was found not to take, each once."""
@@ -39,6 +42,11 @@ class Dialect:
         self._limit = "max_tokens"  # a server that knows the other name alone says so; one that ignores it has no limit
         self.left_out: set[str] = set()
         self.notes: list[str] = []
+        if OPENAI_ITSELF.match(settings.base_url):
+            for name in settings.sampling:
+                self.leave_out(name, "no setting of OpenAI's")
+            if settings.api == "chat":
+                self._limit = "max_completion_tokens"
 
     @property
     def takes_n(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from raydistill.actors.engine.engine import consecutive
 from raydistill.actors.engine.remote.dialect import Dialect
-from raydistill.actors.engine.remote.estimates import Estimates, shares
+from raydistill.actors.engine.remote.estimates import Estimates, divide
 from raydistill.actors.engine.remote.replies import NAMED_BY_ID, Choice, Usage
 from raydistill.actors.engine.remote.sending import Refused, Sender
 from raydistill.actors.engine.remote.settings import EndpointSettings
@@ -47,11 +47,7 @@ class RemoteEngine:
 
     async def _answer(self, request: Request) -> list[Completion]:
         most = self.settings.most_choices
-        runs = [
-            self._sample(request, start, min(most, first + count - start))
-            for first, count in consecutive(request.indices)
-            for start in range(first, first + count, most)
-        ]
+        runs = [self._sample(request, first, count) for first, count in consecutive(request.indices, most)]
         batches = await asyncio.gather(*runs)
         return sorted((c for batch in batches for c in batch), key=lambda completion: completion.index)
 
@@ -71,15 +67,10 @@ class RemoteEngine:
         return came + (await self._sample(request, first + len(came), count - len(came)) if len(came) < count else [])
 
     def _completions(self, request: Request, first: int, choices: Sequence[Choice], usage: Usage) -> list[Completion]:
-        if all(choice.tokens is not None for choice in choices):
-            lengths = [len(choice.tokens or ()) for choice in choices]
-        else:
-            lengths = [self._estimates.text(choice.reasoning + choice.text) for choice in choices]
-        prompts = shares(usage.prompt_tokens, [1] * len(choices))
-        written = shares(usage.completion_tokens, lengths)
+        divided = divide(usage, choices, self._estimates.text)
         return [
             self._completion(request, first + place, choice, prompt, tokens)
-            for place, (choice, prompt, tokens) in enumerate(zip(choices, prompts, written, strict=True))
+            for place, (choice, (prompt, tokens)) in enumerate(zip(choices, divided, strict=True))
         ]
 
     def _completion(self, request: Request, index: int, choice: Choice, prompt: int, tokens: int) -> Completion:

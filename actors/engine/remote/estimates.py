@@ -6,10 +6,10 @@ what the server has counted so far (4 before). An answer that never came is as l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from raydistill.actors.engine.remote.replies import Usage
+from raydistill.actors.engine.remote.replies import Choice, Usage
 from raydistill.actors.engine.rendering import prompt_ids
 from raydistill.actors.engine.requests import Request
 
@@ -70,6 +70,16 @@ def prompt_characters(request: Request) -> int:
     if isinstance(request.prompt, str):
         return len(request.prompt) + len(request.prefix)
     return sum(len(str(message["content"])) for message in request.prompt) + len(request.prefix)
+
+
+def divide(usage: Usage, choices: Sequence[Choice], length: Callable[[str], int]) -> list[tuple[int, int]]:
+    """Prompt and written tokens of each of the choices that `usage` is of, by their lengths."""
+    if all(choice.tokens is not None for choice in choices):
+        lengths = [len(choice.tokens or ()) for choice in choices]
+    else:
+        lengths = [length(choice.reasoning + choice.text) for choice in choices]
+    prompts = shares(usage.prompt_tokens, [1] * len(choices))
+    return list(zip(prompts, shares(usage.completion_tokens, lengths), strict=True))
 
 
 def shares(total: int, weights: Sequence[int]) -> list[int]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raydistill.actors.engine.recorded import CUT_OFF
-
+CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length", "token_limit"})
+"""What APIs call it when the token limit ended a completion, without case."""
 OPENED = re.compile(r"\A\s*<think(?:ing)?>", re.IGNORECASE)
 CLOSED = re.compile(r"</think(?:ing)?>\s*", re.IGNORECASE)
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -59,6 +59,11 @@ def read_reply(body: bytes) -> Reply:
         told = json.loads(body)
     except ValueError:
         raise MalformedReply(f"no JSON: {body[:60].decode(errors='replace')!r}") from None
+    return reply_of(told)
+
+
+def reply_of(told: Any) -> Reply:
+    """The answer in a response's JSON. Raises MalformedReply."""
     if isinstance(told, dict) and told.get("error") and not told.get("choices"):
         raise MalformedReply(f"an error in place of an answer: {_short(told['error'])}", paid=False)
     if not isinstance(told, dict) or not isinstance(told.get("choices"), list):

@@ -68,6 +68,7 @@ def generate(pool: Pool, *requests: Request) -> list[Completion]:
 def test_consecutive_indices() -> None:
     assert list(consecutive((3, 0, 1, 5, 6))) == [(0, 2), (3, 1), (5, 2)]
     assert list(consecutive(())) == []
+    assert list(consecutive(range(5), 2)) == [(0, 2), (2, 2), (4, 1)]
 
 
 def test_samples_are_reproducible_and_independent_of_their_siblings(pool: Pool) -> None:
@@ -259,7 +260,7 @@ def test_recorded_answers_and_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "recorded.jsonl"
     lines = [{"question": "a", "completion": "one"}, {"question": "a", "completion": "two"}]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    engine = RecordedEngine(str(path))
+    engine = RecordedEngine([str(path)])
     answers = asyncio.run(engine.generate([Request("r", "", indices=(0, 1, 2), key="a")]))
     assert [answer.text for answer in answers] == ["one", "two", ""]
     assert answers[2].finish_reason == "error" and "no completion 2" in answers[2].error
@@ -269,7 +270,7 @@ def test_recorded_values_become_text_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "recorded.jsonl"
     values = ["1", "1.0", '"2024-05-01"', "true", "100000000000000000001", '"text"', "null"]
     path.write_text("".join(f'{{"question": "a", "completion": {value}}}\n' for value in values), encoding="utf-8")
-    answers = asyncio.run(RecordedEngine(str(path)).generate([Request("r", "", indices=tuple(range(7)), key="a")]))
+    answers = asyncio.run(RecordedEngine([str(path)]).generate([Request("r", "", indices=tuple(range(7)), key="a")]))
     texts = ["1", "1.0", "2024-05-01", "True", "100000000000000000001", "text"]
     assert [answer.text for answer in answers[:-1]] == texts and answers[-1].error  # null is no completion
 
@@ -292,7 +293,7 @@ def test_bad_recordings_are_one_clear_line(tmp_path: Path, text: str | None, mes
     if text is not None:
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
-        RecordedEngine(str(path))
+        RecordedEngine([str(path)])
 
 
 def test_a_path_that_is_no_model(tmp_path: Path) -> None:
