@@ -14,6 +14,7 @@ what they depend on; `runtime.run_dir` has the table.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import read_bytes, remove
 from raydistill.pipelines import report
 from raydistill.pipelines.config.sections import EngineConfig, Teacher
+from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.data.cache import cached
 from raydistill.pipelines.data.examples import (
     examples_digest,
@@ -41,10 +43,11 @@ from raydistill.pipelines.runtime.engines import model_identity
 from raydistill.pipelines.runtime.pools import run_on_driver_node
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.stages import stage
-from raydistill.pipelines.sampling.job import SamplingStats
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import IncompleteRecording
 from raydistill.pipelines.sampling.sampler import Sampler
+from raydistill.pipelines.sampling.teachers.joining import Asked, run_several, shared
 from raydistill.pipelines.tasks import LoadedQuestions
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
@@ -88,7 +91,7 @@ class RunContext(Sampler):
     @property
     def teacher_engine(self) -> EngineConfig:
         """The teacher's engines alone."""
-        return teacher_model(self.config)
+        return teacher_model(self.config.teacher)
 
     @property
     def student_tokens(self) -> int:
@@ -109,27 +112,51 @@ class RunContext(Sampler):
     def synthesize(self, title: str, prompter: Prompter, selector: Selector) -> ExampleSet:
         """Ask the teacher about all questions, verify what it writes, and select examples of it."""
         ids = content_hash(*sorted(question.id for question in self.questions.questions))
-        job = self.job(self.teacher, self.questions, self.teacher, prompter=prompter, selector=selector)
-        key = content_hash(job.key, selector.version, ids)
+        jobs = [self.job(one, self.questions, one, prompter=prompter, selector=selector) for one in self.config.asked]
+        if self.config.teachers:
+            jobs = shared(self.config.teachers, self.config.samples_from, jobs, self.questions.questions)
+        key = content_hash(*(job.key for job in jobs), selector.version, ids)
         folder = f"{self.root}/examples/{key}"
 
         def compute() -> dict[str, Any]:
             started, parts = time.monotonic(), f"{folder}/parts"
             remove(folder)
-            found = self.run(title, replace(job, examples=parts), self.questions.questions, self.teacher)
+            if self.config.teachers:
+                found, by_teacher = self.run_several(title, jobs, parts)
+            else:
+                found = self.run(title, replace(jobs[0], examples=parts), self.questions.questions, self.teacher)
+                by_teacher = {}
             run_on_driver_node(sort_examples, parts, folder)
             remove(parts)
             told = {"wall_s": round(time.monotonic() - started, 2), "unknown": found.statuses["unknown"]}
-            return found.to_json() | told
+            return found.to_json() | told | {"teachers": by_teacher}
 
         summary, known = cached(f"{folder}/summary.json", compute)
         if known:
-            with self.recorded(title, job, self.questions.questions, self.teacher) as told:
-                told["result"] = summary
+            self._note_known(title, jobs, summary)
             summary |= {"generated": 0, "verified": 0}
-            self.say(f"{title}: done before, {summary['samples']:,} samples in {job.completions}")
-        self.report(**report.synthesis(self.teacher.model, summary, self.spending(job)))
+            folders = ", ".join(job.completions for job in jobs)
+            self.say(f"{title}: done before, {summary['samples']:,} samples in {folders}")
+        self.report(**report.synthesis(" + ".join(map(called, self.config.asked)), summary, self.spending(*jobs)))
+        if self.config.teachers:
+            spent = {called(one): self.spending(job) for one, job in zip(self.config.teachers, jobs, strict=True)}
+            self.report(teachers=report.teachers(self.config.teachers, summary["teachers"], spent))
         return self.exported(_examples(folder, key, summary, known))
+
+    def _note_known(self, title: str, jobs: Sequence[SamplingJob], summary: Mapping[str, Any]) -> None:
+        """Record jobs that an earlier run has done, for who reads the folders of this one."""
+        for one, job in zip(self.config.asked, jobs, strict=True):
+            name = f"{title} ({called(one)})" if self.config.teachers else title
+            with self.recorded(name, job, self.questions.questions, one) as told:
+                if len(jobs) == 1:
+                    told["result"] = summary
+
+    def run_several(
+        self, title: str, jobs: Sequence[SamplingJob], examples: str
+    ) -> tuple[SamplingStats, dict[str, Counter[str]]]:
+        """Ask all teachers for their shares; the statistics of all together, and counts of each by name."""
+        asked = [Asked(one, job) for one, job in zip(self.config.teachers, jobs, strict=True)]
+        return run_several(self, title, asked, self.questions.questions, examples)
 
     def write_examples(self, examples: Iterable[Example]) -> ExampleSet:
         """Examples that no teacher was asked for in this run, sorted by their ids."""

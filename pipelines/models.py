@@ -14,16 +14,18 @@ from raydistill.pipelines.config.sections import (
     Questions,
     SamplingConfig,
     Student,
+    Teacher,
 )
+from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.tasks import Task
 
 if TYPE_CHECKING:
     from raydistill.pipelines.run_config import Run
 
 
-def teacher_model(config: Run) -> EngineConfig:
-    """The teacher's engine settings without how it is sampled."""
-    return EngineConfig(**config.teacher.model_dump(include=set(EngineConfig.model_fields)))
+def teacher_model(teacher: Teacher) -> EngineConfig:
+    """A teacher's engine settings without how it is sampled."""
+    return EngineConfig(**teacher.model_dump(include=set(EngineConfig.model_fields)))
 
 
 def base_model(config: Run) -> EngineConfig:
@@ -40,7 +42,7 @@ def base_model(config: Run) -> EngineConfig:
 def student_hosting(config: Run) -> dict[str, Any]:
     """How the student is hosted, by fields of EngineConfig: as `student` says, else as a local teacher is."""
     names = set(Student.model_fields) & set(EngineConfig.model_fields)
-    local = config.teacher.engine == "vllm"
+    local = config.teacher.engine == "vllm" and not config.teachers
     taken = config.teacher.model_dump(include=names - TEACHERS_OWN) if local else {}
     return taken | config.student.model_dump(include=names, exclude_none=True)
 
@@ -55,7 +57,7 @@ def student_tokens(config: Run) -> int:
     """Tokens that the student may write where it writes to learn from."""
     return (
         config.student.max_tokens
-        or (config.teacher if config.teacher.engine == "vllm" else SamplingConfig()).max_tokens
+        or (config.teacher if config.teacher.engine == "vllm" and not config.teachers else SamplingConfig()).max_tokens
     )
 
 
@@ -67,16 +69,20 @@ def trained_model(config: Run, folder: str) -> EngineConfig:
     return base.model_copy(update={"model": folder, "revision": None})
 
 
-def named_model(config: Run, name: str, root: str) -> EngineConfig:
-    """The teacher, the base or the student of the run in `root`. Raises UsageError where there is no such model."""
+def named_models(config: Run, name: str, root: str) -> dict[str, EngineConfig]:
+    """The teacher (or several), the base or the student of the run in `root`, by their names in reports.
+
+    Raises UsageError where there is no such model.
+    """
     if name == "teacher":
-        return teacher_model(config)
+        named = {f"teacher {called(teacher)}": teacher_model(teacher) for teacher in config.teachers}
+        return named or {name: teacher_model(config.teacher)}
     if name == "base":
-        return base_model(config)
+        return {name: base_model(config)}
     folder = f"{root}/student"
     if not is_uri(folder) and not Path(folder).is_dir():
         raise UsageError(f"no student in {root} yet: run `raydistill train` or `raydistill run` first")
-    return trained_model(config, folder)
+    return {name: trained_model(config, folder)}
 
 
 def publish_student(config: Run, questions: Questions, task: Task, trained: str, root: str) -> None:

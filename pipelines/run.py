@@ -28,7 +28,7 @@ from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.evaluation.measure import evaluate_beam
 from raydistill.pipelines.exports.tracking import check_trackers, track
 from raydistill.pipelines.inference.answering import AnswersOnce
-from raydistill.pipelines.models import named_model, publish_student
+from raydistill.pipelines.models import named_models, publish_student
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model, check_teacher
@@ -45,7 +45,8 @@ class Runner:
     """Runs the stages of one configuration; `console` None keeps quiet."""
 
     def __init__(self, config: Run, console: Console | None = None, context: type[RunContext] = RunContext) -> None:
-        check_teacher(config.teacher)
+        for teacher in config.asked:
+            check_teacher(teacher)
         check_trackers(config.tracking)
         if config.train:
             check_model(config.train.student, "train.student")
@@ -70,8 +71,10 @@ class Runner:
         if lock := lock_run_dir(ctx.root):
             self._held.callback(lock.release)
         check_layout(ctx.root)
-        if self.config.teacher.engine == "openai" and read_bytes(f"{ctx.root}/config.yaml") is None:
-            ctx.check_answering(self.config.teacher)  # later, of a run that has begun: it may be asked for nothing more
+        if read_bytes(f"{ctx.root}/config.yaml") is None:  # of a run that has begun, it may be asked for nothing more
+            for teacher in self.config.asked:
+                if teacher.engine == "openai":
+                    ctx.check_answering(teacher)
         loaded, overlap = self.recipe.load_questions(self.config.questions), 0
         if self.config.evaluation:
             ctx.held_out = load_questions(self.config.evaluation.questions)
@@ -144,8 +147,8 @@ class Runner:
         for name in models:
             if name not in config.models:
                 continue
-            model = named_model(self.config, name, ctx.root)
-            ctx.evaluate(name, model, self.recipe.answerer() if name == "student" else AnswersOnce(student))
+            for title, model in named_models(self.config, name, ctx.root).items():
+                ctx.evaluate(title, model, self.recipe.answerer() if name == "student" else AnswersOnce(student))
             if name != "student":
                 continue
             for title, answerer in self.recipe.answerers().items():

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import read_settings, validated
 from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Execution, Questions, Student, Teacher, Train
+from raydistill.pipelines.config.teachers import OneTeacher, check_teachers, inherited
 from raydistill.pipelines.recipes.registry import RECIPES, AnyRecipe, default_recipe
 
 MOVED = {"retriever": "recipe.retriever"}
@@ -29,7 +30,11 @@ class Run(Strict):
     run_dir: str = Field("runs/default", description="folder or URI that every node reaches")
     cpus: int | None = Field(None, ge=1, description="logical CPUs of a Ray started here (default: at least 4)")
     questions: Questions | None = Field(None, description="those to learn from; some recipes make their own")
-    teacher: Teacher
+    teacher: Teacher = Field(description="the teacher, or what several have in common")
+    teachers: tuple[OneTeacher, ...] = Field((), description="several, each with its part of the questions or samples")
+    samples_from: Literal["one", "several"] = Field(
+        "one", description="all samples of a question from one of the teachers, or each from one drawn for it"
+    )
     student: Student = Student()
     execution: Execution = Execution()
     recipe: AnyRecipe = Field(default_factory=default_recipe)
@@ -50,18 +55,32 @@ class Run(Strict):
         for old, new in MOVED.items():
             if isinstance(settings, dict) and old in settings:
                 raise ValueError(f"{old} is called {new} now: write it there")
-        return settings
+        return inherited(settings)
 
     @model_validator(mode="after")
     def _goes_together(self) -> Run:
-        RECIPES[self.recipe.recipe].check(self)
-        if self.teacher.engine != "vllm":
-            hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
-            for name in sorted(hosted - OF_ANY_POOL):
-                if getattr(self.teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
-                    told = NO_ENGINE[self.teacher.engine]
-                    raise ValueError(f"teacher.{name} says nothing of {told}: write student.{name}")
+        recipe = RECIPES[self.recipe.recipe]
+        recipe.check(self)
+        if self.teachers and not recipe.several_teachers:
+            raise ValueError(f"recipe {recipe.name} asks one teacher: expected no section teachers")
+        check_teachers(self.teachers)
+        for teacher in self.asked:
+            if teacher.engine != "vllm":
+                _check_unhosted(teacher)
         return self
+
+    @property
+    def asked(self) -> tuple[Teacher, ...]:
+        """The teachers: several, or the one."""
+        return self.teachers or (self.teacher,)
+
+
+def _check_unhosted(teacher: Teacher) -> None:
+    """Raise ValueError where a teacher that is hosted elsewhere has settings of an engine."""
+    hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
+    for name in sorted(hosted - OF_ANY_POOL):
+        if getattr(teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
+            raise ValueError(f"teacher.{name} says nothing of {NO_ENGINE[teacher.engine]}: write student.{name}")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:

@@ -126,7 +126,7 @@ class Asking:
             raise EngineError(f"the student could not answer: {failed.error}")
         contexts = [completion.request_id.partition("/")[2] for completion in completions]
         rows = [
-            completion_row(question, completion, context, prompts[context].format)
+            completion_row(question, completion, prompts[context])
             for completion, context in zip(completions, contexts, strict=True)
         ]
         verdicts = await judge([(question, row) for row in rows], prompter, self._grade, self.executors)

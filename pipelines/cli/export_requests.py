@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from raydistill.actors.engine.remote.dialect import Dialect
 from raydistill.actors.engine.remote.engine import load_tokenizer
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import EngineConfig
+from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.run import Runner
@@ -45,6 +47,20 @@ class Exporting(RunContext):
         if isinstance(model, EngineConfig) and model.endpoint and self._write(title, job, questions, model):
             raise Exported
         return super().run(title, job, questions, model, **how)
+
+    def run_several(self, title: str, jobs: Sequence[SamplingJob], examples: str) -> Any:
+        """Write what is missing of each teacher behind a URL, a file each; local ones are asked here."""
+        if jobs[0].rounds > 1:
+            raise UsageError("export-requests: several teachers are asked for one round: expected teacher.rounds=1")
+        questions, out, written = self.questions.questions, self.out, False
+        for one, job in zip(self.config.teachers, jobs, strict=True):
+            if one.endpoint:
+                name = re.sub(r"[^\w.-]", "-", called(one))
+                self.out = out.with_name(f"{out.stem}-{name}{out.suffix}")
+                written = self._write(title, job, questions, one) or written
+        if written:
+            raise Exported
+        return super().run_several(title, jobs, examples)
 
     def start_engines(self, title: str, model: EngineConfig | Completer) -> None:
         if isinstance(model, EngineConfig) and model.engine == "recorded":
@@ -80,7 +96,7 @@ class Exporting(RunContext):
 
 def export_requests(config: Run, out: Path, console: Console | None) -> None:
     """Write the requests for the teacher's samples that are missing; raises UsageError where it has no endpoint."""
-    if not config.teacher.endpoint:
+    if not any(teacher.endpoint for teacher in config.asked):
         raise UsageError(
             f"export-requests: a teacher of engine {config.teacher.engine} is asked here; expected one behind a URL, "
             "for example configs/demo-url.yaml"

@@ -26,6 +26,7 @@ class Questions(Strict):
     question_column: str = "question"
     answer_column: str = "answer"
     rationale_column: str | None = Field(None, description="of a table: worked solutions, for recipe.source gold")
+    keep: tuple[str, ...] = Field((), description="of a table: further columns, for teachers[].only")
     grader: Literal["auto", "numeric", "symbolic", "text", "choice"] = "auto"
     size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
     seed: int = 0

@@ -42,6 +42,7 @@ class Recipe(ABC, Generic[Settings]):
     name: ClassVar[str]
     Config: ClassVar[type[Strict]]
     commands: ClassVar[Mapping[str, Callable[..., None]]] = {}  # of the command line, by name
+    several_teachers: ClassVar[bool] = True  # of a section teachers; not where the teacher is asked in several ways
     student: Prompter  # how the student is asked: in training, evaluation and service
 
     def __init__(self, config: Settings) -> None:

@@ -19,7 +19,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from raydistill.actors.errors import RaydistillError
@@ -53,6 +53,7 @@ class SamplingJob:
     examples: str | None = None
     samples_in_flight: int = 128
     rounds: int = 1  # at most
+    begun: int = 0  # rounds that all questions have had before
     question_tokens: int | None = None  # a question that has cost these gets no further round
 
     @property
@@ -60,7 +61,8 @@ class SamplingJob:
         """What depends on the job's samples is keyed by this; its folders hold those of other jobs, too."""
         plan = self.plan
         drawn = plan.n, plan.prompts_per_round, self.rounds, self.question_tokens
-        return content_hash(self.verdicts.rpartition("/")[2], plan.prompter.contexts, drawn)
+        share = [] if plan.share is None else [asdict(plan.share)]
+        return content_hash(self.verdicts.rpartition("/")[2], plan.prompter.contexts, drawn, *share)
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ def run_sampling(
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
-    result, remaining = SamplingStats(), questions
+    result, remaining = SamplingStats(rounds=job.begun), questions
     while remaining:
         result.rounds += 1
         plan = replace(job.plan, rounds=result.rounds)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raydistill.actors.engine.requests import Request, Sampling
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.sampling.prompter import Prompt, Prompter
+from raydistill.pipelines.sampling.teachers.shares import Share
 
 
 class Completer(Protocol):
@@ -34,12 +35,18 @@ class SamplingPlan:
     prompts_per_round: int | None = None  # None: all
     purpose: str = ""  # what the engine's ledger books the tokens on
     adapter: str | None = None  # LoRA adapter of the model that is asked
+    model: str = ""  # which is asked, stored with each completion
+    share: Share | None = None  # of one of several teachers; None: all samples
 
-    def wanted(self, question: Question) -> list[tuple[Prompt, range]]:
+    def wanted(self, question: Question) -> list[tuple[Prompt, Sequence[int]]]:
         """Each prompt with the indices of the samples that are wanted of it."""
         prompts = self.prompter.prompts(question)
         turns = self.rounds * (self.prompts_per_round or len(prompts))
-        return [(p, range(self.n * len(range(place, turns, len(prompts))))) for place, p in enumerate(prompts)]
+        counts = [self.n * len(range(place, turns, len(prompts))) for place in range(len(prompts))]
+        pairs = zip(prompts, counts, strict=True)
+        if self.share is None:
+            return [(prompt, range(count)) for prompt, count in pairs]
+        return [(prompt, self.share.of(question, prompt.context, range(count))) for prompt, count in pairs]
 
     def sample_ids(self, question: Question) -> list[str]:
         return [f"{question.id}/{prompt.context}/{i}" for prompt, indices in self.wanted(question) for i in indices]

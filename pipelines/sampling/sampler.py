@@ -101,6 +101,7 @@ class Sampler:
             seed=sampling.seed,
             purpose=key,
             adapter=model.adapter,
+            model=model.model,
         )
         return self.job_of(
             plan,

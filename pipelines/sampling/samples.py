@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion
-from raydistill.actors.segments import read_segments
+from raydistill.actors.segments import read_segment, read_segments
+from raydistill.actors.storage import resolve
 from raydistill.pipelines.data.records import Question, Sample
+from raydistill.pipelines.sampling.prompter import Prompt
+from raydistill.pipelines.sampling.segment_index import SegmentIndex
 
 COMPLETION = (
     "question_id",
@@ -22,16 +25,17 @@ COMPLETION = (
 )
 
 
-def completion_row(question: Question, completion: Completion, context: str, form: str) -> dict[str, Any]:
-    """What is stored of a completion (`schemas.completion_schema`); `context` and `form` are its prompt's."""
+def completion_row(question: Question, completion: Completion, prompt: Prompt, model: str = "") -> dict[str, Any]:
+    """What is stored of a completion of a prompt by a model (`schemas.completion_schema`)."""
     names = ("index", "seed", "text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
     return {
         "sample_id": completion.sample_id,
         "question_id": question.id,
-        "context": context,
-        "format": form,
+        "context": prompt.context,
+        "format": prompt.format,
         **{name: getattr(completion, name) for name in names},
         "engine": completion.engine,
+        "model": model,
         "error": completion.error,
     }
 
@@ -50,23 +54,21 @@ def to_sample(completion: Mapping[str, Any], verdict: Mapping[str, Any]) -> Samp
     )
 
 
-def read_samples(completions: str, verdicts: str, questions: Sequence[Question] | None = None) -> dict[str, Sample]:
-    """The samples in a job's two folders by their ids, or those of `questions`; those without a verdict are not among
-    them.
-    """
-    names = ["sample_id", "question_id", "output", "status", "reason", "value", "message"]
-    judged = {row["sample_id"]: row for row in _rows(verdicts, names, questions)}
+def read_samples(completions: str, verdicts: str) -> dict[str, Sample]:
+    """The samples in a job's two folders by their ids; those without a verdict are not among them."""
+    names = ["sample_id", "output", "status", "reason", "value", "message"]
+    judged = {row["sample_id"]: row for table in read_segments(verdicts, names) for row in table.to_pylist()}
     return {
         row["sample_id"]: to_sample(row, judged[row["sample_id"]])
-        for row in _rows(completions, ["sample_id", *COMPLETION], questions)
+        for table in read_segments(completions, ["sample_id", *COMPLETION])
+        for row in table.to_pylist()
         if row["sample_id"] in judged
     }
 
 
-def _rows(folder: str, columns: list[str], questions: Sequence[Question] | None) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wanted = None if questions is None else pa.array([question.id for question in questions], pa.string())
-    for table in read_segments(folder, columns):
-        yield from (table if wanted is None else table.filter(pc.is_in(table["question_id"], wanted))).to_pylist()
+def stored_rows(index: SegmentIndex, questions: Sequence[Question]) -> dict[str, dict[str, Any]]:
+    """The rows of some questions' samples in a folder of completions or verdicts, by sample id."""
+    found, wanted = index.of(questions), {question.id for question in questions}
+    segments = sorted({segment for question in questions for segment in found.segments(question.id)})
+    rows = (row for segment in segments for row in read_segment(*resolve(segment)).to_pylist())
+    return {row["sample_id"]: row for row in rows if row["question_id"] in wanted}

@@ -48,6 +48,7 @@ def completion_schema() -> pa.Schema:
             ("prompt_tokens", number),
             ("completion_tokens", number),
             ("engine", text),
+            ("model", text),  # as the configuration calls it; null in rows of earlier versions
             ("error", text),  # why there is no completion; such rows are not stored
         ]
     )

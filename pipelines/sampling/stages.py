@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import SegmentWriter
-from raydistill.pipelines.data.records import Question, Sample, content_hash
+from raydistill.pipelines.data.records import Example, Question, Sample, content_hash
 from raydistill.pipelines.sampling.log import run_log
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
@@ -65,10 +65,10 @@ class Generate:
         missing = self._plan.missing(question, stored)
         fresh = {}
         if missing:
-            formats = {prompt.context: prompt.format for prompt in self._plan.prompter.prompts(question)}
+            prompts = {prompt.context: prompt for prompt in self._plan.prompter.prompts(question)}
             for completion in await self._engines.call("generate", missing):
                 context = completion.request_id.partition("/")[2]
-                fresh[completion.sample_id] = completion_row(question, completion, context, formats[context])
+                fresh[completion.sample_id] = completion_row(question, completion, prompts[context], self._plan.model)
                 if completion.error:
                     self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
             self._writer.append([made for made in fresh.values() if not made["error"]])
@@ -152,12 +152,17 @@ class Select:
     def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
 
-        outcomes = [self._outcome(row) for row in batch.to_pylist()]
-        if self._writer:
-            self._writer.flush()
+        outcomes = [self.outcome(row) for row in batch.to_pylist()]
+        self.flush()
         return pa.Table.from_pylist(outcomes, schema=outcome_schema())
 
-    def _outcome(self, row: dict[str, Any]) -> dict[str, Any]:
+    def flush(self) -> None:
+        """Make the examples so far durable."""
+        if self._writer:
+            self._writer.flush()
+
+    def outcome(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What became of a question, whose examples are written; of one of several teachers' with its name."""
         from raydistill.pipelines.data.examples import to_row
 
         question = to_question(row)
@@ -180,10 +185,17 @@ class Select:
         }
         if self._writer and self._selector and outcome["finished"]:
             selection = self._selector.select(question, samples)
-            self._writer.append([to_row(example) for example in selection.examples])
+            teachers = {c["sample_id"]: c["teacher"] for c in row["completions"] if c.get("teacher")}
+            self._writer.append([to_row(_from_teacher(example, teachers)) for example in selection.examples])
             outcome["kept"] = [example.source for example in selection.examples]
             outcome["dropped"] = [reason for reason, count in selection.dropped.items() for _ in range(count)]
         return outcome
+
+
+def _from_teacher(example: Example, teachers: Mapping[str, str]) -> Example:
+    """The example with the name of the teacher that its sample is of, where there are several."""
+    name = teachers.get(example.source)
+    return replace(example, meta={**example.meta, "teacher": name}) if name else example
 
 
 def _counted(sample: Sample) -> str:

@@ -44,6 +44,7 @@ class RetrievalBasedDistillation(Recipe[ReBase]):
 
     name = "rebase"
     Config = ReBase
+    several_teachers = False
 
     def __init__(self, config: ReBase) -> None:
         super().__init__(config)

@@ -36,6 +36,7 @@ class SelfImprovement(Recipe[TriPosT]):
 
     name = "tripost"
     Config = TriPosT
+    several_teachers = False
     student = STUDENT
 
     @property

@@ -9,7 +9,7 @@ from raydistill.actors.engine.recording import Recording
 from raydistill.actors.engine.requests import Request
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.sampling.job import QUESTIONS_PER_FLOW, SamplingJob
-from raydistill.pipelines.sampling.samples import read_samples
+from raydistill.pipelines.sampling.samples import stored_rows, to_sample
 from raydistill.pipelines.sampling.segment_index import SegmentIndex
 from raydistill.pipelines.sampling.stages import Budget
 
@@ -26,12 +26,14 @@ class Missing:
     unjudged: int = 0
 
     def of(self, questions: Sequence[Question]) -> Iterator[Request]:
-        index = SegmentIndex(self.job.completions)
+        index, verdicts = SegmentIndex(self.job.completions), SegmentIndex(self.job.verdicts)
         for start in range(0, len(questions), QUESTIONS_PER_FLOW):
             portion = questions[start : start + QUESTIONS_PER_FLOW]
             stored, samples = index.of(portion).sample_ids, dict[str, Sample]()
             if self.job.rounds > 1:
-                samples = read_samples(self.job.completions, self.job.verdicts, portion)
+                judged = stored_rows(verdicts, portion)
+                made = stored_rows(index, portion)
+                samples = {i: to_sample(row, judged[i]) for i, row in made.items() if i in judged}
             for question in portion:
                 yield from self._of(question, stored, samples)
 

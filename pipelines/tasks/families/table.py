@@ -75,7 +75,8 @@ class _Table:
             meta["choices"] = choices
         if config.rationale_column:
             meta["rationale"] = as_text(row.field(config.rationale_column))
-        return Question.make(config.task, text, answer, row=row.number, **meta)
+        kept = {name: row.field(name) for name in config.keep}
+        return Question.make(config.task, text, answer, **kept, row=row.number, **meta)
 
     def with_golds(self, questions: QuestionTable) -> QuestionTable:
         """The questions with the gold labels that the whole table says they have; UsageError for what is open."""
