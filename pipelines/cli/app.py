@@ -103,16 +103,14 @@ def _stages(
 @app.command("export-requests")
 def export_requests(
     config: Config,
+    out: Annotated[Path, typer.Option(help="JSONL file for the requests; further ones lie beside it")],
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="JSONL file for the requests; more of them beside it")] = None,
     run_dir: RunDir = None,
     quiet: Quiet = False,
 ) -> None:
     """Write what the teacher is still to be asked as files for a batch API; nobody is asked."""
     from raydistill.pipelines.cli.export_requests import export_requests as export
 
-    if out is None:
-        raise UsageError("export-requests: expected --out requests.jsonl")
     loaded = _load(config, overrides, run_dir)
     with infrastructure_log(loaded.run_dir):
         export(loaded, out, _console(quiet))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,11 @@ from raydistill.pipelines.sampling.teachers.files import write_request_files
 from raydistill.pipelines.sampling.teachers.missing import Missing
 
 
+@dataclass
 class Exported(Exception):
-    """What was to be written is written: the recipe can go no further without the answers."""
+    """The recipe goes no further: what it is to ask next, if there is something, is `written`."""
+
+    written: bool
 
 
 class Exporting(RunContext):
@@ -45,7 +49,7 @@ class Exporting(RunContext):
     ) -> SamplingStats:
         """Write what is missing; where nothing is, judge what is there."""
         if isinstance(model, EngineConfig) and model.endpoint and self._write(title, job, questions, model):
-            raise Exported
+            raise Exported(True)
         return super().run(title, job, questions, model, **how)
 
     def run_several(self, title: str, jobs: Sequence[SamplingJob], examples: str) -> Any:
@@ -58,9 +62,9 @@ class Exporting(RunContext):
                 name = re.sub(r"[^\w.-]", "-", called(one))
                 self.out = out.with_name(f"{out.stem}-{name}{out.suffix}")
                 written = self._write(title, job, questions, one) or written
-        if written:
-            raise Exported
-        return super().run_several(title, jobs, examples)
+        if not written:
+            self.say("nothing is missing")
+        raise Exported(written)
 
     def start_engines(self, title: str, model: EngineConfig | Completer) -> None:
         if isinstance(model, EngineConfig) and model.engine == "recorded":
@@ -107,9 +111,10 @@ def export_requests(config: Run, out: Path, console: Console | None) -> None:
     try:
         runner.start().synthesize()
         runner.ctx.say("nothing is missing")
-    except Exported:
-        runner.ctx.say(
-            "their answers are read with teacher.engine=recorded teacher.recording=FILE (or a list, a folder)"
-        )
+    except Exported as end:
+        if end.written:
+            runner.ctx.say(
+                "their answers are read with engine=recorded recording=FILE (or a list, a folder) of the teacher"
+            )
     finally:
         runner.close()

