@@ -226,7 +226,7 @@ class Sampler:
         Of a model behind a URL also how much of it is not its server's own count.
         """
         wasted, sent = 0, list[Spending]()
-        for job in jobs:
+        for job in {job.plan.purpose: job for job in jobs}.values():  # two teachers may be one model at two addresses
             tables = read_segments(job.completions, ["completion_tokens", "engine"])
             rows = (row for table in tables for row in table.to_pylist())
             stored = sum(row["completion_tokens"] for row in rows if row["engine"] != RECORDED)  # those have no ledger
