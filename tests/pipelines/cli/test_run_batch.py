@@ -15,7 +15,7 @@ from benchmarks.fault_proxy import cpu_environment
 from raydistill.pipelines.cli.export_requests import export_requests
 from raydistill.pipelines.run_config import Run, load_config
 from tests import ROOT
-from tests.pipelines.cli.test_export import read_from, texts
+from tests.pipelines.cli.test_export_requests import read_from, texts
 from tests.pipelines.test_run_remote import rows, synthesized
 from tests.rows import write_rows
 
