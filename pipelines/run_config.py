@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.files import read_settings, validated
 from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Execution, Questions, Student, Teacher, Train
-from raydistill.pipelines.config.teachers import OneTeacher, check_teachers, inherited
+from raydistill.pipelines.config.teachers import OneTeacher, called, check_teachers, inherited
 from raydistill.pipelines.recipes.registry import RECIPES, AnyRecipe, default_recipe
 
 MOVED = {"retriever": "recipe.retriever"}
@@ -80,7 +80,12 @@ def _check_unhosted(teacher: Teacher) -> None:
     hosted = set(Student.model_fields) & set(EngineConfig.model_fields)
     for name in sorted(hosted - OF_ANY_POOL):
         if getattr(teacher, name) != Teacher.model_fields[name].get_default(call_default_factory=True):
-            raise ValueError(f"teacher.{name} says nothing of {NO_ENGINE[teacher.engine]}: write student.{name}")
+            told = f"says nothing of {NO_ENGINE[teacher.engine]}: write student.{name}"
+            if isinstance(teacher, OneTeacher):
+                raise ValueError(
+                    f"teachers: {name} of {called(teacher)} {told}, or {name} with the local teachers alone"
+                )
+            raise ValueError(f"teacher.{name} {told}")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:

@@ -123,7 +123,7 @@ def test_a_file_of_requests_is_of_one_teacher(cluster: None, tmp_path: Path) -> 
     [
         ({"web": {"name": "book"}}, "book is there twice"),
         ({"web": {"n": 3}}, "n is of all of them together"),
-        ({"web": {"dtype": "float32"}}, "dtype says nothing of a model behind a URL"),
+        ({"web": {"dtype": "float32"}}, "dtype of web says nothing of a model behind a URL: write student.dtype, or"),
         ({"web": {"weight": 0}}, "greater than 0"),
         ({"recipe": {"recipe": "tripost"}, "questions": {"task": "stepwise:dates"}}, "recipe tripost asks one teacher"),
     ],
