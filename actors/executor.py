@@ -84,7 +84,10 @@ class Executor:
             self._workers[-1].start()
 
     def submit(self, programs: Sequence[Program]) -> Future[list[Verdict]]:
-        """One verdict per program, in order, once all are done. Calls take turns: none waits for another to end."""
+        """One verdict per program, in order, once all are done. Calls take turns: none waits for another to end.
+
+        Cancelling what it gives drops the programs that wait, and kills those that run within half a second.
+        """
         round_ = self._dispatcher.plan(programs)
         self._schedule.add(round_)
         return round_.result

@@ -171,8 +171,8 @@ class PoolClient:
     async def call(self, method: str, *arguments: Any) -> Any:
         """The result of ``member.method(*arguments)`` on some member.
 
-        A call whose member dies is made again on another. Errors that the member raises come through as they
-        are; EngineError says that members kept dying under this call.
+        A call whose member dies is made again on another; one that is cancelled is cancelled there, too. Errors that
+        the member raises come through as they are; EngineError says that members kept dying under this call.
         """
         from ray import serve
         from ray.exceptions import RayActorError, RayTaskError
@@ -195,7 +195,12 @@ class PoolClient:
         try:
             async for attempt in retrying:
                 with attempt:
-                    return await handle.call.remote(method, *arguments)
+                    response = handle.call.remote(method, *arguments)
+                    try:
+                        return await response
+                    except asyncio.CancelledError:
+                        response.cancel()
+                        raise
         except RetryError as error:
             reason = error.last_attempt.exception()
             raise EngineError(

@@ -42,6 +42,24 @@ def test_an_honest_request_waits_for_one_program_of_each_other(executor: Executo
     assert {verdict.reason for future in hostile for verdict in future.result()} <= {"timeout", "cpu"}
 
 
+@pytest.mark.parametrize("source", [HANGING, SPINNING], ids=["hanging", "spinning"])
+@pytest.mark.parametrize("count", [1, 6], ids=["isolated", "batch"])
+def test_a_call_that_is_cancelled_gives_its_zygote_back(source: str, count: int) -> None:
+    async def leave() -> float:
+        pooled = PooledExecutor(Limits(cpu_s=30, wall_s=30), "B-", 1)
+        call = asyncio.ensure_future(pooled.run([Program("x", source)] * count))
+        zygotes = [psutil.Process(pid) for pid in pooled.zygote_pids()]
+        await asyncio.to_thread(wait_until, lambda: any(z.children() for z in zygotes), 10, "a hostile program")
+        started = time.monotonic()
+        call.cancel()
+        await asyncio.to_thread(wait_until, lambda: not any(z.children() for z in zygotes), 10, "its end")
+        assert [verdict.value for verdict in await pooled.run(HONEST)] == [0, 1, 2, 3, 4]
+        assert all(zygote.is_running() for zygote in zygotes)
+        return time.monotonic() - started
+
+    assert asyncio.run(leave()) < 1
+
+
 def test_a_pooled_executor_serves_any_number_of_calls_without_a_thread_each() -> None:
     async def serve() -> float:
         pooled = PooledExecutor(LIMITS, "B-", 1)

@@ -113,7 +113,7 @@ class Dispatcher:
             lanes = [wire.ISOLATED] + [wire.FOLLOWING] * (len(tasks) - 1)
             packed = [wire.pack_job([task], lane, limits) for task, lane in zip(tasks, lanes, strict=True)]
         put_back: list[int] = []
-        for index, record in zip(job.indices, jail.run(packed, len(tasks)), strict=True):
+        for index, record in zip(job.indices, jail.run(packed, len(tasks), round_.is_cancelled), strict=True):
             if record.flags & wire.PUT_BACK:
                 put_back.append(index)
                 continue
@@ -147,6 +147,8 @@ class Dispatcher:
                 round_.verdicts[index] = lost(round_.programs[index].id, why, self.grade)
 
     def _settle(self, round_: Round, job: ProgramJob, verdicts: dict[int, Verdict]) -> None:
+        if round_.is_cancelled():
+            return
         isolate: list[int] = []
         wider = PROFILES[job.profile].wider
         for index, verdict in verdicts.items():

@@ -6,6 +6,7 @@ used as much as the one that has used least. So it waits for at most one program
 programs they brought.
 
 The promise of this module is that each program gets exactly one verdict: a round does not end while a place is empty.
+Whoever no longer wants the verdicts cancels the round's result: what waits is dropped, what runs is killed.
 """
 
 import itertools
@@ -58,7 +59,8 @@ class Round:
     def add(self, job: ProgramJob) -> None:
         """Let a job wait; what was lost before comes last, so that it costs no other program of the call its zygote."""
         with self._lock:
-            (self._suspects if job.attempt else self._waiting).append(job)
+            if not self.is_cancelled():
+                (self._suspects if job.attempt else self._waiting).append(job)
 
     def add_isolated(self, profile: str, indices: Sequence[int], audits: tuple[int, ...] = ()) -> None:
         for start in range(0, len(indices), ISOLATED_PROGRAMS):
@@ -74,7 +76,21 @@ class Round:
     def is_over(self) -> bool:
         return not (self._waiting or self._suspects or self.under_way)
 
+    def is_cancelled(self) -> bool:
+        return self.result.cancelled()
+
+    def drop(self) -> None:
+        """Let nothing of it wait any longer."""
+        self._waiting.clear()
+        self._suspects.clear()
+
+    def fail(self, error: Exception) -> None:
+        if self.result.set_running_or_notify_cancel():
+            self.result.set_exception(error)
+
     def end(self) -> None:
+        if not self.result.set_running_or_notify_cancel():
+            return
         missing = [index for index, verdict in enumerate(self.verdicts) if verdict is None]
         if missing:
             error = AssertionError(f"no verdict for programs {missing[:10]} ({len(missing)} in all)")
@@ -98,6 +114,7 @@ class Schedule:
             self._rounds.append(round_)
             self._end_if_over(round_)
             self._changed.notify_all()
+        round_.result.add_done_callback(lambda _: self._forget(round_))
 
     def take(self, is_ready: Callable[[ProgramJob], bool]) -> tuple[Round, ProgramJob] | None:
         """The next job that `is_ready`, of the round that has used least; blocks until there is one. None once closed.
@@ -120,7 +137,7 @@ class Schedule:
             round_.used_s += seconds
             if error and round_ in self._rounds:
                 self._rounds.remove(round_)
-                round_.result.set_exception(error)
+                round_.fail(error)
             elif round_ in self._rounds:
                 self._end_if_over(round_)
             self._changed.notify_all()
@@ -134,9 +151,16 @@ class Schedule:
         with self._changed:
             self._closed = True
             for round_ in self._rounds:
-                round_.result.set_exception(SandboxError("the executor was closed"))
+                round_.fail(SandboxError("the executor was closed"))
             self._rounds.clear()
             self._changed.notify_all()
+
+    def _forget(self, round_: Round) -> None:
+        """Drop a round that was cancelled; what of it runs, `done` is told of."""
+        with self._changed:
+            if round_.is_cancelled() and round_ in self._rounds:
+                self._rounds.remove(round_)
+                round_.drop()
 
     def _end_if_over(self, round_: Round) -> None:
         if round_.is_over():

@@ -10,9 +10,11 @@ arguments to everyone.
 import json
 import os
 import select
+import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,11 +58,29 @@ class Waited(NamedTuple):
 def look_at_child(zygotes: Sequence[int]) -> Waited | None:
     """The waiting of the zygote's child up to now; None where the kernel does not tell, or it has just ended."""
     try:
-        [child] = [pid for zygote in zygotes for pid in _read(f"{zygote}/task/{zygote}/children").split()]
+        child = _child(zygotes)
         state = _read(f"{child}/stat").rpartition(")")[2].split()[0]
         return Waited(int(_read(f"{child}/schedstat").split()[1]) / 1e9, state)
     except (OSError, ValueError, IndexError):
         return None
+
+
+def kill_child(zygotes: Sequence[int]) -> None:
+    """End the zygote's child, whose verdict nobody wants any more; nothing where it has just ended."""
+    with suppress(OSError, ValueError):
+        child = _child(zygotes)
+        pidfd = os.pidfd_open(child)
+        try:
+            if _child(zygotes) == child:  # else the number may be another process's by now
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
+def _child(zygotes: Sequence[int]) -> int:
+    """The one child that runs. ValueError where there is none."""
+    [child] = [pid for zygote in zygotes for pid in _read(f"{zygote}/task/{zygote}/children").split()]
+    return int(child)
 
 
 def _read(path: str) -> str:
@@ -133,8 +153,11 @@ class Jail:
         self.forks = 0
         self.started_at = time.monotonic()
 
-    def run(self, jobs: Sequence[bytes], count: int) -> Iterator[Record]:
-        """Send packed jobs and yield the `count` records they produce, as they come. ZygoteLost on any trouble."""
+    def run(self, jobs: Sequence[bytes], count: int, unwanted: Callable[[], bool]) -> Iterator[Record]:
+        """Send packed jobs and yield the `count` records they produce, as they come. ZygoteLost on any trouble.
+
+        Four times a second `unwanted` is asked whether what runs may be killed.
+        """
         if self.process is None:
             raise ZygoteLost("not running")
         self.forks += len(jobs)
@@ -145,6 +168,8 @@ class Jail:
                 record, at = parsed
                 if record.type == wire.HEARTBEAT:
                     self.waited = look_at_child(self.zygote_pids())
+                    if unwanted():
+                        kill_child(self.zygote_pids())
                     continue
                 yield record
                 self.waited = None
