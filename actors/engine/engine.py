@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from raydistill.actors.engine.in_process import EXECUTOR
 from raydistill.actors.engine.ledger import Ledger, LedgerEntry
 from raydistill.actors.engine.outputs import EnginePrompt, Output, plain
 from raydistill.actors.engine.rendering import prompt_ids
@@ -33,7 +34,7 @@ DEAD_ENGINE_EXIT_CODE = 70  # EX_SOFTWARE
 CPU_ARGUMENTS = {"enable_chunked_prefill": False, "enforce_eager": True}
 # And where one process computes. In the executor that "uni" stands for on a CPU, the engine's core has a worker
 # process, and waits for each of its steps in a loop that takes a whole core. Threads are set by the environment here.
-LONE_CPU_ARGUMENTS = {"distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor"}
+LONE_CPU_ARGUMENTS = {"distributed_executor_backend": EXECUTOR}
 
 # Where vLLM reads the size of the cache without a GPU: in whole gigabytes, and before its argument for it.
 CACHE_VARIABLE = "VLLM_CPU_KVCACHE_SPACE"
