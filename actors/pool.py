@@ -46,6 +46,7 @@ class PoolSettings:
     grow_after_s: float = 5
     shrink_after_s: float = 60
     health_check_timeout_s: float = 120
+    health_check_period_s: float = 10
 
 
 class Member:
@@ -138,6 +139,7 @@ class Pool:
                 "runtime_env": {"env_vars": dict(settings.environment)},
             },
             "health_check_timeout_s": settings.health_check_timeout_s,
+            "health_check_period_s": settings.health_check_period_s,
             "graceful_shutdown_timeout_s": 5,
             "graceful_shutdown_wait_loop_s": DRAIN_CHECK_S,
             "max_constructor_retry_count": STARTS_BEFORE_GIVING_UP,

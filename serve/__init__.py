@@ -6,6 +6,9 @@
 student     what is served: weights, and how it is asked, from the student's raydistill.json
 deployment  the two Ray Serve applications, executors and student; app starts them for `raydistill serve`, builders for
             KubeRay
+admission/  who may ask, how much, and until when: API keys, limits, deadlines
+solving/    one question: samples, programs and vote, each as it comes
+engines/    the replica around vLLM; calls is how it is asked
 front       what every request meets first, around Ray Serve's proxy and around the routes: id, size of the body
 routes      the HTTP application, and ingress what it asks; reading and problems are bodies in and failures out, openai/
             is OpenAI's part of it

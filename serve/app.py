@@ -16,6 +16,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
@@ -24,11 +26,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
-from raydistill.pipelines.runtime.pools import connect
+from raydistill.pipelines.runtime.pools import connect, this_node
+from raydistill.serve.admission.gate import DEADLINE_S, MOST_UNDER_WAY, Rules
+from raydistill.serve.admission.keys import KEYS_VARIABLE
+from raydistill.serve.admission.rules import is_loopback, rules_of
 from raydistill.serve.deployment import Service
 from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
 from raydistill.serve.student import Student, find_student
 
+GRACE_S = 30.0
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
 EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. How many pencils do they have together?"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -41,31 +47,45 @@ def serve_student(
     port: int = 8000,
     replicas: int = 1,
     body_bytes: int = BODY_BYTES,
+    keys: str | None = None,
+    is_open: bool = False,
+    queue: int = MOST_UNDER_WAY,
+    deadline_s: float = DEADLINE_S,
+    grace_s: float = GRACE_S,
     console: Console | None = None,
 ) -> None:
     """Serve a run's student, or a student directory, until SIGINT or SIGTERM; then take everything down.
 
-    Requests with a body of more than `body_bytes` are refused.
+    What is under way then has `grace_s` to end, without new requests; a second signal ends it at once.
+
+    Requests with a body of more than `body_bytes` are refused, those without a key of the file `keys`, or of
+    KEYS_VARIABLE, where there are keys; more than `queue` are not under way, and none for longer than `deadline_s`.
 
     Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where `student_or_run` is neither or
-    the port is taken, EngineError where the model cannot be served.
+    the port is taken, where `keys` are none, or where there are none, `host` is not this machine's alone and the
+    service is not to be open; EngineError where the model cannot be served.
     """
     student = find_student(student_or_run)
+    rules = rules_of(keys, is_open=is_open, loopback=is_loopback(host), queue=queue, deadline_s=deadline_s)
+    os.environ.pop(KEYS_VARIABLE, None)  # or all processes of a Ray that is started now would have it
     _check_port(host, port)
     say = partial(console.print, markup=False, highlight=False) if console else lambda _: None
     say(f"starting {student.name} ({student.adapter or student.model}) ...")
     started = time.monotonic()
-    service = Service(student, replicas, body_bytes)
     joined = bool(os.environ.get("RAY_ADDRESS"))
+    service: Service | None = None
     try:
         _start_http(host, port, body_bytes)
+        service = Service(student, replicas, body_bytes, replace(rules, node_labels=this_node()))
         service.deploy()
         url = f"http://{EVERYWHERE.get(host, host)}:{port}"
         _await_health(url)
-        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student)}")
+        service.is_ready = True
+        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student, rules)}")
         threading.Event().wait()
     except KeyboardInterrupt:
         say("stopping ...")
+        _drain(service, grace_s, say)
     finally:
         _stop(service, joined)
     say("stopped")
@@ -118,20 +138,35 @@ def _await_health(url: str) -> None:
         raise EngineError(f"{url}/healthz: no healthy answer in {FIRST_ANSWER_S:g} s: {reason}") from None
 
 
-def _stop(service: Service, joined: bool) -> None:
+def _drain(service: Service | None, seconds: float, say: Callable[[str], None]) -> None:
+    """Let what is under way end. Whatever keeps it from that, the service is taken down all the same."""
+    if service is None or not service.is_ready:
+        return
+    try:
+        if left := service.drain(seconds):
+            say(f"{left} requests did not end within {seconds:g} s")
+    except KeyboardInterrupt:
+        say("stopping at once ...")
+    except Exception as error:  # Ray's, of a cluster that is ending too
+        logging.getLogger("raydistill.serve").error("no grace for requests under way", exc_info=error)
+
+
+def _stop(service: Service | None, joined: bool) -> None:
     import ray
     from ray import serve
 
     if not ray.is_initialized():
         return
-    service.remove()
+    if service:
+        service.remove()
     if joined and not serve.status().applications:
         serve.shutdown()
     ray.shutdown()
 
 
-def _welcome(url: str, student: Student) -> str:
-    """The addresses, and two commands to copy."""
+def _welcome(url: str, student: Student, rules: Rules) -> str:
+    """The addresses, and two commands to copy, for a shell whose KEY is an API key where there are some."""
+    key, header = ("none", "") if rules.are_open else ("$KEY", ' -H "Authorization: Bearer $KEY"')
     question = json.dumps({"question": EXAMPLE})
     messages = list(make_recipe(student.recipe).student.prompts(Question("", EXAMPLE, ""))[0].messages)
     return f"""\
@@ -139,10 +174,10 @@ def _welcome(url: str, student: Student) -> str:
   {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models
   {url}/healthz               {url}/docs
 
-curl -s {url}/v1/solve -H 'Content-Type: application/json' -d '{question}'
+curl -s {url}/v1/solve{header} -H 'Content-Type: application/json' -d '{question}'
 
 python -c "from openai import OpenAI; \\
-client = OpenAI(base_url='{url}/v1', api_key='none'); \\
+client = OpenAI(base_url='{url}/v1', api_key='{key}'); \\
 messages = {messages}; \\
 reply = client.chat.completions.create(model='{student.name}', messages=messages, temperature=0); \\
 print(reply.choices[0].message.content)"

@@ -9,16 +9,20 @@ An engine costs one logical CPU and the ingress half of one: with an executor, 2
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.engine import CACHE_VARIABLE, CPU_ARGUMENTS, adapter_room, cache_arguments
 from raydistill.actors.errors import EngineError
+from raydistill.actors.pool import Pool
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import engine_pool, executor_pool
+from raydistill.serve.admission.counter import counter_application
+from raydistill.serve.admission.gate import Rules
+from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.ingress import make_ingress
+from raydistill.serve.ingress import EVERYBODY, make_ingress
 from raydistill.serve.student import Student
 
 if TYPE_CHECKING:
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 
 INGRESS_CPUS = 0.5
 REASON_CHARACTERS = 500
-REQUESTS_IN_FLIGHT = 1000  # per ingress; it waits, it does not work
+LOOK_S = 1.0  # between two looks whether a replica lives; Serve's own are 10 s apart
+DRAIN_SLACK_S = 5.0
+REFUSED_AT_ONCE = 1000  # more than are under way; an ingress only waits
 SEQUENCES_PER_ENGINE = 64
 KV_CACHE_GB = float(os.environ.get(CACHE_VARIABLE, 1))  # taken at start, where there is no GPU; may be a fraction
 ENGINE_ARGUMENTS = ("max_model_len", "tensor_parallel_size", "gpu_memory_utilization")
@@ -36,11 +42,16 @@ CPU_DTYPE = "float32"  # half precision is ten times slower on a CPU that has to
 class Service:
     """Deploys a student to a connected Ray, and takes it down again."""
 
-    def __init__(self, student: Student, replicas: int, body_bytes: int = BODY_BYTES) -> None:
-        self.student, self._replicas, self._body_bytes = student, replicas, body_bytes
+    def __init__(self, student: Student, replicas: int, body_bytes: int = BODY_BYTES, rules: Rules = EVERYBODY) -> None:
+        self.student, self._replicas, self._body_bytes, self._rules = student, replicas, body_bytes, rules
         self._name, self._started = f"raydistill-serve-{student.name}", False
+        self.is_ready = False  # it has answered
+        self._handle: Any = None  # of the ingress
         executes = make_recipe(student.recipe).student.executes
-        self.executors = executor_pool(f"{self._name}-executors", student.execution) if executes else None
+        self.executors: Pool | None = None
+        if executes:
+            pool = executor_pool(f"{self._name}-executors", student.execution)
+            self.executors = Pool(replace(pool.settings, health_check_period_s=LOOK_S))
 
     def deploy(self) -> None:
         """Start executors, engine and ingress. Raises EngineError with the reason where one cannot start."""
@@ -50,7 +61,7 @@ class Service:
         if self.executors:
             self.executors.start()
         try:
-            serve.run(self.application(), name=self._name, route_prefix="/")
+            self._handle = serve.run(self.application(), name=self._name, route_prefix="/")
         except RuntimeError as error:
             raise EngineError(f"{self.student.model} cannot be served: {self._reason(str(error))}") from None
 
@@ -61,12 +72,18 @@ class Service:
 
         config = llm_config(self.student, self._replicas)
         executors = self.executors.client if self.executors else None
-        ingress = make_ingress(self.student, executors, self._body_bytes)
+        ingress = make_ingress(self.student, executors, self._body_bytes, self._rules)
         deployment = serve.deployment(
-            name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, max_ongoing_requests=REQUESTS_IN_FLIGHT
+            name="ingress",
+            ray_actor_options={"num_cpus": INGRESS_CPUS},
+            max_ongoing_requests=self._rules.most_under_way + REFUSED_AT_ONCE,
+            max_queued_requests=REFUSED_AT_ONCE,
+            health_check_period_s=LOOK_S,
         )
-        engines = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=_student_server())
-        return deployment(ingress).bind(engines)
+        engines = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=student_server())
+        if self._rules.are_open:
+            return deployment(ingress).bind(engines)
+        return deployment(ingress).bind(engines, counter_application(self._rules))
 
     def _reason(self, fallback: str) -> str:
         """The last error that Serve has noted about the deployments."""
@@ -77,6 +94,10 @@ class Service:
         before, error, after = notes.rpartition("Error: ")
         kind = before.rpartition("\n")[2].strip()
         return f"{kind}{error}{after}".strip()[:REASON_CHARACTERS] if error else fallback
+
+    def drain(self, seconds: float) -> int:
+        """Refuse new requests, and wait so long for those under way; how many are left."""
+        return self._handle.drain.remote(seconds).result(timeout_s=seconds + DRAIN_SLACK_S)
 
     def remove(self) -> None:
         """Take down what `deploy` has started, and nothing that another service has."""
@@ -115,6 +136,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "runtime_env": {"env_vars": dict(reserved.environment)},
         "placement_group_config": None if reserved.gpus else {"bundles": [{"CPU": reserved.cpus}]},
         "deployment_config": {
+            "health_check_period_s": LOOK_S,
             "ray_actor_options": {"num_cpus": 0},  # the placement group holds the CPU
             "autoscaling_config": {
                 "min_replicas": 1,
@@ -126,18 +148,6 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "callback_config": {"callback_class": _before_start()},
     }
     return LLMConfig.model_validate(config)
-
-
-def _student_server() -> type:
-    """Ray's server of a model, which also says how many tokens its context has: only vLLM in it knows."""
-    from ray.serve.llm.deployment import LLMServer
-
-    class StudentServer(LLMServer):
-        async def context_length(self) -> AsyncIterator[int]:
-            engine: Any = self.engine
-            yield engine._engine_client.model_config.max_model_len
-
-    return StudentServer
 
 
 def _before_start() -> type:

@@ -24,6 +24,7 @@ from raydistill.serve.problems import BROKEN, LATER, Refused, report
 
 BODY_BYTES = 1_000_000
 BODY_SECONDS = 60.0
+RETRY_AFTER = "1"  # seconds, where nothing better is known
 BODY_VARIABLE = "RAYDISTILL_BODY_BYTES"  # for the proxy, whose callback is given nothing
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = "raydistill.serve.front.proxy_callback"
@@ -103,6 +104,8 @@ class Answer:
                 if status < 500:
                     code, text = "invalid_request", "the service does not take this request"
                 return await self.tell(status, text, code)
+            if status == 503 and "retry-after" not in headers:
+                headers["retry-after"] = RETRY_AFTER
             headers["x-request-id"] = self._id
         if not self._replaced:
             await self._send(message)
@@ -114,6 +117,8 @@ class Answer:
         start: Message = {"type": "http.response.start", "status": status, "headers": []}
         headers = MutableHeaders(scope=start)
         headers["content-type"], headers["content-length"] = "application/json", str(len(body))
+        if status == 503:
+            headers["retry-after"] = RETRY_AFTER
         if status == 408:
             headers["connection"] = "close"
         headers["x-request-id"] = self._id

@@ -9,7 +9,9 @@ sampling does not count, as it does not in a run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from raydistill.actors.engine.engine import consecutive
@@ -17,6 +19,7 @@ from raydistill.actors.engine.outputs import plain
 from raydistill.actors.engine.rendering import prompt_ids
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.errors import EngineError, UsageError
+from raydistill.serve.calls import ReplicaLost, parts_of
 from raydistill.serve.student import Student
 
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -47,6 +50,32 @@ class Model:
         batches = await asyncio.gather(*map(self._answer, requests))
         return [completion for batch in batches for completion in batch]
 
+    async def context(self) -> int:
+        """How many tokens a prompt and its answer have room for."""
+        if self._context is None:
+            self._context = int(await self._send("context_length"))
+        return self._context
+
+    async def stream(self, request: Request) -> AsyncIterator[list[Completion]]:
+        """The samples 0 .. n - 1 of a request, each as it ends, without log-probabilities. Raises as `call` does."""
+        from ray.serve.llm.openai_api_models import CompletionRequest
+
+        ids = prompt_ids(self._tokenizer, request)
+        settings = {"model": self._name, "n": len(request.indices), "seed": request.seed}
+        body = CompletionRequest.model_validate(_body(request, ids, await self._room(len(ids))) | settings)
+        missing = {*range(len(request.indices))}
+        for last in (False, True):
+            try:
+                async with aclosing(parts_of(self._handle.samples, body)) as samples:
+                    async for sample in samples:
+                        if sample.index in missing:
+                            missing.remove(sample.index)
+                            yield [replace(sample, request_id=request.id)]
+                return
+            except ReplicaLost:  # another one draws the same samples again
+                if last:
+                    raise
+
     async def check(self) -> None:
         """Generate one token. Raises EngineError when that fails."""
         await self._complete({"prompt": "1", "max_tokens": 1})
@@ -59,14 +88,13 @@ class Model:
 
     async def _room(self, length: int) -> int:
         """How many tokens may follow a prompt of this length."""
-        if self._context is None:
-            self._context = int(await self._send("context_length"))
-        if length >= self._context:
+        context = await self.context()
+        if length >= context:
             raise UsageError(
                 f"the prompt has {length} tokens, which leaves no room for an answer in this student's maximum "
-                f"context length of {self._context}: ask a shorter question"
+                f"context length of {context}: ask a shorter question"
             )
-        return self._context - length
+        return context - length
 
     async def _sample(self, request: Request, body: dict[str, Any], first: int, count: int) -> list[Completion]:
         """Samples `first` .. `first + count - 1`; of n samples vLLM gives each the seed of the one before plus 1."""
@@ -101,7 +129,7 @@ class Model:
         """The one response to a request that does not stream. UsageError where vLLM refuses the request."""
         from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 
-        (response,) = [part async for part in getattr(self._handle, method).remote(*body)]
+        (response,) = [part async for part in parts_of(getattr(self._handle, method), *body)]
         if isinstance(response, ErrorResponse):
             refused = response.error.code in (400, 422)
             raise (UsageError if refused else EngineError)(response.error.message)

@@ -35,21 +35,26 @@ INSIDE = re.compile(
 
 
 class Refused(HTTPException):
-    """A request that is answered with a 4xx; ``Refused(404, "there is no model 'x'", code="model_not_found")``."""
+    """A request that is not answered as it asks; ``Refused(404, "there is no model 'x'", code="model_not_found")``."""
 
-    def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
-        super().__init__(status, message)
+    def __init__(
+        self, status: int, message: str, *, code: str, param: str | None = None, retry_after: int | None = None
+    ) -> None:
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        super().__init__(status, message, headers | ({"WWW-Authenticate": "Bearer"} if status == 401 else {}))
         self.code, self.param = code, param
 
 
-def problem(status: int, message: str, *, code: str, param: str | None = None) -> JSONResponse:
+def problem(
+    status: int, message: str, *, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """The answer that says it."""
-    return JSONResponse(report(status, message, code=code, param=param), status)
+    return JSONResponse(report(status, message, code=code, param=param), status, headers)
 
 
 def report(status: int, message: str, *, code: str, param: str | None = None) -> dict[str, Any]:
     """The body of that answer."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     told = Problem(message=one_line(message), type=kind, param=param and one_line(param), code=code)
     return ProblemReport(error=told).model_dump()
 
@@ -66,18 +71,29 @@ def plain(message: str, instead: str) -> str:
     return instead if not line or INSIDE.search(line) else line
 
 
+def as_refused(error: Exception) -> Refused:
+    """What a client is told of an error; one that is a mistake of ours is noted in the log."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, UsageError):
+        return Refused(422, str(error), code="invalid_value")
+    if isinstance(error, RaydistillError):
+        code = "model_unavailable" if isinstance(error, EngineError) else "sandbox_unavailable"
+        return Refused(503, plain(str(error), LATER), code=code)
+    logging.getLogger("raydistill.serve").error("a request failed", exc_info=error)
+    return Refused(500, BROKEN, code="internal_error")
+
+
 def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
     """Give every failure of `app` such an answer. `settings` are what a request to solve may set."""
 
     async def ours(_: Request, error: Any) -> JSONResponse:
-        if isinstance(error, UsageError):
-            return problem(422, str(error), code="invalid_value")
-        code = "model_unavailable" if isinstance(error, EngineError) else "sandbox_unavailable"
-        return problem(503, plain(str(error), LATER), code=code)
+        found = as_refused(error)
+        return problem(found.status_code, found.detail, code=found.code)
 
     async def refused(request: Request, error: Any) -> JSONResponse:
         status = 422 if error.status_code == 400 and request.url.path == SOLVE else error.status_code
-        return problem(status, error.detail, code=error.code, param=error.param)
+        return problem(status, error.detail, code=error.code, param=error.param, headers=error.headers)
 
     async def bad_body(request: Request, error: Any) -> JSONResponse:
         solving = request.url.path == SOLVE
@@ -96,8 +112,8 @@ def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
         return problem(error.status_code, str(error.detail), code="invalid_request")
 
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        logging.getLogger("raydistill.serve").error("%s failed", request.url.path, exc_info=error)
-        return problem(500, BROKEN, code="internal_error")
+        found = as_refused(error)
+        return problem(found.status_code, found.detail, code=found.code)
 
     handlers: Mapping[Any, Any] = {RaydistillError: ours, Refused: refused, RequestValidationError: bad_body}
     for kind, handler in {**handlers, HTTPException: no_route, Exception: broken}.items():

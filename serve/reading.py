@@ -19,14 +19,17 @@ EXACT = 2**53  # numbers above are not told apart by all readers of JSON
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body, if it has one, with `read_json`."""
+    """A route that reads its body, if it has one, with `read_json`; under /v1 the gate first asks for a key."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handler = super().get_route_handler()
-        if self.body_field is None:
-            return handler
+        guarded, has_body = self.path.startswith("/v1/"), self.body_field is not None
 
         async def handle(request: Request) -> Any:
+            if guarded:
+                request.state.key = await request.app.state.gate.identify(request.headers.get("authorization", ""))
+            if not has_body:
+                return await handler(request)
             check_kind(request.headers.get("content-type", ""))
             return await handler(JsonRequest(request.scope, request.receive))
 

@@ -56,6 +56,10 @@ class SolveRequest(BaseModel):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="of the first sample; the same request has the same answer on a CPU"
     )
+    stream: bool | None = Field(
+        None,
+        description="answer in server-sent events: completion, verdict, repair, vote as they happen, then answer",
+    )
     beam: AskedBeam | None = Field(
         None, description="answer with the best hypothesis of a beam search over program lines"
     )
@@ -114,11 +118,13 @@ class SolveAnswer(BaseModel):
     output: str = Field(description="what the program printed (its last 2 KB)")
     message: str = Field(description="the interpreter's last line where the program failed")
     completion: str = Field(description="what the student wrote")
-    n: int = Field(description="samples that were drawn")
+    n: int = Field(description="samples that were asked for")
     repairs: int = Field(0, description="how often the winning sample's program was repaired")
-    votes: dict[str, int] = Field(description="how many samples gave which answer")
+    votes: dict[str, int] = Field(
+        description="how many samples gave which answer, of those that ended before the rest could not change it"
+    )
     prompt_tokens: int
-    completion_tokens: int = Field(description="of all samples together")
+    completion_tokens: int = Field(description="of all completions that ended")
     trajectory: list[TurnShown] | None = Field(
         None, description="of a student that updates itself: its attempts in order"
     )
@@ -143,7 +149,7 @@ class Problem(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: str
-    type: Literal["invalid_request_error", "server_error"]
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
     param: str | None = Field(description="the field that it is about, as a path: messages.0.content")
     code: str = Field(description="invalid_value, model_not_found, body_too_large, model_unavailable, ...")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 TEMPLATE = (
@@ -54,6 +55,36 @@ def write_tiny_model(folder: Path, *, seed: int) -> Path:
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def teach(folder: Path, answers: Mapping[str, str], *, steps: int = 400) -> Path:
+    """Train a tiny model until it answers each question, asked as a student of PaD is, with its text.
+
+    It says so by heart: temperature up to 1 changes nothing. Raises AssertionError where it has not learned them.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from raydistill.pipelines.data.records import Example, Question, WeightedText
+    from raydistill.pipelines.recipes.registry import default_recipe, make_recipe
+    from raydistill.pipelines.training.tokens import load_tokenizer, tokenise
+
+    asks, tokenizer = make_recipe(default_recipe()).student, load_tokenizer(str(folder), None)
+    prompts = {text: asks.prompts(Question("", text, ""))[0].messages for text in answers}
+    examples = [Example(text, "", prompts[text], (WeightedText(said),)) for text, said in answers.items()]
+    rows = [torch.tensor([row.ids]) for row in tokenise(tokenizer, examples)]
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        losses = [model(input_ids=ids, labels=ids).loss for ids in rows]
+        sum(losses).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if max(loss.item() for loss in losses) < 0.01:
+            break
+    assert max(losses).item() < 0.03, losses
+    model.save_pretrained(folder)
     return folder
 
 

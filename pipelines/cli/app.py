@@ -178,12 +178,27 @@ def serve(
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,
     replicas: Annotated[int, typer.Option(help="most engine replicas")] = 1,
     body_bytes: Annotated[int, typer.Option(help="larger request bodies are refused", min=1)] = 1_000_000,
+    keys: Annotated[str | None, typer.Option(help="file of API keys; RAYDISTILL_API_KEYS has some, too")] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="no keys, and whoever reaches --host may ask")] = False,
+    queue: Annotated[int, typer.Option(help="requests under way; further ones are refused", min=1)] = 256,
+    deadline: Annotated[float, typer.Option(help="seconds that a request may take", min=0.1)] = 300,
+    grace: Annotated[float, typer.Option(help="seconds that requests have to end when it stops", min=0)] = 30,
 ) -> None:
     """Serve the student: OpenAI-compatible chat and completions, and POST /v1/solve with executed answers."""
     from raydistill.serve.app import serve_student
 
     serve_student(
-        student, host=host, port=port, replicas=replicas, body_bytes=body_bytes, console=Console(soft_wrap=True)
+        student,
+        host=host,
+        port=port,
+        replicas=replicas,
+        body_bytes=body_bytes,
+        keys=keys,
+        is_open=is_open,
+        queue=queue,
+        deadline_s=deadline,
+        grace_s=grace,
+        console=Console(soft_wrap=True),
     )
 
 

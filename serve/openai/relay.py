@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Literal
 
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import ValidationError
 
 from raydistill.actors.errors import EngineError
+from raydistill.serve.admission.gate import Grant
+from raydistill.serve.admission.windows import Amounts
+from raydistill.serve.calls import LOST, parts_of
 from raydistill.serve.openai.answers import UNTOLD
 from raydistill.serve.openai.requests import ChatRequest, EngineRequest
 from raydistill.serve.problems import Refused, plain, report
 
-LOST = "the model cannot answer now: ask again"
 REFUSED = "the model cannot take this request"
 TOO_MANY = re.compile(r"(\w+=\d+) cannot be greater than max_model_len=max_total_tokens=(\d+)")
 ASIDE = re.compile(r" \(parameter=.*\)$", re.DOTALL)
@@ -28,39 +31,48 @@ class Relay:
     """Asks the engines behind `handle`, of the deployment that `serve.deployment` makes of a student."""
 
     def __init__(self, name: str, handle: Any) -> None:
-        self._name, self._handle = name, handle.options(stream=True)
+        from ray.serve.llm import openai_api_models  # vLLM's, which take seconds: now, not with the first request
 
-    async def answer(self, request: EngineRequest) -> Response:
-        """The engines' answer. Raises Refused where they do not take the request, EngineError where they cannot."""
-        parts = self._parts(request)
-        first = await anext(parts)
-        if not isinstance(first, str):
-            _check(getattr(first, "error", None))
-            return Response(first.model_dump_json(exclude=UNTOLD), media_type="application/json")
-        _check(_event_error(first))
-        return StreamingResponse(_events(first, parts), media_type="text/event-stream")
+        self._name, self._handle, self._engine = name, handle.options(stream=True), openai_api_models
 
-    async def _parts(self, request: EngineRequest) -> AsyncIterator[Any]:
+    async def answer(self, request: EngineRequest, grant: Grant) -> Response:
+        """The engines' answer. Raises Refused where they do not take the request or the grant ends, EngineError
+        where they cannot answer.
+        """
+        async with grant:
+            parts = self._parts(request, grant.counts)
+            try:
+                async with grant.in_time():
+                    first = await anext(parts)
+                    if not isinstance(first, str):
+                        _check(getattr(first, "error", None))
+                        grant.used = Amounts(tokens=first.usage.total_tokens)
+                        async for _ in parts:  # to its end, or it would be cancelled
+                            pass
+            except TimeoutError:
+                raise grant.late() from None
+            if not isinstance(first, str):
+                return Response(first.model_dump_json(exclude=UNTOLD), media_type="application/json")
+            _check(_event_error(first))
+            told = bool(request.stream_options and request.stream_options.include_usage)
+            return grant.stream(_events(first, parts, grant, told))
+
+    async def _parts(self, request: EngineRequest, counts: bool) -> AsyncGenerator[Any, None]:
         """What the engines send, one by one: events as text, or the whole answer."""
-        from ray.exceptions import RayError
-        from ray.serve.exceptions import RayServeException
-
-        method, body = self._body(request)
-        try:
-            async for batch in getattr(self._handle, method).remote(body):
+        method, body = self._body(request, counts)
+        async with aclosing(parts_of(getattr(self._handle, method), body)) as batches:
+            async for batch in batches:
                 for part in batch if isinstance(batch, list) else [batch]:
                     yield part
-        except (RayError, RayServeException) as error:
-            raise EngineError(LOST) from error
 
-    def _body(self, request: EngineRequest) -> tuple[Literal["chat", "completions"], Any]:
-        from ray.serve.llm import openai_api_models as engine
-
+    def _body(self, request: EngineRequest, counts: bool) -> tuple[Literal["chat", "completions"], Any]:
         asked = request.asked() | {"model": self._name}
+        if counts and request.stream:
+            asked["stream_options"] = asked.get("stream_options", {}) | {"include_usage": True}
         try:
             if isinstance(request, ChatRequest):
-                return "chat", engine.ChatCompletionRequest.model_validate(asked)
-            return "completions", engine.CompletionRequest.model_validate(asked)
+                return "chat", self._engine.ChatCompletionRequest.model_validate(asked)
+            return "completions", self._engine.CompletionRequest.model_validate(asked)
         except ValidationError as error:
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
             raise Refused(400, plain(message, REFUSED), code="invalid_value") from error
@@ -87,17 +99,30 @@ def _event_error(event: str) -> Any:
     return ErrorResponse.model_validate_json(event.removeprefix("data: ")).error
 
 
-async def _events(first: str, parts: AsyncIterator[Any]) -> AsyncIterator[str]:
+async def _events(first: str, parts: AsyncGenerator[Any, None], grant: Grant, tell_usage: bool) -> AsyncIterator[str]:
     """Events as they come; a failure on the way is an event in the shape of all failures, and the last one."""
+    event: str | None = first
     try:
-        yield first
-        async for part in parts:
-            _check(_event_error(part))
-            yield part
-    except Refused as error:
-        yield _failure(report(error.status_code, error.detail, code=error.code, param=error.param))
+        async with aclosing(parts):
+            while event is not None:
+                usage = grant.counts and _usage(event)
+                if usage:
+                    grant.used = Amounts(tokens=usage["total_tokens"])
+                if tell_usage or not usage:
+                    yield event
+                async with grant.in_time():
+                    event = await anext(parts, None)
+                _check(_event_error(event or ""))
+    except (Refused, TimeoutError) as error:
+        refused = grant.late() if isinstance(error, TimeoutError) else error
+        yield _failure(report(refused.status_code, refused.detail, code=refused.code, param=refused.param))
     except EngineError as error:
         yield _failure(report(503, str(error), code="model_unavailable"))
+
+
+def _usage(event: str) -> dict[str, int] | None:
+    """The tokens of the whole answer, where an event tells them and nothing else."""
+    return json.loads(event.removeprefix("data: "))["usage"] if '"choices":[]' in event else None
 
 
 def _failure(told: dict[str, Any]) -> str:

@@ -230,7 +230,7 @@ def test_a_folder_of_one_host_is_refused_at_start(deployed: Deployed, recorded: 
 
 
 def test_a_student_is_served_to_the_outside(deployed: Deployed) -> None:
-    serve = "raydistill serve demo/models/base-student --host 0.0.0.0 --port 8000"
+    serve = "raydistill serve demo/models/base-student --host 0.0.0.0 --open --port 8000"
     deployed.submit(f"cd ~/raydistill && exec {serve}", wait=False)
     url = f"http://{deployed.head.address}:8000"
 

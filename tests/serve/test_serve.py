@@ -22,7 +22,8 @@ from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.tasks import load_questions, task_for
 from raydistill.serve.app import serve_student
 from raydistill.serve.schema import SolveRequest
-from raydistill.serve.solver import Solver, choose, count_votes
+from raydistill.serve.solver import Solver, choose
+from raydistill.serve.solving.vote import count_votes
 from raydistill.serve.student import Student, find_student
 from tests.serve.conftest import TEACHER_IS_THERE, Service
 from tests.serve.saying import LocalExecutor, Saying
@@ -121,7 +122,7 @@ def test_most_votes_win_and_ties_go_to_the_first() -> None:
     attempts = [attempt("7"), attempt(None, "failed"), attempt("8"), attempt("8"), attempt("7"), attempt("9")]
     assert choose(attempts) is attempts[0]
     assert choose(attempts[1:]) is attempts[2]
-    assert count_votes(attempts) == {"7": 2, "8": 2, "9": 1}
+    assert count_votes([attempt.value for attempt in attempts]) == {"7": 2, "8": 2, "9": 1}
 
 
 def test_without_an_answer_unknown_comes_before_failed() -> None:
