@@ -35,11 +35,13 @@ class Run(Strict):
     samples_from: Literal["one", "several"] = Field(
         "one", description="all samples of a question from one of the teachers, or each from one drawn for it"
     )
-    student: Student = Student()
-    execution: Execution = Execution()
-    recipe: AnyRecipe = Field(default_factory=default_recipe)
-    train: Train | None = None
-    evaluation: Evaluation | None = None
+    student: Student = Field(Student(), description="how the student is hosted and asked")
+    execution: Execution = Field(Execution(), description="who runs programs, within which limits")
+    recipe: AnyRecipe = Field(
+        default_factory=default_recipe, description="what is asked, selected and learned; default: PaD"
+    )
+    train: Train | None = Field(None, description="null makes examples only")
+    evaluation: Evaluation | None = Field(None, description="null measures nothing")
     tracking: list[Literal["wandb", "mlflow", "trackio"]] = Field([], description="who is told about the finished run")
 
     @field_validator("run_dir")

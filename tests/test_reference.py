@@ -23,6 +23,13 @@ def test_pages_are_those_that_the_code_makes() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_setting_says_what_it_is() -> None:
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    silent = re.findall(r"^\| \**`(\w+)`\** \|.*\| \|$", text, re.MULTILINE)
+    silent = [name for name in silent if name != "recipe"]  # its only value is its name
+    assert not silent, f"no description: {', '.join(sorted({*silent}))}"
+
+
 def test_every_environment_variable_that_is_read_is_told_of() -> None:
     told = (ROOT / "docs/reference/environment.md").read_text(encoding="utf-8")
     files = [path for room in ("actors", "pipelines", "serve", "benchmarks") for path in (ROOT / room).rglob("*.py")]

@@ -22,14 +22,16 @@ class Questions(Strict):
     path: str | None = Field(
         None, description="local file or folder of data files, or hub dataset id; ${VAR} is expanded"
     )
-    split: str = "train"
-    question_column: str = "question"
-    answer_column: str = "answer"
+    split: str = Field("train", description="of a hub data set or of a known one")
+    question_column: str = Field("question", description="of a table; dots lead into objects")
+    answer_column: str = Field("answer", description="of a table: the gold answers")
     rationale_column: str | None = Field(None, description="of a table: worked solutions, for recipe.source gold")
     keep: tuple[str, ...] = Field((), description="of a table: further columns, for teachers[].only")
-    grader: Literal["auto", "numeric", "symbolic", "text", "choice"] = "auto"
+    grader: Literal["auto", "numeric", "symbolic", "text", "choice"] = Field(
+        "auto", description="how answers are compared; auto looks at the gold answers"
+    )
     size: int | None = Field(None, ge=1, description="how many questions (generated, or the first of a file)")
-    seed: int = 0
+    seed: int = Field(0, description="of generated questions")
     options: dict[str, Any] = Field(default_factory=dict, description="passed to the task's own loader")
 
 
@@ -51,19 +53,21 @@ Replicas = Annotated[tuple[int, int], BeforeValidator(_both)]
 class EngineConfig(Strict):
     """A pool of vLLM engines, a model behind a URL (`engine: openai`), or answers recorded earlier (`recorded`)."""
 
-    engine: Literal["vllm", "openai", "recorded"] = "vllm"
+    engine: Literal["vllm", "openai", "recorded"] = Field("vllm", description="who answers")
     model: str = Field(
         description="model directory or hub id; for `openai` its name at the server; for `recorded` the file (JSON, "
         "Parquet, CSV)"
     )
     endpoint: Endpoint | None = Field(None, description="of a model behind a URL")
     recording: Paths = Field((), description="of `recorded`: files or folders of answers of the model at `endpoint`")
-    revision: str | None = None
-    adapter: str | None = None
-    dtype: str = "auto"
-    max_model_len: int | None = Field(None, ge=16)
-    tensor_parallel_size: int = Field(1, ge=1)
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    revision: str | None = Field(None, description="commit or branch on the hub")
+    adapter: str | None = Field(None, description="LoRA adapter over the model: directory")
+    dtype: str = Field("auto", description="of the weights: auto, float32, bfloat16, float16")
+    max_model_len: int | None = Field(
+        None, ge=16, description="tokens of prompt and answer together; default: the model's own"
+    )
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs of one engine")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="share of a GPU's memory that an engine takes")
     max_num_seqs: int = Field(256, ge=1, description="sequences in flight per engine; of a URL the most requests")
     max_lora_rank: int = Field(0, ge=0, description="highest rank of adapters; 0 takes none")
     reasoning_parser: str | None = Field(None, description="vLLM parser that keeps a thinking model's reasoning apart")
@@ -126,11 +130,11 @@ class SamplingConfig(Strict):
     rounds: int = Field(1, ge=1, description="at most; a question gets another round until its recipe has enough")
     contexts_per_round: int | None = Field(None, ge=1, description="asked in turn, round after round; default: all")
     question_tokens: int | None = Field(None, ge=1, description="no further round once a question has cost these")
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1)
-    stop: tuple[str, ...] = ()
-    seed: int = 0
+    temperature: float = Field(1.0, ge=0, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="share of the likeliest tokens that are drawn from")
+    max_tokens: int = Field(512, ge=1, description="of one answer")
+    stop: tuple[str, ...] = Field((), description="texts that end an answer")
+    seed: int = Field(0, description="sample i of a question has seed + i")
 
 
 class Teacher(EngineConfig, SamplingConfig):
@@ -145,10 +149,12 @@ class Student(Strict):
     with the dtype and context of its evaluation, and with what else is set here.
     """
 
-    dtype: str | None = None
-    max_model_len: int | None = Field(None, ge=16)
-    tensor_parallel_size: int | None = Field(None, ge=1)
-    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    dtype: str | None = Field(None, description="of the weights")
+    max_model_len: int | None = Field(None, ge=16, description="tokens of prompt and answer together")
+    tensor_parallel_size: int | None = Field(None, ge=1, description="GPUs of one engine")
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="share of a GPU's memory that an engine takes"
+    )
     max_num_seqs: int | None = Field(None, ge=1, description="sequences in flight per engine")
     max_lora_rank: int | None = Field(None, ge=0, description="highest rank of adapters; default: that of train.lora")
     reasoning_parser: str | None = Field(
@@ -158,7 +164,7 @@ class Student(Strict):
     replicas: Replicas | None = Field(None, description="(min, max) engines")
     cpus: float | None = Field(None, gt=0, description="CPUs reserved per engine")
     node_labels: dict[str, str] | None = Field(None, description="of nodes that may host one")
-    health_timeout_s: float | None = Field(None, gt=0)
+    health_timeout_s: float | None = Field(None, gt=0, description="as of the teacher")
     max_error_share: float | None = Field(None, ge=0, le=1, description="of a stage's requests that may fail")
     options: dict[str, Any] | None = Field(None, description="further arguments of vLLM's engine")
     max_tokens: int | None = Field(None, ge=1, description="of what the student writes to learn from")
@@ -176,52 +182,60 @@ class Execution(Strict):
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host one")
     cpu_s: int = Field(2, ge=1, description="CPU seconds of one program")
     wall_s: float = Field(8, gt=0, description="wall-clock seconds; a backstop, so that a busy machine fails nobody")
-    memory_mb: int = Field(256, ge=16)
-    minimum_grade: Literal["A", "B", "B-", "C", "D"] = "B-"
+    memory_mb: int = Field(256, ge=16, description="of one program")
+    minimum_grade: Literal["A", "B", "B-", "C", "D"] = Field(
+        "B-", description="how well a machine must confine programs (docs/sandbox.md)"
+    )
 
 
 LIMITS = ("cpu_s", "wall_s", "memory_mb", "minimum_grade")  # what of `Execution` decides about verdicts
 
 
 class Lora(Strict):
-    rank: int = Field(16, ge=1)
-    alpha: float = 32
-    dropout: float = Field(0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] | str = "all-linear"
+    rank: int = Field(16, ge=1, description="of the two matrices of each layer")
+    alpha: float = Field(32, description="their product counts alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of their inputs that is left out in training")
+    target_modules: tuple[str, ...] | str = Field("all-linear", description="names of layers, or all-linear")
 
 
 class Train(Strict):
     """Fine-tuning of the student: AdamW, 6e-5 linear decay, no warm-up, early stopping (arXiv 2305.13888, 1.5)."""
 
     student: str = Field(description="model directory or hub id of the base student")
-    revision: str | None = None
-    lora: Lora | None = None
-    learning_rate: float = Field(6e-5, gt=0)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_ratio: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_grad_norm: float = Field(1.0, gt=0)
-    epochs: int = Field(3, ge=1)
+    revision: str | None = Field(None, description="commit or branch of the student on the hub")
+    lora: Lora | None = Field(None, description="train adapters; null trains all weights")
+    learning_rate: float = Field(
+        6e-5, gt=0, description="the highest; 2e-5 to 1e-4 for pretrained weights, ten times that with LoRA"
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="from the highest rate down to 0")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="share of the steps in which the rate rises")
+    weight_decay: float = Field(0.0, ge=0, description="of AdamW")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are cut to this")
+    epochs: int = Field(3, ge=1, description="how often each example is seen")
     batch_tokens: int = Field(8192, ge=1, description="tokens of one optimiser step, over all workers")
     micro_batch_tokens: int = Field(4096, ge=1, description="tokens of one forward pass of one worker")
     max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of matrix products; auto: bfloat16 where the hardware has it, else float32"
     )
-    gradient_checkpointing: bool = False
-    strategy: Literal["ddp", "fsdp"] = "ddp"
+    gradient_checkpointing: bool = Field(False, description="less memory for a third more time")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="ddp: each worker has all weights; fsdp: they are spread"
+    )
     workers: int | tuple[int, int] = Field(1, description="number of workers, or (min, max) for elastic training")
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
+    cpus_per_worker: float = Field(1, gt=0, description="CPUs reserved")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs reserved")
     threads_per_worker: int | None = Field(None, ge=1, description="default: its CPUs; all cores for one CPU worker")
     node_labels: dict[str, str] = Field(default_factory=dict, description="of nodes that may host a worker")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="of the questions; never the test set")
-    eval_steps: int = Field(100, ge=1)
-    save_steps: int = Field(100, ge=1)
-    early_stopping_patience: int | None = None
+    eval_steps: int = Field(100, ge=1, description="steps between two validations")
+    save_steps: int = Field(100, ge=1, description="steps between two checkpoints")
+    early_stopping_patience: int | None = Field(
+        None, description="validations without a better one that end training; null: none do"
+    )
     resource_timeout_s: float = Field(300, gt=0, description="give up waiting for workers after this long")
-    seed: int = 42
+    seed: int = Field(42, description="of order and dropout")
 
     @field_validator("student")
     @classmethod
@@ -235,7 +249,7 @@ class Beam(Strict):
     width: int = Field(4, ge=1, description="hypotheses kept after each line (b)")
     candidates: int = Field(4, ge=1, description="next lines per hypothesis: the greedy one and samples")
     temperature: float = Field(1.0, gt=0, description="of the samples")
-    max_lines: int = Field(32, ge=1)
+    max_lines: int = Field(32, ge=1, description="of a program")
     faithfulness: bool = Field(False, description="score each step against the question; false is the plain beam")
     execution: bool = Field(False, description="drop hypotheses whose program so far raises when it is run")
     encoder: str = Field("all-MiniLM-L6-v2", description="sentence-transformers model: name, folder or hub id")
@@ -249,9 +263,11 @@ class Beam(Strict):
 class Evaluation(Strict):
     """What is measured on held-out questions, for whom."""
 
-    questions: Questions
-    models: tuple[Literal["base", "student", "teacher"], ...] = ("base", "student", "teacher")
+    questions: Questions = Field(description="held out; never trained on")
+    models: tuple[Literal["base", "student", "teacher"], ...] = Field(
+        ("base", "student", "teacher"), description="who is asked"
+    )
     n: int = Field(1, ge=1, description="samples for average, majority and pass@n; 1 means greedy only")
     temperature: float = Field(0.7, ge=0, description="of those n samples; pass@1 greedy is always measured")
     beams: tuple[Beam, ...] = Field((), description="the student is also measured with these beam searches")
-    max_tokens: int = Field(512, ge=1)
+    max_tokens: int = Field(512, ge=1, description="of one answer")

@@ -17,10 +17,10 @@ class Refine(Strict):
     faults: tuple[FaultName, ...] = Field(get_args(FaultName), min_length=1, description="kinds that are injected")
     faults_per_program: int = Field(1, ge=0, description="kinds drawn per verified program; the paper has 3")
     own_samples: int = Field(0, ge=0, description="of a first student, per training question, to learn from failures")
-    own_temperature: float = Field(1.0, ge=0)
+    own_temperature: float = Field(1.0, ge=0, description="at which it samples them")
     max_own: int = Field(2, ge=1, description="own failing programs learned from, per question")
     repairs: int = Field(1, ge=0, description="at most, of a program that fails to run, in evaluation and service")
-    seed: int = 0
+    seed: int = Field(0, description="of the faults' places")
 
     @model_validator(mode="after")
     def _kinds(self) -> Refine:
@@ -37,7 +37,7 @@ class PaD(Strict):
     """
 
     recipe: Literal["pad"] = "pad"
-    target: Literal["program", "rationale", "answer"] = "program"
+    target: Literal["program", "rationale", "answer"] = Field("program", description="what the student learns to write")
     source: Literal["teacher", "gold"] = Field("teacher", description="gold: learn the data set's own solutions")
     prompt: str = Field("instruct", description="instruct (chat models), or few_shot (for large teachers)")
     contexts: tuple[str, ...] = Field((), description="each question is asked once per context (PaD 1.2), not `prompt`")

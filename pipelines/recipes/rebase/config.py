@@ -26,7 +26,7 @@ class ReBase(Strict):
     target: TargetTask = Field(description="instruction and examples; or the YAML file that has them")
     kind: Literal["auto", "numeric", "text", "choice"] = Field("auto", description="of the task's answers")
     datastore: str | None = Field(None, description="folder or URI of an index, or the YAML file to build it from")
-    retrieval: Literal["row", "dataset", "random", "none"] = "row"
+    retrieval: Literal["row", "dataset", "random", "none"] = Field("row", description="what rows are found by")
     rows: int = Field(3000, ge=1, description="retrieved; without retrieval: questions asked for")
     rewrite: bool = Field(True, description="false: the values nearest to inputs and outputs are the example")
     value_characters: int = Field(250, ge=16, description="of each value that the teacher is shown")
@@ -38,7 +38,7 @@ class ReBase(Strict):
         "programs that are run), none, or module:function, which gives the answer to a question, None if it has none",
     )
     votes: int = Field(5, ge=1, description="fresh answers per candidate (m)")
-    vote_temperature: float = Field(0.7, ge=0)
+    vote_temperature: float = Field(0.7, ge=0, description="of the fresh answers")
     labels: tuple[str, ...] = Field((), description="answers of a choice task, to have as many examples of each")
     max_examples: int | None = Field(None, ge=1, description="the first so many, in the order of the rows")
     banned: tuple[str, ...] = Field((), description="sources whose rows are not used, beside the target's own")

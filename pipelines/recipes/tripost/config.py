@@ -25,7 +25,7 @@ class TriPosT(Strict):
     samples: int = Field(1, ge=1, description="trajectories per question and iteration")
     temperature: float = Field(1.0, ge=0, description="of the attempts")
     feedback: Literal["script", "teacher", "both"] = Field("script", description="both: script's, agreement counted")
-    improvement: Literal["script", "teacher"] = "script"
+    improvement: Literal["script", "teacher"] = Field("script", description="who goes on from the first wrong step")
     improvement_temperature: float = Field(0.7, ge=0, description="of the teacher's improvements")
     worked_out: bool = Field(True, description="scripted feedback says what each step should be before it judges it")
     agree_in: Literal["step", "reason"] = Field(
@@ -55,7 +55,7 @@ class TriPosT(Strict):
     learning_rate: float | None = Field(None, gt=0, description="of the replay; default: that of train")
     epochs: int | None = Field(None, ge=1, description="of the replay; default: that of train")
     updates: int = Field(2, ge=0, description="at most, of an own answer, in evaluation and service")
-    seed: int = 0
+    seed: int = Field(0, description="of attempts, and of what is kept")
 
     @model_validator(mode="after")
     def _balance(self) -> TriPosT:
