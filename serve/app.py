@@ -36,6 +36,12 @@ from raydistill.serve.student import Student, find_student
 
 GRACE_S = 30.0
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
+# How often an idle Ray looks around, which takes 14 % of a core as it comes, and 8 % with all three.
+CALM = {
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # else 0.1; what has died is noticed by it, too
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
+    "RAY_metrics_report_interval_ms": "30000",
+}
 EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. How many pencils do they have together?"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
@@ -103,7 +109,8 @@ def _check_port(host: str, port: int) -> None:
 def _start_http(host: str, port: int, body_bytes: int) -> None:
     """Connect to Ray and start Serve's proxy. From here on SIGTERM does what Ctrl-C does."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
-    os.environ.setdefault(PROXY_VARIABLE, PROXY_CALLBACK)  # the processes of a Ray that is started now have these, too
+    for name, value in (CALM | {PROXY_VARIABLE: PROXY_CALLBACK}).items():
+        os.environ.setdefault(name, value)  # the processes of a Ray that is started now have these, too
     os.environ[BODY_VARIABLE] = str(body_bytes)
     connect()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

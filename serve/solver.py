@@ -21,7 +21,7 @@ from raydistill.pipelines.tasks.base import listed_choices
 from raydistill.pipelines.tasks.families.table import with_options
 from raydistill.pipelines.tasks.judging import elect
 from raydistill.serve.schema import SolveAnswer, SolveRequest
-from raydistill.serve.solving.asking import Asking, Spent
+from raydistill.serve.solving.asking import Asking, OneParty, Spent
 from raydistill.serve.solving.events import Tell, nobody
 from raydistill.serve.solving.vote import count_votes
 from raydistill.serve.student import Student
@@ -40,7 +40,8 @@ class Solver:
         Raises SandboxError where no sample has an answer and some could not be run.
         """
         spent = spent or Spent()
-        asking = Asking(request, self._student.task, self._completer(request), self._executors, spent, tell)
+        executors = OneParty(self._executors) if self._executors else None
+        asking = Asking(request, self._student.task, self._completer(request), executors, spent, tell)
         drawn = await asking.answers(self._answerer(request), to_question(request))
         answers = [answer for answer in drawn if answer]
         elected = choose(answers)

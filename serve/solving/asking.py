@@ -6,13 +6,15 @@ student --completion--> program --executors--> verdict [--follow-up--> student .
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError
+from raydistill.actors.executor import Program
 from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.inference.answering import Answered, Answerer, converse
 from raydistill.pipelines.sampling.plan import Completer
@@ -159,6 +161,16 @@ class Asking:
         """What answer `value` is: whether it is right nobody knows."""
         answer = self.task.read(value, choices_of(question))
         return Grade("passed", "ok", answer) if answer else Grade("failed", "no_answer", "")
+
+
+class OneParty:
+    """Executors in which all programs of a question take turns with those of others as one call would."""
+
+    def __init__(self, executors: Completer) -> None:
+        self._executors, self._party = executors, uuid.uuid4().hex
+
+    async def call(self, method: str, programs: Sequence[Program]) -> Any:
+        return await self._executors.call(method, [replace(program, party=self._party) for program in programs])
 
 
 async def _at_once(model: Completer, request: Request) -> AsyncIterator[Sequence[Completion]]:

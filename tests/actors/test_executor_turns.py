@@ -42,6 +42,18 @@ def test_an_honest_request_waits_for_one_program_of_each_other(executor: Executo
     assert {verdict.reason for future in hostile for verdict in future.result()} <= {"timeout", "cpu"}
 
 
+def test_calls_of_one_party_take_turns_as_one(executor: Executor) -> None:
+    hostile = [executor.submit([Program("x", HANGING, party="p")]) for _ in range(6)]
+    wait_until(lambda: any(psutil.Process(pid).children() for pid in executor.zygote_pids()), 10, "a hostile program")
+    started = time.monotonic()
+    for program in HONEST[:3]:
+        executor.run([program])
+    took = time.monotonic() - started
+    for future in hostile:
+        future.cancel()
+    assert took < 3 * WALL_S + SLACK_S
+
+
 @pytest.mark.parametrize("source", [HANGING, SPINNING], ids=["hanging", "spinning"])
 @pytest.mark.parametrize("count", [1, 6], ids=["isolated", "batch"])
 def test_a_call_that_is_cancelled_gives_its_zygote_back(source: str, count: int) -> None:

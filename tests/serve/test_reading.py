@@ -16,11 +16,13 @@ def test_half_of_a_surrogate_pair_is_refused(path: str, code: int, text: str) ->
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
+    from raydistill.serve.admission.gate import Gate, Rules
     from raydistill.serve.problems import report_problems
     from raydistill.serve.reading import JsonRoute
 
     app = FastAPI()
     app.router.route_class = JsonRoute
+    app.state.gate = Gate(Rules())
     report_problems(app)
 
     @app.post(path)

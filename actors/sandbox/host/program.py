@@ -21,6 +21,8 @@ class Program:
     stdin: str = ""
     entry: str = "solution"
     calls: tuple = ()
+    party: str = ""
+    """calls of one party take turns with others as one call; "": each call for itself"""
 
     @property
     def source_bytes(self) -> int:

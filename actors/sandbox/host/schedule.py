@@ -1,9 +1,9 @@
 """Whose turn it is: the calls of `Executor.run` that are under way, what of each waits, and the verdicts received.
 
 Threat model: hostile programs take as long as their limits allow. So zygotes serve the call that has used least of
-their time, a turn at a time: one program, or as many as fit into `wire.TURN_S`. A call that arrives counts as having
-used as much as the one that has used least. So it waits for at most one program of every other call, however many
-programs they brought.
+their time, a turn at a time: one program, or as many as fit into `wire.TURN_S`. Calls of one party count as one. A call
+that arrives counts as having used as much as the one that has used least. So it waits for at most one program of every
+other call, however many programs they brought.
 
 The promise of this module is that each program gets exactly one verdict: a round does not end while a place is empty.
 Whoever no longer wants the verdicts cancels the round's result: what waits is dropped, what runs is killed.
@@ -40,6 +40,15 @@ class ProgramJob:
     """how many isolated runs of an audited program before this one differed from the batch, all alike"""
 
 
+@dataclass(slots=True)
+class Party:
+    """Whose rounds take turns as one."""
+
+    name: str
+    used_s: float = 0.0
+    """time of zygotes that they have had, and a head start of as much as others had when the first arrived"""
+
+
 class Round:
     """One call of `run`, with the verdicts that it has so far; `lock` is that of its schedule."""
 
@@ -49,8 +58,7 @@ class Round:
         """the programs, packed"""
         self.verdicts: list[Verdict | None] = [None] * len(programs)
         self.result: Future[list[Verdict]] = Future()
-        self.used_s = 0.0
-        """time of zygotes that it has had, and a head start of as much as others had when it arrived"""
+        self.party = Party(programs[0].party if programs else "")
         self.under_way = 0
         self._lock = lock
         self._waiting: deque[ProgramJob] = deque()
@@ -110,7 +118,10 @@ class Schedule:
 
     def add(self, round_: Round) -> None:
         with self._changed:
-            round_.used_s = min((other.used_s for other in self._rounds), default=0.0)
+            parties = [other.party for other in self._rounds]
+            round_.party.used_s = min((party.used_s for party in parties), default=0.0)
+            if name := round_.party.name:
+                round_.party = next((party for party in parties if party.name == name), round_.party)
             self._rounds.append(round_)
             self._end_if_over(round_)
             self._changed.notify_all()
@@ -123,7 +134,7 @@ class Schedule:
         """
         with self._changed:
             while not self._closed:
-                for round_ in sorted(self._rounds, key=lambda round_: round_.used_s):
+                for round_ in sorted(self._rounds, key=lambda round_: round_.party.used_s):
                     if job := _first(round_.waiting(), is_ready):
                         round_.take(job)
                         return round_, job
@@ -134,7 +145,7 @@ class Schedule:
         """A job of the round is done, and has used `seconds`; an `error` of ours ends the round with it."""
         with self._changed:
             round_.under_way -= 1
-            round_.used_s += seconds
+            round_.party.used_s += seconds
             if error and round_ in self._rounds:
                 self._rounds.remove(round_)
                 round_.fail(error)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.serve.admission.test_guarded import exchange
-from tests.serve.conftest import Guarded, described
+from tests.serve.conftest import Guarded, Service, described
 from tests.serve.solving.test_solving import SEVEN
 from tests.waiting import wait_until
 
@@ -47,24 +47,23 @@ def kill(processes: list[psutil.Process]) -> None:
         process.kill()
 
 
-def replicas(service: Guarded, name: str) -> list[psutil.Process]:
+def replicas(service: Service, name: str) -> list[psutil.Process]:
     return [p for p in service.processes("ServeReplica") if name in described(p)]
 
 
-@pytest.mark.parametrize(
-    "victims",
-    [
-        lambda service: service.processes("EngineCore"),
-        lambda service: replicas(service, "LLMServer"),
-        lambda service: replicas(service, "executors"),
-        lambda service: [p for p in service.processes("actors/sandbox") if p.children()][:1],
-    ],
-    ids=["engine core", "engine", "executor", "zygote"],
-)
-def test_a_death_loses_no_answer(guarded: Guarded, victims: Callable[[Guarded], list[psutil.Process]]) -> None:
+VICTIMS: dict[str, Callable[[Service], list[psutil.Process]]] = {
+    "engine core": lambda service: service.processes("EngineCore"),
+    "engine": lambda service: replicas(service, "LLMServer"),
+    "executor": lambda service: replicas(service, "executors"),
+    "zygote": lambda service: [p for p in service.processes("actors/sandbox") if p.children()][:1],
+}
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_a_death_loses_no_answer(guarded: Guarded, name: str) -> None:
     with ThreadPoolExecutor(UNDER_WAY) as pool:
         futures = under_way(guarded, pool)
-        kill(victims(guarded))
+        kill(VICTIMS[name](guarded))
         killed = time.monotonic()
         told = [future.result() for future in futures]
     print(Counter(status for status, _ in told), f"{time.monotonic() - killed:.1f} s")
@@ -109,10 +108,12 @@ def answers(service: Guarded) -> bool:
 def test_stopping_lets_what_is_under_way_end(guarded: Guarded) -> None:
     """Ends the service: nothing may follow."""
     family = psutil.Process(guarded.process.pid).children(recursive=True)
-    with ThreadPoolExecutor(9) as pool:
-        long = [pool.submit(asked, guarded, CHAT | {"n": 16, "temperature": 1}, "/v1/completions") for _ in range(8)]
-        time.sleep(0.3)
+    body = CHAT | {"n": 32, "max_tokens": 400, "temperature": 1}
+    with ThreadPoolExecutor(3) as pool:
+        long = [pool.submit(asked, guarded, body, "/v1/completions") for _ in range(3)]
+        time.sleep(0.5)
         guarded.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
         wait_until(lambda: is_stopping(guarded), 10, "new requests to be refused")
         assert not all(future.done() for future in long)
         assert {future.result()[0] for future in long} == {200}
