@@ -49,9 +49,7 @@ class Chart:
     rows: Sequence[Sequence[str]]
 
 
-def lines(
-    title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]], *, logarithmic: bool = False
-) -> Chart:
+def lines(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
     """Curves over one axis; a series of few points is shown with its points."""
 
     def draw(axes: Axes) -> None:
@@ -59,8 +57,7 @@ def lines(
             marker = "o" if len(points) < 30 else ""
             axes.plot(*zip(*points, strict=True), color=colour, label=one_line(name, 30), marker=marker, markersize=4)
         axes.set_xlabel(x_label)
-        if logarithmic:
-            axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         if len(series) > 1:
             axes.legend(loc="best")
 

@@ -76,8 +76,9 @@ def funnel(run: RunFolder) -> Funnel:
     failed = {reason: count for reason, count in verification["reasons"].items() if count}
     kept, selection = report.get("examples", 0), report.get("selection") or {}
     dropped = {reason: count for reason, count in selection.get("dropped", {}).items() if reason not in failed}
-    steps = [("questions", report.get("questions", {}).get("used", 0)), ("samples", verification["programs"])]
-    steps += [("passed", verification["passed"]), ("examples", kept)]
+    steps = [("samples", verification["programs"]), ("passed", verification["passed"]), ("examples", kept)]
+    if run.config.get("questions"):  # others are made of rows, and counted among the samples
+        steps.insert(0, ("questions", report.get("questions", {}).get("used", 0)))
     return Funnel(steps, _sorted(failed), verification["unknown"], _sorted(dropped))
 
 

@@ -91,7 +91,7 @@ def test_other_samples_of_a_model_behind_a_url_share_nothing(tmp_path: Path, cha
 def test_how_a_student_goes_on_is_part_of_its_scores_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rules of an answerer and the reader of what follows, told apart by their versions."""
     asked: list[list[Any]] = []
-    monkeypatch.setattr(measure, "_stored", lambda ctx, loaded, keys, compute: asked.append(keys))
+    monkeypatch.setattr(measure, "_stored", lambda ctx, name, loaded, keys, compute: asked.append(keys))
     prompter = job(tmp_path).plan.prompter
     config = Run.model_validate({"run_dir": str(tmp_path), "questions": {"task": "gsm8k"}, "teacher": {"model": "a/b"}})
     ctx, evaluation = RunContext(config, None), Evaluation(questions=Questions(task="gsm8k"))
