@@ -35,9 +35,10 @@ class Advice:
 def advice(run: RunFolder) -> list[Advice]:
     """At most a handful of lines; never none."""
     status, sentence = outcome(run)
-    found = [Advice(sentence, "run the same command again; nothing that is stored is paid for twice")] * (
-        status != "done"
-    )
+    again = "run the same command again; nothing that is stored is paid for twice"
+    if status == "unfinished":
+        again = f"wait; or, where no process works on it any more, {again}"
+    found = [Advice(sentence, again)] if status != "done" else []
     found += [*_about_samples(run), *_about_scores(measured(run), run)]
     if run.report.get("training"):
         found.append(Advice("The student is ready.", f"raydistill serve {run.root}"))
