@@ -38,7 +38,7 @@ class Run(Strict):
     student: Student = Field(Student(), description="how the student is hosted and asked")
     execution: Execution = Field(Execution(), description="who runs programs, within which limits")
     recipe: AnyRecipe = Field(
-        default_factory=default_recipe, description="what is asked, selected and learned; default: PaD"
+        default_factory=default_recipe, description="what is asked, selected and learned; default: programs"
     )
     train: Train | None = Field(None, description="null makes examples only")
     evaluation: Evaluation | None = Field(None, description="null measures nothing")

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.recipes.base import Recipe
 from raydistill.serve.admission.keys import Key
 from raydistill.serve.admission.windows import Amounts
 from raydistill.serve.openai.requests import ChatRequest, CompletionRequest, EngineRequest
@@ -52,7 +51,7 @@ def asked_of_engine(body: EngineRequest, size: int, context: int) -> Amounts:
     return Amounts(1, min(prompts * context, size) + written)
 
 
-def asked_of_solver(recipe: Recipe[Any], body: SolveRequest, context: int, wall_s: float) -> Amounts:
+def asked_of_solver(recipe: Any, body: SolveRequest, context: int, wall_s: float) -> Amounts:
     """Of a question: each sample may be followed by as many as the recipe lets, each with a prompt of its own."""
     options = recipe.options(**{name: getattr(body, name) for name in recipe.options.model_fields})
     answerer = recipe.answerer(options)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.fault_proxy import vllm_server
+from benchmarks.endpoint_faults.proxy import vllm_server
 from raydistill.actors.engine.remote.engine import RemoteEngine
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.pipelines.config.sections import EngineConfig, Questions

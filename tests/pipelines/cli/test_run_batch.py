@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fault_proxy import cpu_environment
+from benchmarks.endpoint_faults.proxy import cpu_environment
 from raydistill.pipelines.cli.export_requests import export_requests
 from raydistill.pipelines.run_config import Run, load_config
 from tests import ROOT

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import command
-from benchmarks.executor_arms import DEFERRED, load_programs, run_in_process, run_processes, run_subprocesses
+from benchmarks.executor.arms import DEFERRED, load_programs, run_in_process, run_processes, run_subprocesses
 from raydistill.actors.executor import Executor, Program
 from raydistill.actors.sandbox.host.supervisor import JailOptions
 from raydistill.actors.sandbox.host.verdict import agree

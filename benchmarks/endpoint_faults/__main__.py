@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_proxy import FAULTS, Exchange, FaultProxy, vllm_server
+from benchmarks.endpoint_faults.proxy import FAULTS, Exchange, FaultProxy, vllm_server
 from benchmarks.faults import stored, wait_for_samples
 from benchmarks.replications.cells import RESULTS, ROOT, provenance, run_main
 from raydistill.actors.engine.ledger import Spending, read_spending

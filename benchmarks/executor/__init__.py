@@ -1,0 +1,1 @@
+"""Programs a second of the sandbox, beside other ways of running them."""
