@@ -25,7 +25,7 @@ from rich.console import Console
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import read_bytes, remove
 from raydistill.pipelines import report
-from raydistill.pipelines.config.sections import EngineConfig, Teacher
+from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Teacher
 from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.data.cache import cached
 from raydistill.pipelines.data.examples import (
@@ -35,6 +35,7 @@ from raydistill.pipelines.data.examples import (
     sort_examples,
     write_by_content,
 )
+from raydistill.pipelines.data.gate import Gate
 from raydistill.pipelines.data.records import Example, content_hash
 from raydistill.pipelines.evaluation.measure import evaluate_model
 from raydistill.pipelines.inference.answering import Answerer
@@ -48,7 +49,7 @@ from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import IncompleteRecording
 from raydistill.pipelines.sampling.sampler import Sampler
 from raydistill.pipelines.sampling.teachers.joining import Asked, run_several, shared
-from raydistill.pipelines.tasks import LoadedQuestions
+from raydistill.pipelines.tasks import LoadedQuestions, is_generated
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
 if TYPE_CHECKING:
@@ -72,11 +73,20 @@ def _examples(folder: str, key: str, told: Mapping[str, Any], known: bool) -> Ex
     return ExampleSet(folder, key, told["examples"], known)
 
 
+def evaluation_gate(config: Evaluation, held_out: LoadedQuestions) -> Gate | None:
+    """What keeps the held-out questions out of training, as `evaluation.decontamination` says; None for off."""
+    if config.decontamination == "off":
+        return None
+    generated = config.decontamination == "auto" and is_generated(config.questions.task)
+    return Gate(held_out.questions, whole=generated or config.decontamination == "questions")
+
+
 class RunContext(Sampler):
     """The questions, folders and pools of one run; `console` None keeps quiet."""
 
     questions: LoadedQuestions  # to learn from; without the held-out ones
     held_out: LoadedQuestions | None = None
+    gate: Gate | None = None  # keeps the held-out questions out of all examples; None where that is off
 
     def __init__(self, config: Run, console: Console | None) -> None:
         super().__init__(config.run_dir, config.execution, config.cpus, console)
@@ -141,7 +151,7 @@ class RunContext(Sampler):
         if self.config.teachers:
             spent = {called(one): self.spending(job) for one, job in zip(self.config.teachers, jobs, strict=True)}
             self.report(teachers=report.teachers(self.config.teachers, summary["teachers"], spent))
-        return self.exported(_examples(folder, key, summary, known))
+        return self.exported(self._gated(_examples(folder, key, summary, known)))
 
     def _note_known(self, title: str, jobs: Sequence[SamplingJob], summary: Mapping[str, Any]) -> None:
         """Record jobs that an earlier run has done, for who reads the folders of this one."""
@@ -164,7 +174,7 @@ class RunContext(Sampler):
         key = write_by_content(made, f"{self.root}/examples")
         stats = SamplingStats(questions=len(self.questions.questions), examples=len(made)).to_json()
         self.report(**report.synthesis(self.teacher.model, stats | {"wall_s": 0.0}, {"wasted_tokens": 0}))
-        return self.exported(ExampleSet(f"{self.root}/examples/{key}", key, len(made)))
+        return self.exported(self._gated(ExampleSet(f"{self.root}/examples/{key}", key, len(made))))
 
     def exported(self, examples: ExampleSet) -> ExampleSet:
         """The same examples, as chats beside the report, too."""
@@ -183,7 +193,22 @@ class RunContext(Sampler):
         key = content_hash(name, *depends_on)
         folder = f"{self.root}/examples/{key}"
         told, known = cached(f"{folder}/summary.json", lambda: compute(folder))
-        return _examples(folder, key, told, known), told
+        return self._gated(_examples(folder, key, told, known)), told
+
+    def _gated(self, examples: ExampleSet) -> ExampleSet:
+        """The examples without those that stand in the evaluation set; where none does, the same under the same key."""
+        if not (gate := self.gate):
+            return examples
+        key = content_hash(examples.key, gate.key)
+        folder = f"{self.root}/examples/{key}"
+        told, known = cached(f"{examples.folder}/gate-{key}.json", lambda: gate.examples(examples.folder, folder))
+        if not (left_out := told["left_out"]):
+            return examples
+        counted = self.sections["decontamination"]["examples"]
+        for reason, count in left_out.items():
+            counted[reason] = counted.get(reason, 0) + count
+        self.say(f"{sum(left_out.values()):,} examples left out, for they stand in the evaluation set: {left_out}")
+        return ExampleSet(folder, key, told["examples"], known and examples.known)
 
     # Students -------------------------------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ def empty(recipe: str, teacher: str) -> dict[str, Any]:
         "recipe": recipe,
         "wall_s": 0.0,
         "questions": {},
+        "decontamination": {},
         "teacher": {"model": teacher},
         "verification": {},
         "selection": {},

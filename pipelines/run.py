@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from rich.console import Console
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.storage import read_bytes, write_json
 from raydistill.pipelines import report
-from raydistill.pipelines.context import ExampleSet, RunContext
+from raydistill.pipelines.context import ExampleSet, RunContext, evaluation_gate
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.evaluation.measure import evaluate_beam
@@ -34,7 +35,7 @@ from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.runtime.stages import stage
-from raydistill.pipelines.tasks import load_questions
+from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 from raydistill.pipelines.tasks.golds import overview
 from raydistill.pipelines.training.tokens import check_template
 from raydistill.pipelines.training.train import TrainResult
@@ -76,14 +77,15 @@ class Runner:
                 if teacher.engine == "openai":
                     ctx.check_answering(teacher)
         loaded, overlap = self.recipe.load_questions(self.config.questions), 0
+        given = len(loaded.questions)
         if self.config.evaluation:
             ctx.held_out = load_questions(self.config.evaluation.questions)
             held_out = {question.id for question in ctx.held_out.questions}
             kept = QuestionTable(question for question in loaded.questions if question.id not in held_out)
-            overlap = len(loaded.questions) - len(kept)
-            loaded = replace(loaded, questions=kept)
+            overlap = given - len(kept)
+            loaded = self._decontaminated(replace(loaded, questions=kept))
         if not loaded.questions:
-            raise UsageError(f"no question is left to learn from: all {overlap:,} are held out for the evaluation")
+            raise UsageError(f"no question is left to learn from: all {given:,} are held out for the evaluation")
         self._check_template(loaded.questions[0])
         ctx.questions = loaded
         self._held.enter_context(stage(ctx.root, "run", self.config.recipe.recipe))
@@ -107,6 +109,32 @@ class Runner:
         write_json(f"{ctx.root}/environment.json", report.environment())
         report.write_config(f"{ctx.root}/config.yaml", self.config)
         return self
+
+    def _decontaminated(self, loaded: LoadedQuestions) -> LoadedQuestions:
+        """The questions that do not stand in the evaluation set; the examples made of them are looked at later.
+
+        Raises UsageError where a demonstration in the prompts is an evaluation question, before anything is paid for.
+        """
+        config, ctx = self.config.evaluation, self.ctx
+        assert config and ctx.held_out
+        kept, left_out = loaded.questions, dict[str, int]()
+        if not (gate := evaluation_gate(config, ctx.held_out)):
+            ctx.report(decontamination="off")
+            return loaded
+        ctx.gate = gate
+        if self.config.questions:  # else the recipe makes its own of something else
+            kept, left_out = gate.questions(loaded.questions)
+        shown = Counter(reason for text in self.recipe.demonstrations() if (reason := gate.reason(text)))
+        if shown["evaluation_copy"]:
+            raise UsageError(
+                f"{shown['evaluation_copy']} demonstrations in the prompts are evaluation questions: take them out of "
+                "recipe.contexts (or recipe.target), or set evaluation.decontamination=off"
+            )
+        ctx.report(decontamination={"questions": left_out, "demonstrations": dict(shown), "examples": {}})
+        if left_out or shown:
+            told = f"{sum(left_out.values()):,} questions left out, for they stand in the evaluation set: {left_out}"
+            ctx.say(f"{told}; demonstrations that share words with it: {sum(shown.values())}")
+        return replace(loaded, questions=kept)
 
     def _check_template(self, question: Question) -> None:
         """Raise UsageError, before anything is paid for, where the student's chat template cannot say its prompts."""

@@ -271,3 +271,13 @@ class Evaluation(Strict):
     temperature: float = Field(0.7, ge=0, description="of those n samples; pass@1 greedy is always measured")
     beams: tuple[Beam, ...] = Field((), description="the student is also measured with these beam searches")
     max_tokens: int = Field(512, ge=1, description="of one answer")
+    decontamination: Literal["auto", "ngrams", "questions", "off"] = Field(
+        "auto",
+        description="what of the training is left out for standing in these questions: ngrams (copies, and 13 words in "
+        "a row; of tables and files), questions (copies alone; of generated ones), off",
+    )
+
+    @field_validator("decontamination", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return "off" if value is False else value  # which is what YAML makes of off

@@ -128,5 +128,11 @@ def render(prompt: str, target: str, question: str) -> Messages:
     return [_user(ask(target, question))]
 
 
+def demonstrated(prompt: str, target: str) -> list[str]:
+    """The questions that `render` shows with an answer."""
+    shown = load_context(FEW_SHOT[target]).demonstrations if prompt == "few_shot" else ()
+    return [demonstration.question for demonstration in shown]
+
+
 def _user(content: str) -> dict[str, str]:
     return {"role": "user", "content": content}

@@ -43,6 +43,7 @@ class Recipe(ABC, Generic[Settings]):
     Config: ClassVar[type[Strict]]
     commands: ClassVar[Mapping[str, Callable[..., None]]] = {}  # of the command line, by name
     several_teachers: ClassVar[bool] = True  # of a section teachers; not where the teacher is asked in several ways
+    asks_for_json: ClassVar[bool] = False  # whether the teacher's answers are held to a schema
     student: Prompter  # how the student is asked: in training, evaluation and service
 
     def __init__(self, config: Settings) -> None:
@@ -61,6 +62,14 @@ class Recipe(ABC, Generic[Settings]):
 
     def load_questions(self, given: Questions | None) -> LoadedQuestions:
         return load_questions(self.questions(given))
+
+    def asks_teacher(self) -> Prompter | None:
+        """How the teacher is asked about a training question; None where it is asked something else, or nothing."""
+        return None
+
+    def demonstrations(self) -> Sequence[str]:
+        """The questions that prompts show with an answer; none of them may be one of the evaluation."""
+        return ()
 
     @abstractmethod
     def synthesize(self, ctx: RunContext) -> ExampleSet:

@@ -28,7 +28,7 @@ from raydistill.pipelines.tasks.families import (
     table,
 )
 
-__all__ = ["Grade", "LoadedQuestions", "ReadableTask", "Task", "load_questions", "task_for"]
+__all__ = ["Grade", "LoadedQuestions", "ReadableTask", "Task", "is_generated", "load_questions", "task_for"]
 
 FAMILIES = {
     "bbh": bbh.load,
@@ -76,6 +76,11 @@ def load_questions(config: Questions) -> LoadedQuestions:
             f"or {reasoning_gym.PREFIX}<name> such as {reasoning_gym.PREFIX}gsm_symbolic"
         )
     return FAMILIES[config.task](config)
+
+
+def is_generated(name: str) -> bool:
+    """Whether the questions of a task are made of templates, which share most of their words."""
+    return name.startswith((reasoning_gym.PREFIX, stepwise.PREFIX))
 
 
 def task_for(name: str, grader: str = "auto") -> ReadableTask:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from raydistill.pipelines.data.blocks import Block, Sentence, Table, Texts
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, WeightedText, content_hash
-from raydistill.pipelines.prompts import render
+from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mcc_kd.command import consistency
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
@@ -63,6 +63,12 @@ class MultiCotConsistentDistillation(Recipe[MccKD]):
         self.student = Prompter(ask_student, read, "rationale/1", ("rationale",), reader)
         self.teacher = Prompter(self._ask_teacher, read, f"rationale-{config.prompt}/1", ("rationale",), reader)
         self.selector = DiverseRationales(config)
+
+    def asks_teacher(self) -> Prompter:
+        return self.teacher
+
+    def demonstrations(self) -> list[str]:
+        return demonstrated(self.config.prompt, "rationale")
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
         """Several rationales of the teacher, of which the least alike with the right answer are kept (section 3.1)."""

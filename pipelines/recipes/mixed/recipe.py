@@ -20,7 +20,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
-from raydistill.pipelines.prompts import render
+from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mixed.config import Mixed, MixedFormat
 from raydistill.pipelines.sampling.distinct import DistinctVerified
@@ -52,6 +52,12 @@ class MixedDistillation(Recipe[Mixed]):
         )
         weights: dict[Format, float] = {"program": config.program_weight, "rationale": config.rationale_weight}
         self.selector = DistinctVerified(self.name, self.student, config.most, weights=weights)
+
+    def asks_teacher(self) -> Prompter:
+        return self.teacher
+
+    def demonstrations(self) -> list[str]:
+        return [shown for form in self.config.formats for shown in demonstrated(self.config.prompt, form)]
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
         """Verified programs and rationales of the same questions; one training learns both."""

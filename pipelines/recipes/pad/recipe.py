@@ -23,7 +23,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.blocks import Block, Table
 from raydistill.pipelines.data.records import Example, Question, content_hash
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
-from raydistill.pipelines.prompts import Context, load_context, render, render_context
+from raydistill.pipelines.prompts import Context, demonstrated, load_context, render, render_context
 from raydistill.pipelines.recipes.base import NoOptions, Recipe
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.repairing import RepairOptions, RepairsFailures
@@ -61,6 +61,16 @@ class ProgramAidedDistillation(Recipe[PaD]):
             rows = sorted(refined["repairs"].items(), key=lambda item: -item[1])
             blocks.append(Table("Repairs among the examples, by fault", ("fault", "examples"), rows))
         return blocks
+
+    def asks_teacher(self) -> Prompter | None:
+        return None if self.config.source == "gold" else self.teacher
+
+    def demonstrations(self) -> list[str]:
+        if self.config.source == "gold":
+            return []
+        shots, several = self.config.shots, self._contexts.values()
+        shown = [one.question for context in several for one in context.demonstrations[:shots]]
+        return shown if several else demonstrated(self.config.prompt, self.config.target)
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
         """Programs of the teacher that return the label (sections 2.1 and 2.2); or what the data set has."""

@@ -45,6 +45,7 @@ class RetrievalBasedDistillation(Recipe[ReBase]):
     name = "rebase"
     Config = ReBase
     several_teachers = False
+    asks_for_json = True
 
     def __init__(self, config: ReBase) -> None:
         super().__init__(config)
@@ -66,6 +67,9 @@ class RetrievalBasedDistillation(Recipe[ReBase]):
         """The target's examples, with the task that compares answers."""
         examples = [Question.make(self.name, e["input"], e["output"]) for e in self.config.target.examples]
         return LoadedQuestions(answer_task(self.config), examples)
+
+    def demonstrations(self) -> list[str]:
+        return [example["input"] for example in self.config.target.examples]
 
     def synthesize(self, ctx: RunContext) -> ExampleSet:
         """Rows are retrieved, rewritten by the teacher, checked, and balanced."""
