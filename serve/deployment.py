@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.engine import CACHE_VARIABLE, CPU_ARGUMENTS, adapter_room, cache_arguments
@@ -123,7 +124,7 @@ def llm_config(student: Student, replicas: int) -> LLMConfig:
         "revision": student.revision,
         **{name: hosted[name] for name in ENGINE_ARGUMENTS if name in hosted},
         "max_num_seqs": engine.max_num_seqs,
-        "generation_config": "vllm",  # of the model's own only the tokens that end a turn, as in a run
+        "generation_config": _ends_of_turns(student),
         "structured_outputs_config": {"backend": "xgrammar"},  # others take all memory for some small schemas
         **_adapter_arguments(student),
         **({} if reserved.gpus else CPU_ARGUMENTS | cache_arguments(engine.kv_cache_gb)),
@@ -165,6 +166,15 @@ def _before_start() -> type:
                 os.environ.pop(CACHE_VARIABLE, None)
 
     return BeforeStart
+
+
+def _ends_of_turns(student: Student) -> str:
+    """Where vLLM reads which tokens end a turn: with an adapter that came with them, there.
+
+    The word `vllm` has it take nothing else of the model's own, as in a run; an adapter's file holds nothing else.
+    """
+    own = Path(student.adapter or "", "generation_config.json")
+    return str(own.parent) if student.adapter and own.is_file() else "vllm"
 
 
 def _adapter_arguments(student: Student) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from raydistill.actors.engine.in_process import EXECUTOR
 from raydistill.actors.engine.ledger import Ledger, LedgerEntry
 from raydistill.actors.engine.outputs import EnginePrompt, Output, plain
-from raydistill.actors.engine.rendering import prompt_ids
+from raydistill.actors.engine.rendering import prompt_ids, stop_token_id
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 
@@ -63,6 +63,18 @@ def adapter_room(rank: int) -> int:
     from vllm.config.lora import MaxLoRARanks
 
     return min(room for room in get_args(MaxLoRARanks) if room >= rank)
+
+
+def end_of_turn(tokenizer: Any) -> list[int]:
+    """The token that ends an assistant's turn in the template, where it is not EOS; vLLM knows that one.
+
+    It knows those of the model's files, too, but not of adapters, nor of weights that an engine takes later.
+    """
+    try:
+        stop = stop_token_id(tokenizer)
+    except UsageError:  # a template without such turns; a base that is asked with plain text has none
+        return []
+    return [stop] if stop != tokenizer.eos_token_id else []
 
 
 def consecutive(indices: Sequence[int], most: int = sys.maxsize) -> Iterator[tuple[int, int]]:
@@ -119,6 +131,7 @@ class Engine:
         except Exception as error:
             raise EngineError(f"{settings.model}: vLLM cannot load this model: {_reason(error)}") from error
         self._tokenizer = self._engine.get_tokenizer()
+        self._stops = end_of_turn(self._tokenizer)
         self._reasoning_parser = self._make_reasoning_parser()
 
     def _make_reasoning_parser(self) -> Any:
@@ -199,6 +212,7 @@ class Engine:
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
             stop=list(sampling.stop),
+            stop_token_ids=None if isinstance(request.prompt, str) else self._stops,
             seed=request.seed + first,
             logprobs=sampling.logprobs,
             prompt_logprobs=sampling.prompt_logprobs,

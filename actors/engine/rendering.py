@@ -16,6 +16,7 @@ PLAIN_TURNS = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
     "{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}"
 )
+SENTINEL = "raydistill-sentinel"
 ANOTHER = "expected one that takes such turns with contents as text: give the model another chat_template"
 
 
@@ -67,3 +68,35 @@ def plain_template(tokenizer: Any) -> str:
     """
     first = tokenizer.encode("?")[:1]
     return ("{{ bos_token }}" if first == [tokenizer.bos_token_id] else "") + PLAIN_TURNS
+
+
+def stop_token_id(tokenizer: Any) -> int:
+    """The token that ends an assistant turn: the first special one that the chat template puts there, else EOS.
+
+    Raises UsageError where the template does not say such a turn back, and where there is no such token.
+    """
+    stop = template_stop(tokenizer)
+    if stop is None and tokenizer.eos_token_id is None:
+        raise UsageError(f"tokenizer {tokenizer.name_or_path}: no end-of-turn token in its template and no EOS")
+    return tokenizer.eos_token_id if stop is None else stop
+
+
+def template_stop(tokenizer: Any) -> int | None:
+    """The first special token that the chat template puts behind what an assistant says; None where it puts none.
+
+    Raises UsageError where the template does not say such a turn back.
+    """
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
+    tail, refused = "", ""
+    try:
+        _, said, tail = str(render(tokenizer, turns, add_generation_prompt=False)).rpartition(SENTINEL)
+        refused = "" if said else "leaves it out"
+    except Exception as error:  # a template is a program: what it raises, and what Jinja raises about it
+        refused = f"refuses it: {' '.join(str(error).split()) or type(error).__name__}"
+    if refused:
+        raise UsageError(
+            f"the chat template of {tokenizer.name_or_path} does not say a last turn of the assistant back, but "
+            f"{refused}; {ANOTHER}"
+        )
+    return next((token for token in tokenizer(tail, add_special_tokens=False).input_ids if token in special), None)

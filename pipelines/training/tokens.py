@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.engine.rendering import ANOTHER, chat_text, plain_template, render
+from raydistill.actors.engine.rendering import chat_text, plain_template, stop_token_id
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.rows import is_unicode
 from raydistill.actors.storage import resolve
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BATCH = 1000  # examples per call of the tokenizer
-SENTINEL = "raydistill-sentinel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +73,6 @@ def check_template(student: str, revision: str | None, messages: Sequence[Mappin
     tokenizer = load_tokenizer(student, revision)
     stop_token_id(tokenizer)
     chat_text(tokenizer, messages)
-
-
-def stop_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that ends an assistant turn: the first special one that the chat template puts there, else EOS.
-
-    Raises UsageError where the template does not say such a turn back, and where there is no such token.
-    """
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": SENTINEL}]
-    tail, refused = "", ""
-    try:
-        _, said, tail = str(render(tokenizer, turns, add_generation_prompt=False)).rpartition(SENTINEL)
-        refused = "" if said else "leaves it out"
-    except Exception as error:  # a template is a program: what it raises, and what Jinja raises about it
-        refused = f"refuses it: {' '.join(str(error).split()) or type(error).__name__}"
-    if refused:
-        raise UsageError(
-            f"the chat template of {tokenizer.name_or_path} does not say a last turn of the assistant back, but "
-            f"{refused}; {ANOTHER}"
-        )
-    for token in tokenizer(tail, add_special_tokens=False).input_ids:
-        if token in special:
-            return token
-    if tokenizer.eos_token_id is None:
-        raise UsageError(f"tokenizer {tokenizer.name_or_path}: no end-of-turn token in its template and no EOS")
-    return tokenizer.eos_token_id
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) -> Iterator[Tokens]:

@@ -13,7 +13,8 @@ from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.models import publish_student
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions, task_for
-from raydistill.serve.student import find_student
+from raydistill.serve.deployment import _ends_of_turns
+from raydistill.serve.student import Student, find_student
 
 ROWS = {"numbers": "1,080", "letters": "(B)", "words": "the desert"}
 
@@ -78,3 +79,11 @@ def test_students_published_without_it_are_judged_by_their_configuration(
 def test_an_unknown_grader_is_one_clear_line() -> None:
     with pytest.raises(UsageError, match="^task table: unknown grader 'form'; expected one of numeric[^\n]+$"):
         task_for("table", "form")
+
+
+def test_an_adapter_is_served_with_the_ends_of_turns_that_it_came_with(tmp_path: Path) -> None:
+    bare = Student("student", "base", str(tmp_path), adapter=str(tmp_path))
+    assert _ends_of_turns(bare) == "vllm"
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 5]}')
+    assert _ends_of_turns(bare) == str(tmp_path)
+    assert _ends_of_turns(Student("student", str(tmp_path), str(tmp_path))) == "vllm"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from raydistill.actors.engine.engine import Engine, EngineSettings, end_of_turn
 from raydistill.actors.engine.rendering import chat_text, prompt_ids
 from raydistill.actors.engine.requests import Request
 from raydistill.pipelines.data.records import Example, WeightedText
@@ -67,3 +68,16 @@ def test_plain_text_has_the_special_tokens_of_any_text() -> None:
         made = tokenizer("digits_merged", TEMPLATE, adds_bos)
         assert prompt_ids(made, Request("r", "What is", prefix=" 18")) == made("What is 18").input_ids
         assert prompt_ids(made, Request("r", "What is", prefix_ids=(9,))) == [*made("What is").input_ids, 9]
+
+
+@pytest.mark.parametrize(
+    ("template", "ends"),
+    [(TEMPLATE, None), (TEMPLATE.replace("eos_token", "bos_token"), "<bos>"), (TRIMMING, None), (None, None)],
+)
+def test_an_engine_stops_where_the_template_ends_a_turn(template: str | None, ends: str | None) -> None:
+    """vLLM knows EOS by itself, and no other token that a student's template ends its turns with."""
+    made, engine = tokenizer("bytes", template, False), Engine(EngineSettings("model"))
+    engine._stops = end_of_turn(made)
+    expected = [made.convert_tokens_to_ids(ends)] if ends else []
+    assert engine._sampling_params(Request("r", CHATS[0]), 0, 1).stop_token_ids == expected
+    assert engine._sampling_params(Request("r", "plain text"), 0, 1).stop_token_ids == []
