@@ -135,9 +135,9 @@ class PooledExecutor:
         return await asyncio.wrap_future(self._executor.submit(programs))
 
 
-def self_test(python: str | None = None) -> dict[str, Any]:
+def self_test(python: str | None = None, options: JailOptions | None = None) -> dict[str, Any]:
     """What confines programs on this machine: grade, layers, every probe, and one program run in each lane."""
-    executor = Executor(minimum_grade=GRADES[-1], python=python)
+    executor = Executor(minimum_grade=GRADES[-1], python=python, options=options)
     try:
         programs = [Program(f"self-test {n}", f"def solution():\n    return {n} * 7\n") for n in range(3)]
         answers = [verdict.value for verdict in executor.run([*programs, Program("hostile", HOSTILE)])]

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.pipelines.cli.doctor import doctor
 from raydistill.pipelines.cli.export import export
 from raydistill.pipelines.cli.index import index_app
 from raydistill.pipelines.cli.model import model_app
@@ -31,7 +32,7 @@ app = typer.Typer(
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-for name, command in {**VIEWS, "export": export, **commands()}.items():
+for name, command in {**VIEWS, "export": export, "doctor": doctor, **commands()}.items():
     app.command(name)(command)
 
 NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)
