@@ -32,7 +32,8 @@ app = typer.Typer(
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-for name, command in {**VIEWS, "export": export, "doctor": doctor, **commands()}.items():
+others: dict[str, Callable[..., None]] = {**VIEWS, "export": export, "doctor": doctor, **commands()}
+for name, command in others.items():
     app.command(name)(command)
 
 NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError, FileNotFoundError)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from raydistill.actors.engine.recorded import find_texts, read_recording
+from raydistill.actors.engine.recording import read_recording
 from raydistill.actors.engine.remote.engine import RemoteEngine
 from raydistill.actors.engine.remote.settings import EndpointSettings
 from raydistill.actors.engine.requests import Completion, Request, Sampling
@@ -116,10 +116,10 @@ def recorded(checkup: Checkup) -> Findings:
         yield warn(str(lacking), "complete the recording, or ask for fewer samples")
     else:
         yield ok(f"{model.model} has all samples of {len(checkup.questions.questions):,} questions")
-    path, *columns = recording(model)
-    texts = read_recording(path, *columns)
-    first = {question: find_texts(texts, question.text)[:1] for question in checkup.some}
-    yield echo([Said.of(prompter, question, text) for question, found in first.items() for text, _ in found])
+    paths, *columns = recording(model)
+    recorded = read_recording(paths, *columns)
+    first = [(one, recorded.find(f"{one.id}/{prompter.prompts(one)[0].context}", one.text, 0)) for one in checkup.some]
+    yield echo([Said.of(prompter, question, found.text) for question, found in first if found])
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,14 @@ class Chart:
 
 def lines(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
     """Curves over one axis; a series of few points is shown with its points."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(axes: Axes) -> None:
         for (name, points), colour in zip(series.items(), SERIES, strict=False):
             marker = "o" if len(points) < 30 else ""
             axes.plot(*zip(*points, strict=True), color=colour, label=one_line(name, 30), marker=marker, markersize=4)
         axes.set_xlabel(x_label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         if len(series) > 1:
             axes.legend(loc="best")
 
