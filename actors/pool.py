@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import EngineError, RaydistillError
 from raydistill.actors.metrics import count_repeated_call, count_results
+from raydistill.actors.telemetry import declined
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -136,7 +137,7 @@ class Pool:
                 "num_cpus": settings.cpus,
                 "num_gpus": settings.gpus,
                 "label_selector": dict(settings.node_labels),
-                "runtime_env": {"env_vars": dict(settings.environment)},
+                "runtime_env": {"env_vars": declined() | dict(settings.environment)},
             },
             "health_check_timeout_s": settings.health_check_timeout_s,
             "health_check_period_s": settings.health_check_period_s,
@@ -155,12 +156,12 @@ class Pool:
         errors = [line for line in lines if "Error" in line]
         return (errors or lines or [fallback])[-1]
 
-    def release(self) -> None:
+    def release(self, *, wait: bool = True) -> None:
         """Stop the members and give their resources back; `start` brings the pool up again."""
         from ray import serve
 
         if self.running:
-            serve.delete(self.settings.name)
+            serve.delete(self.settings.name, _blocking=wait)
         self.running = False
 
 

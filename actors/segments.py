@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 def list_segments(folder: str) -> list[str]:
     """Paths of the complete Parquet files in `folder`, sorted; empty if the folder does not exist."""
+    return [path for path, _ in list_versions(folder)]
+
+
+def list_versions(folder: str) -> list[tuple[str, tuple[int, int]]]:
+    """Paths of the complete Parquet files in `folder`, sorted, each with size and date, which change when it does."""
     from pyarrow.fs import FileSelector
 
     filesystem, path = resolve(folder)
     infos = filesystem.get_file_info(FileSelector(path, allow_not_found=True))
-    return sorted(info.path for info in infos if info.path.endswith(".parquet"))
+    return sorted((info.path, (info.size, info.mtime_ns or 0)) for info in infos if info.path.endswith(".parquet"))
 
 
 def read_segment(filesystem: FileSystem, path: str, columns: Sequence[str] | None = None) -> pa.Table:

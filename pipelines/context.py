@@ -49,6 +49,7 @@ from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import IncompleteRecording
 from raydistill.pipelines.sampling.sampler import Sampler
 from raydistill.pipelines.sampling.teachers.joining import Asked, run_several, shared
+from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.tasks import LoadedQuestions, is_generated
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
 
@@ -89,7 +90,7 @@ class RunContext(Sampler):
     gate: Gate | None = None  # keeps the held-out questions out of all examples; None where that is off
 
     def __init__(self, config: Run, console: Console | None) -> None:
-        super().__init__(config.run_dir, config.execution, config.cpus, console)
+        super().__init__(config.run_dir, config.execution, config.cpus, console, config.budget, config.asked)
         self.config = config
         self.sections = report.empty(config.recipe.recipe, config.teacher.model)
 
@@ -122,9 +123,7 @@ class RunContext(Sampler):
     def synthesize(self, title: str, prompter: Prompter, selector: Selector) -> ExampleSet:
         """Ask the teacher about all questions, verify what it writes, and select examples of it."""
         ids = content_hash(*sorted(question.id for question in self.questions.questions))
-        jobs = [self.job(one, self.questions, one, prompter=prompter, selector=selector) for one in self.config.asked]
-        if self.config.teachers:
-            jobs = shared(self.config.teachers, self.config.samples_from, jobs, self.questions.questions)
+        jobs = self.jobs(prompter, selector)
         key = content_hash(*(job.key for job in jobs), selector.version, ids)
         folder = f"{self.root}/examples/{key}"
 
@@ -138,7 +137,7 @@ class RunContext(Sampler):
                 by_teacher = {}
             run_on_driver_node(sort_examples, parts, folder)
             remove(parts)
-            told = {"wall_s": round(time.monotonic() - started, 2), "unknown": found.statuses["unknown"]}
+            told = {"wall_s": round(time.monotonic() - started, 2), "unknown": found.unknown}
             return found.to_json() | told | {"teachers": by_teacher}
 
         summary, known = cached(f"{folder}/summary.json", compute)
@@ -153,11 +152,18 @@ class RunContext(Sampler):
             self.report(teachers=report.teachers(self.config.teachers, summary["teachers"], spent))
         return self.exported(self._gated(_examples(folder, key, summary, known)))
 
+    def jobs(self, prompter: Prompter, selector: Selector) -> list[SamplingJob]:
+        """A job for each teacher, with its share of the samples. Raises UsageError where none takes a question."""
+        jobs = [self.job(one, self.questions, one, prompter=prompter, selector=selector) for one in self.config.asked]
+        if not self.config.teachers:
+            return jobs
+        return shared(self.config.teachers, self.config.samples_from, jobs, self.questions.questions)
+
     def _note_known(self, title: str, jobs: Sequence[SamplingJob], summary: Mapping[str, Any]) -> None:
         """Record jobs that an earlier run has done, for who reads the folders of this one."""
         for one, job in zip(self.config.asked, jobs, strict=True):
             name = f"{title} ({called(one)})" if self.config.teachers else title
-            with self.recorded(name, job, self.questions.questions, one) as told:
+            with self.recorded(name, job, self.questions.questions, one.model) as told:
                 if len(jobs) == 1:
                     told["result"] = summary
 
@@ -216,7 +222,9 @@ class RunContext(Sampler):
         """A student that has learned `examples`: from the base, or from the student of `start` on.
 
         With LoRA it goes on from that student's adapter, over the same base. `changed` are settings of `train`.
+        Raises BudgetUsedUp where the budget has left samples unasked, unless it says to train on what there is.
         """
+        self.account.check()
         if self.config.train is None:
             raise UsageError("train: this configuration has no train section")
         config, adapter = self.config.train.model_copy(update=changed), None
@@ -255,9 +263,13 @@ class RunContext(Sampler):
         if self.config.evaluation is None or self.held_out is None:
             return
         try:
-            measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
+            with self.measuring(model):
+                measured = evaluate_model(self, self.config.evaluation, name, model, answerer, self.held_out)
         except IncompleteRecording:
             measured = None
+        except BudgetUsedUp as error:
+            self.say(f"{name}: not evaluated. {error}")
+            return
         if measured is None or (model.engine == "recorded" and measured.unknown):
             self.say(f"{name}: not evaluated, since {model.model} does not answer all held-out questions")
             return

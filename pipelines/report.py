@@ -149,10 +149,30 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
                 f"{told['generated_tokens']:,} tokens"
             )
         console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
+        console.print(cost_line(report["cost"]))
     if report["evaluation"]:
         console.print(evaluation_table(report["evaluation"]))
     if updated := {name: score["updates"] for name, score in report["evaluation"].items() if score.get("updates")}:
         console.print(updates_table(updated))
+
+
+def compared(plan: Mapping[str, Any], cost: Mapping[str, Any]) -> dict[str, Any]:
+    """What `raydistill plan` had foreseen (plan.json) beside what was spent; an error of 0.05 is 5 % too much."""
+    names = ("prompt_tokens", "generated_tokens", "money")
+    told = {name: plan[name][0] if isinstance(plan[name], list) else plan[name] for name in names if plan.get(name)}
+    errors = {name: round(value / cost[name] - 1, 4) for name, value in told.items() if cost.get(name)}
+    return {"measured_rows": plan["measured_rows"], "predicted": told, "error": errors}
+
+
+def cost_line(cost: Mapping[str, Any]) -> str:
+    """What was paid, and what that is for an example and for a sample that passed."""
+
+    def told(amount: Mapping[str, Any]) -> str:
+        money = f", {amount['money']:,.4g} in money" if "money" in amount else ""
+        return f"{amount['prompt_tokens']:,} prompt and {amount['generated_tokens']:,} generated tokens{money}"
+
+    each = {"an example": cost["per_example"], "a passed sample": cost["per_passed_sample"]}
+    return "; ".join([f"cost: {told(cost)}", *(f"{name} {told(amount)}" for name, amount in each.items() if amount)])
 
 
 def evaluation_table(scores: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -9,6 +9,7 @@ goes on where it stopped and a changed setting redoes only what depends on it (`
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
@@ -32,9 +33,11 @@ from raydistill.pipelines.inference.answering import AnswersOnce
 from raydistill.pipelines.models import named_models, publish_student
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
-from raydistill.pipelines.runtime.pools import check_model, check_teacher
+from raydistill.pipelines.runtime.events import EventConsole
+from raydistill.pipelines.runtime.pools import check_model, check_reachable, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.runtime.stages import stage
+from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 from raydistill.pipelines.tasks.golds import overview
 from raydistill.pipelines.training.tokens import check_template
@@ -45,7 +48,7 @@ from raydistill.pipelines.views.page import leave_page
 class Runner:
     """Runs the stages of one configuration; `console` None keeps quiet."""
 
-    def __init__(self, config: Run, console: Console | None = None, context: type[RunContext] = RunContext) -> None:
+    def __init__(self, config: Run, console: Console | None = None, ctx: RunContext | None = None) -> None:
         for teacher in config.asked:
             check_teacher(teacher)
         check_trackers(config.tracking)
@@ -53,7 +56,7 @@ class Runner:
             check_model(config.train.student, "train.student")
         self.config = config
         self.recipe = make_recipe(config.recipe)
-        self.ctx = context(config, console)
+        self.ctx = ctx or RunContext(config, console)
         self.started = time.monotonic()
         self.begun = False
         self._held = ExitStack()  # the lock, and the record of this command
@@ -64,11 +67,12 @@ class Runner:
         return self.ctx.sections
 
     def start(self) -> Runner:
-        """Load all questions, write down configuration and environment. Held-out questions are not trained on.
+        """Load all questions, write down configuration and environment.
 
         Raises UsageError where another command uses the run's folder, or an earlier version has made it.
         """
         ctx = self.ctx
+        check_reachable()
         if lock := lock_run_dir(ctx.root):
             self._held.callback(lock.release)
         check_layout(ctx.root)
@@ -76,6 +80,16 @@ class Runner:
             for teacher in self.config.asked:
                 if teacher.engine == "openai":
                     ctx.check_answering(teacher)
+        self.load()
+        self._held.enter_context(stage(ctx.root, "run", self.config.recipe.recipe))
+        self.begun = True
+        write_json(f"{ctx.root}/environment.json", report.environment())
+        report.write_config(f"{ctx.root}/config.yaml", self.config)
+        return self
+
+    def load(self) -> None:
+        """Load all questions. Held-out questions are not trained on."""
+        ctx = self.ctx
         loaded, overlap = self.recipe.load_questions(self.config.questions), 0
         given = len(loaded.questions)
         if self.config.evaluation:
@@ -88,8 +102,6 @@ class Runner:
             raise UsageError(f"no question is left to learn from: all {given:,} are held out for the evaluation")
         self._check_template(loaded.questions[0])
         ctx.questions = loaded
-        self._held.enter_context(stage(ctx.root, "run", self.config.recipe.recipe))
-        self.begun = True
         ctx.report(
             questions={
                 "task": loaded.task.name,
@@ -106,9 +118,6 @@ class Runner:
         ctx.say(f"training questions: {overview(loaded)}")
         if ctx.held_out:
             ctx.say(f"evaluation questions: {overview(ctx.held_out)}")
-        write_json(f"{ctx.root}/environment.json", report.environment())
-        report.write_config(f"{ctx.root}/config.yaml", self.config)
-        return self
 
     def _decontaminated(self, loaded: LoadedQuestions) -> LoadedQuestions:
         """The questions that do not stand in the evaluation set; the examples made of them are looked at later.
@@ -144,8 +153,13 @@ class Runner:
                 check_template(train.student, train.revision, prompt.messages)
 
     def synthesize(self) -> ExampleSet:
-        """The examples that the student is to learn from."""
-        return self.recipe.synthesize(self.ctx)
+        """The examples that the student is to learn from.
+
+        Raises BudgetUsedUp where the budget has left samples unasked, unless it says to train on what there is.
+        """
+        examples = self.recipe.synthesize(self.ctx)
+        self.ctx.account.check()
+        return examples
 
     def train(self, examples: ExampleSet) -> TrainResult:
         """Train the student as the recipe does, and leave it where others find it."""
@@ -158,6 +172,7 @@ class Runner:
                 f"and selected (reasons: {verification['reasons']})"
             )
         result = self.recipe.train(self.ctx, examples)
+        self.ctx.account.check()
         questions, task = self.recipe.questions(self.config.questions), self.ctx.questions.task
         publish_student(self.config, questions, task, result.student, self.ctx.root)
         names = ("steps", "tokens", "tokens_per_s", "final_loss", "best_validation_loss", "dropped_too_long", "wall_s")
@@ -182,21 +197,30 @@ class Runner:
             for title, answerer in self.recipe.answerers().items():
                 ctx.evaluate(f"{name}, {title}", model, answerer)
             for beam in config.beams:
-                measured = evaluate_beam(ctx, config, beam, name, model, student, ctx.held_out)
+                with ctx.measuring(model):
+                    measured = evaluate_beam(ctx, config, beam, name, model, student, ctx.held_out)
                 self.report["evaluation"][f"{name}, {beam.name}"] = measured.to_json()
 
     def finish(self) -> dict[str, Any]:
         """Write report.json and print the summary."""
         self.report["wall_s"] = round(time.monotonic() - self.started, 2)
+        self.report["cost"] = self.ctx.account.section(self.report)
+        if plan := read_bytes(f"{self.ctx.root}/plan.json"):
+            self.report["plan"] = report.compared(json.loads(plan), self.report["cost"])
         write_json(f"{self.ctx.root}/report.json", self.report)
-        if self.ctx.console:
+        if isinstance(self.ctx.console, EventConsole):
+            self.ctx.console.event("report", **self.report)
+        elif self.ctx.console:
             report.print_summary(self.ctx.console, self.report)
             self.ctx.say(f"report: {self.ctx.root}/report.json")
         return self.report
 
     def close(self) -> None:
-        """Stop all pools and leave the folder to others; an exception that is under way is recorded."""
-        self.ctx.close()
+        """Stop all pools and leave the folder to others; an exception that is under way is recorded.
+
+        Where that is Ctrl-C, nobody is waited for.
+        """
+        self.ctx.close(wait=not isinstance(sys.exc_info()[1], KeyboardInterrupt))
         self._held.__exit__(*sys.exc_info())
 
 
@@ -217,6 +241,9 @@ def leaving_page(runner: Runner) -> Iterator[None]:
     """Work with `runner`; whether that succeeds or fails, the run's page tells of it, once the run has begun."""
     try:
         yield
+    except BudgetUsedUp:
+        runner.finish()
+        raise
     finally:
         runner.close()
         if runner.begun:

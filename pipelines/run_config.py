@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.budget import Budget
 from raydistill.pipelines.config.files import read_settings, validated
 from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Execution, Questions, Student, Teacher, Train
 from raydistill.pipelines.config.teachers import OneTeacher, called, check_teachers, inherited
@@ -43,6 +44,7 @@ class Run(Strict):
     train: Train | None = Field(None, description="null makes examples only")
     evaluation: Evaluation | None = Field(None, description="null measures nothing")
     tracking: list[Literal["wandb", "mlflow", "trackio"]] = Field([], description="who is told about the finished run")
+    budget: Budget = Field(Budget(), description="what the run may cost at most")
 
     @field_validator("run_dir")
     @classmethod
@@ -69,6 +71,8 @@ class Run(Strict):
         for teacher in self.asked:
             if teacher.engine != "vllm":
                 _check_unhosted(teacher)
+        if self.budget.money and not all(teacher.prices for teacher in self.asked):
+            raise ValueError("budget.money needs teacher.prices: {prompt: ..., generated: ...}, per million tokens")
         return self
 
     @property

@@ -50,7 +50,7 @@ def find_student(path: str) -> Student:
     if (folder / "adapter_config.json").is_file():
         adapter = _read(folder / "adapter_config.json")
         model = str(adapter["base_model_name_or_path"])
-        check_model(model, f"{folder}/adapter_config.json: base_model_name_or_path")
+        check_model(model, f"{folder}/adapter_config.json: base_model_name_or_path", tokenizer=False)
         model = local_path(model)
         tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else model
         revision = adapter.get("revision")

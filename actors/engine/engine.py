@@ -178,8 +178,11 @@ class Engine:
         attempts = [self._note_start(request, first + i) for i in range(count)]
         result, prompt_logprobs = None, None
         try:
+            ids = prompt_ids(self._tokenizer, request)
+            if attempts[0]:
+                attempts[0].prompt_tokens = len(ids)  # it is computed once for all of them
             async for result in self._engine.generate(
-                {"prompt_token_ids": prompt_ids(self._tokenizer, request)},
+                {"prompt_token_ids": ids},
                 self._sampling_params(request, first, count),
                 request_id=f"{request.id}/{first}-{uuid.uuid4().hex[:8]}",
                 lora_request=self._lora(request.adapter),

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from raydistill.actors.segments import SegmentWriter, read_segments
+from raydistill.actors.segments import SegmentWriter, list_versions, read_segment
+from raydistill.actors.storage import resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,10 +115,9 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Tokens generated according to a ledger folder, finished attempts or not.
+    """Tokens generated according to a ledger folder, finished attempts or not, and those of their prompts.
 
-    Of models behind a URL also tokens of prompts, how many of the generated ones are estimated, and which part of
-    either was lost.
+    Of models behind URLs also how many of the generated ones are estimated, and which part of either was lost.
     """
 
     attempts: int = 0
@@ -127,28 +128,76 @@ class Spending:
     lost_estimated: int = 0
     lost_prompts: int = 0
 
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
+
+Counts = tuple[int, int, bool, bool]  # generated tokens, tokens of the prompt, estimated, lost
 COUNTED = ("tokens", "prompt_tokens", "estimated", "lost")
 
 
+@dataclass(slots=True)
+class _Notes:
+    """What one segment says: attempts that have ended, summed up by purpose, and those under way."""
+
+    ended: pa.Array
+    sums: dict[str, Spending]
+    running: dict[str, tuple[str, Counts]]  # by attempt: purpose, counts
+
+
+class LedgerReader:
+    """Sums up a ledger folder as often as asked; of its segments only those are read that have changed."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._files: dict[str, tuple[tuple[int, int], _Notes]] = {}  # by path: size and date, notes
+
+    def read(self, *, ended: bool = False) -> dict[str, Spending]:
+        """What was spent by purpose: an attempt's note at its end, else its highest count, or (`ended`) nothing."""
+        filesystem, _ = resolve(self._folder)
+        for path, version in list_versions(self._folder):
+            if path not in self._files or self._files[path][0] != version:
+                self._files[path] = version, _read_notes(read_segment(filesystem, path))
+        notes = [notes for _, notes in self._files.values()]
+        running = {} if ended else _under_way(notes)
+        sums = defaultdict[str, Spending](Spending)
+        for purpose, spent in [item for one in notes for item in one.sums.items()]:
+            sums[purpose] += spent
+        for purpose, counts in running.values():
+            sums[purpose] += _spent(counts)
+        return dict(sums)
+
+
 def read_spending(folder: str, purpose: str = "") -> Spending:
-    """Sum over (sample, attempt) of what `folder` says for `purpose`: the note at its end, else the highest count."""
-    ended, running = set[tuple[str, str]](), dict[tuple[str, str], tuple[int, int, bool, bool]]()
+    """What a ledger folder says was spent on `purpose`."""
+    return LedgerReader(folder).read().get(purpose, Spending())
 
-    def notes() -> Iterator[tuple[int, int, bool, bool]]:
-        for table in read_segments(folder):
-            names = "purpose", "sample_id", "attempt", "done"
-            columns = [table[name].to_pylist() for name in names] + [_column(table, name) for name in COUNTED]
-            for booked_on, sample_id, attempt, done, *told in zip(*columns, strict=True):
-                key, counts = (sample_id, attempt), (told[0], told[1], told[2], told[3])
-                if booked_on == purpose and done:
-                    ended.add(key)
-                    yield counts
-                elif booked_on == purpose:
-                    running[key] = max(running.get(key, counts), counts)
-        yield from (counts for key, counts in running.items() if key not in ended)
 
-    return _total(notes())
+def _read_notes(table: pa.Table) -> _Notes:
+    sums, running = defaultdict[str, Spending](Spending), dict[str, tuple[str, Counts]]()
+    columns = [table[name].to_pylist() for name in ("purpose", "attempt", "done")]
+    for purpose, attempt, done, *told in zip(*columns, *(_column(table, name) for name in COUNTED), strict=True):
+        counts = told[0], told[1], told[2], told[3]
+        if done:
+            sums[purpose] += _spent(counts)
+        else:
+            running[attempt] = purpose, counts
+    return _Notes(table.filter(table["done"])["attempt"].combine_chunks(), dict(sums), running)
+
+
+def _under_way(notes: Iterable[_Notes]) -> dict[str, tuple[str, Counts]]:
+    """The attempts of which no end is noted, each with its highest counts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    highest: dict[str, tuple[str, Counts]] = {}
+    for attempt, (purpose, counts) in [item for one in notes for item in one.running.items()]:
+        highest[attempt] = purpose, max(counts, highest[attempt][1] if attempt in highest else counts)
+    started = pa.array(list(highest), pa.string())
+    for one in notes:
+        for attempt in one.ended.filter(pc.is_in(one.ended, value_set=started)).to_pylist():
+            highest.pop(attempt, None)
+    return highest
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:
@@ -156,15 +205,9 @@ def _column(table: pa.Table, name: str) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else [0] * len(table)
 
 
-def _total(told: Iterable[tuple[int, int, bool, bool]]) -> Spending:
-    """What these attempts have cost together."""
-    attempts = tokens = prompts = estimated = lost = lost_estimated = lost_prompts = 0
-    for written, prompt, guessed, wasted in told:
-        attempts += 1
-        tokens += written
-        prompts += prompt
-        estimated += written * guessed
-        lost += written * wasted
-        lost_estimated += written * (guessed and wasted)
-        lost_prompts += prompt * wasted
-    return Spending(attempts, tokens, prompts, estimated, lost, lost_estimated, lost_prompts)
+def _spent(counts: Counts) -> Spending:
+    """What an attempt has cost."""
+    written, prompt, guessed, wasted = counts
+    return Spending(
+        1, written, prompt, written * guessed, written * wasted, written * (guessed and wasted), prompt * wasted
+    )

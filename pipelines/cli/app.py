@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,26 +14,29 @@ import typer
 from rich.console import Console
 
 from raydistill.actors.errors import RaydistillError, UsageError
+from raydistill.actors.telemetry import decline
 from raydistill.pipelines.cli.doctor import doctor
 from raydistill.pipelines.cli.export import export
 from raydistill.pipelines.cli.index import index_app
+from raydistill.pipelines.cli.interrupt import CODE, Interrupts
 from raydistill.pipelines.cli.model import model_app
 from raydistill.pipelines.cli.views import VIEWS
-from raydistill.pipelines.recipes.registry import commands
+from raydistill.pipelines.recipes.commands import COMMANDS
+from raydistill.pipelines.runtime.events import EventConsole
 from raydistill.pipelines.runtime.progress import infrastructure_log
 
 app = typer.Typer(
     name="raydistill",
     help="Distil what a large language model can reason into a small one: generate, execute, select, train, serve.",
-    epilog="The same command again goes on where it stopped. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    epilog="The same command again goes on where it stopped. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+    "3 budget used up.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-others: dict[str, Callable[..., None]] = {**VIEWS, "export": export, "doctor": doctor, **commands()}
+others: dict[str, Callable[..., None]] = {**VIEWS, "export": export, "doctor": doctor, **COMMANDS}
 for name, command in others.items():
     app.command(name)(command)
 
@@ -47,56 +51,105 @@ Overrides = Annotated[
 ]
 RunDir = Annotated[str | None, typer.Option(help="folder or URI of the run; overrides run_dir of the file")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object per event")]
+
+_now: dict[str, Any] = {}  # what the command at work has said of itself: its console, its folder
 
 
-def _console(quiet: bool) -> Console | None:
-    return None if quiet else Console(soft_wrap=True)
+def _console(quiet: bool, as_json: bool = False) -> Console | None:
+    if as_json:
+        _now["events"] = EventConsole()
+    return None if quiet else _now.get("events") or Console(soft_wrap=True)
 
 
 def _load(config: Path, overrides: list[str] | None, run_dir: str | None) -> Any:
+    """The configuration of a run, which Ctrl-C ends in order from here on."""
     from raydistill.pipelines.run_config import load_config
 
-    return load_config(config, [*(overrides or []), *([f"run_dir={run_dir}"] if run_dir else [])])
+    loaded = load_config(config, [*(overrides or []), *([f"run_dir={run_dir}"] if run_dir else [])])
+    _now["run_dir"] = loaded.run_dir
+    _now["interrupts"] = Interrupts(_last_words)
+    _now["interrupts"].watch()
+    return loaded
+
+
+def _last_words() -> str:
+    """What is said of a run that was interrupted."""
+    from raydistill.pipelines.runtime.stored import what_is_stored
+
+    again = shlex.join(["raydistill", *sys.argv[1:]])
+    return f"interrupted; {what_is_stored(_now['run_dir'])}. Go on with: {again}"
 
 
 @app.command()
-def run(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+def run(
+    config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """The whole run: synthesize, verify, train, evaluate, report."""
     from raydistill.pipelines.run import run as run_all
 
+    console = _console(quiet, as_json)
     loaded = _load(config, overrides, run_dir)
     with infrastructure_log(loaded.run_dir):
-        run_all(loaded, _console(quiet))
+        run_all(loaded, console)
 
 
 @app.command()
-def synth(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+    measure: Annotated[int, typer.Option(help="ask so many rows of each pass, for good, to know the rest", min=0)] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What a run will ask of whom, cost, reuse and need; it asks for nothing itself, unless with --measure."""
+    from raydistill.pipelines.cli.plan import plan_run
+
+    console = _console(quiet, as_json)
+    plan_run(_load(config, overrides, run_dir), measure, console)
+
+
+@app.command()
+def synth(
+    config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Only sample the teacher, verify and select: examples, but no student."""
-    _stages(config, overrides, run_dir, quiet, lambda runner: runner.synthesize())
+    _stages(config, overrides, run_dir, _console(quiet, as_json), lambda runner: runner.synthesize())
 
 
 @app.command()
-def train(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+def train(
+    config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Train the student (synthesizing first whatever is missing)."""
-    _stages(config, overrides, run_dir, quiet, lambda runner: runner.train(runner.synthesize()))
+    _stages(config, overrides, run_dir, _console(quiet, as_json), lambda runner: runner.train(runner.synthesize()))
 
 
 @app.command("eval")
-def evaluate(config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False) -> None:
+def evaluate(
+    config: Config, overrides: Overrides = None, run_dir: RunDir = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Evaluate the models that the file names (the student must have been trained)."""
-    _stages(config, overrides, run_dir, quiet, lambda runner: runner.evaluate(("teacher", "base", "student")))
+    _stages(
+        config,
+        overrides,
+        run_dir,
+        _console(quiet, as_json),
+        lambda runner: runner.evaluate(("teacher", "base", "student")),
+    )
 
 
 def _stages(
     config: Path,
     overrides: list[str] | None,
     run_dir: str | None,
-    quiet: bool,
+    console: Console | None,
     work: Callable[[Any], object],
 ) -> None:
     from raydistill.pipelines.run import Runner, leaving_page
 
-    runner = Runner(_load(config, overrides, run_dir), _console(quiet))
+    runner = Runner(_load(config, overrides, run_dir), console)
     with infrastructure_log(runner.config.run_dir), leaving_page(runner):
         work(runner.start())
         runner.finish()
@@ -109,13 +162,15 @@ def export_requests(
     overrides: Overrides = None,
     run_dir: RunDir = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Write what the teacher is still to be asked as files for a batch API; nobody is asked."""
     from raydistill.pipelines.cli.export_requests import export_requests as export
 
+    console = _console(quiet, as_json)
     loaded = _load(config, overrides, run_dir)
     with infrastructure_log(loaded.run_dir):
-        export(loaded, out, _console(quiet))
+        export(loaded, out, console)
 
 
 @app.command("exec")
@@ -133,6 +188,7 @@ def execute(
         bool, typer.Option("--self-test", help="show how well this machine confines programs")
     ] = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Run programs in the sandbox; without gold answers `passed` means that a value came back."""
     from raydistill.pipelines.cli.execute import execute_file, print_self_test
@@ -145,14 +201,16 @@ def execute(
     from raydistill.actors.executor import Limits
 
     limits = Limits(cpu_s=cpu_s, wall_s=wall_s, memory_mb=memory_mb)
-    counts = execute_file(path, field, out, mode=mode, limits=limits, console=_console(quiet))
-    _print_counts(out, counts, quiet)
+    console = _console(quiet, as_json)
+    _print_counts(out, execute_file(path, field, out, mode=mode, limits=limits, console=console), console)
 
 
-def _print_counts(out: Path, counts: Mapping[str, int], quiet: bool) -> None:
+def _print_counts(out: Path, counts: Mapping[str, int], console: Console | None) -> None:
     """How many rows of `out` have which verdict."""
-    if not quiet:
-        Console().print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    if isinstance(console, EventConsole):
+        console.event("verdicts", out=str(out), counts=dict(counts))
+    elif console:
+        console.print(f"{out}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
 @app.command()
@@ -165,12 +223,13 @@ def grade(
     gold_field: Annotated[str, typer.Option(help="field with the gold answer")],
     out: Annotated[Path, typer.Option(help="JSONL file for the verdicts, one per line, in order")],
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Grade answers against gold answers."""
     from raydistill.pipelines.cli.grade import grade_file
 
-    counts = grade_file(path, task, answer_field, gold_field, out)
-    _print_counts(out, counts, quiet)
+    console = _console(quiet, as_json)
+    _print_counts(out, grade_file(path, task, answer_field, gold_field, out), console)
 
 
 @app.command()
@@ -206,6 +265,8 @@ def serve(
 
 def main() -> None:
     """Console entry point: errors of ours, and all wrong usage, are one line on stderr."""
+    decline()
+    _now.clear()
     try:
         sys.exit(app(prog_name="raydistill", standalone_mode=False) or 0)
     except WRONG_ARGUMENTS as error:
@@ -217,7 +278,7 @@ def main() -> None:
     except UsageError as error:
         _fail(_cause(error).args[0], 2)
     except RaydistillError as error:
-        _fail(_cause(error).args[0], 1)
+        _fail(_cause(error).args[0], 3 if type(_cause(error)).__name__ == "BudgetUsedUp" else 1)
     except OSError as error:
         cause = _cause(error)
         if cause.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -226,7 +287,13 @@ def main() -> None:
             raise
         _fail(f"{os.fsdecode(cause.filename)}: {cause.strerror}; expected a path that can be read or written", 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(f"interrupted. {STORED}", 130)
+        if watching := _now.get("interrupts"):
+            watching.say()
+            sys.exit(CODE)
+        _fail(f"interrupted. {STORED}", CODE)
+    finally:
+        if watching := _now.get("interrupts"):
+            watching.rest()
 
 
 def _cause(error: Any) -> Any:
@@ -240,4 +307,6 @@ def _fail(message: str, code: int) -> None:
         c if c.isprintable() else ascii(c)[1:-1] for c in line
     )  # names of a file's fields may hold anything
     print(f"raydistill: {shown}", file=sys.stderr)
+    if events := _now.get("events"):
+        events.event("error", message=shown, exit_code=code)
     sys.exit(code)

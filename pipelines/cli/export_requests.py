@@ -105,9 +105,8 @@ def export_requests(config: Run, out: Path, console: Console | None) -> None:
             f"export-requests: a teacher of engine {config.teacher.engine} is asked here; expected one behind a URL, "
             "for example configs/demo-url.yaml"
         )
-    runner = Runner(config, console, Exporting)
-    assert isinstance(runner.ctx, Exporting)
-    runner.ctx.out = out
+    runner = Runner(config, console, ctx := Exporting(config, console))
+    ctx.out = out
     try:
         runner.start().synthesize()
         runner.ctx.say("nothing is missing")

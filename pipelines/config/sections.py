@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.budget import Prices
 from raydistill.pipelines.config.endpoint import Endpoint
 
 
@@ -91,6 +92,7 @@ class EngineConfig(Strict):
     finish_reason_column: str = Field(
         "finish_reason", description="of a recorded file, if it is there: length where the token limit ended the answer"
     )
+    prices: Prices | None = Field(None, description="money per million tokens: prompt, generated")
 
     @field_validator("model", "adapter")
     @classmethod
@@ -170,7 +172,7 @@ class Student(Strict):
     max_tokens: int | None = Field(None, ge=1, description="of what the student writes to learn from")
 
 
-TEACHERS_OWN = frozenset({"reasoning_parser"})
+TEACHERS_OWN = frozenset({"reasoning_parser", "prices"})
 """What a student does not take from its teacher."""
 
 

@@ -31,11 +31,7 @@ def evaluate_model(
     ctx: Sampler, config: Evaluation, name: str, model: EngineConfig, answerer: Answerer, loaded: LoadedQuestions
 ) -> Score:
     """The score of `model`: greedy pass@1, and of `config.n` samples where there are several."""
-    greedy = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
-    draws = {f"evaluating {name} (greedy)": greedy}
-    if config.n > 1:
-        title = f"evaluating {name} (n={config.n}, T={config.temperature:g})"
-        draws[title] = greedy.model_copy(update={"n": config.n, "temperature": config.temperature})
+    draws = drawings(config, name)
 
     def compute(key: str) -> dict[str, Any]:
         first, *sampled = [
@@ -47,6 +43,16 @@ def evaluate_model(
     keys = [ctx.job(model, loaded, drawn, prompter=answerer.prompter).key for drawn in draws.values()]
     again = answerer.follow_ups.version, answerer.follow_ups.reader, answerer.limit, answerer.version
     return _stored(ctx, name, loaded, [*keys, *again], compute)
+
+
+def drawings(config: Evaluation, name: str) -> dict[str, SamplingConfig]:
+    """How a model is sampled, by titles: greedily, and as often as `config.n` says where that is more than once."""
+    greedy = SamplingConfig(n=1, temperature=0, max_tokens=config.max_tokens)
+    draws = {f"evaluating {name} (greedy)": greedy}
+    if config.n > 1:
+        title = f"evaluating {name} (n={config.n}, T={config.temperature:g})"
+        draws[title] = greedy.model_copy(update={"n": config.n, "temperature": config.temperature})
+    return draws
 
 
 def evaluate_beam(

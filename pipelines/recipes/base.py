@@ -11,7 +11,7 @@ while the teacher's engine is up. A new recipe is a folder with these and a line
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -41,7 +41,6 @@ class Recipe(ABC, Generic[Settings]):
 
     name: ClassVar[str]
     Config: ClassVar[type[Strict]]
-    commands: ClassVar[Mapping[str, Callable[..., None]]] = {}  # of the command line, by name
     several_teachers: ClassVar[bool] = True  # of a section teachers; not where the teacher is asked in several ways
     asks_for_json: ClassVar[bool] = False  # whether the teacher's answers are held to a schema
     student: Prompter  # how the student is asked: in training, evaluation and service

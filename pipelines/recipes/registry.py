@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,11 +39,6 @@ def default_recipe() -> Strict:
 def make_recipe(config: Any) -> Recipe[Any]:
     """The recipe that `config.recipe` names."""
     return RECIPES[config.recipe](config)
-
-
-def commands() -> dict[str, Callable[..., None]]:
-    """The commands that recipes bring along, by name."""
-    return {name: command for recipe in RECIPES.values() for name, command in recipe.commands.items()}
 
 
 def _recipe_of(settings: Any) -> Any:

@@ -99,7 +99,7 @@ class Engines:
 
     def _exchangeable(self, config: EngineConfig) -> bool:
         assert self._config is not None
-        changing = {"model": "", "adapter": None}  # an adapter comes with each request
+        changing = {"model": "", "adapter": None, "prices": None}  # an adapter comes with each request
         if _settings(config) | changing != self._config | changing:
             return False
         running = self._config["model"]
@@ -108,8 +108,8 @@ class Engines:
         known = architecture(config.model)
         return known is not None and known == architecture(running)
 
-    def release(self) -> None:
+    def release(self, *, wait: bool = True) -> None:
         """Stop the engines and give their resources back."""
         if self._pool is not None:
-            self._pool.release()
+            self._pool.release(wait=wait)
         self._pool = self._config = None

@@ -17,13 +17,15 @@ from raydistill.actors.executor import Limits, PooledExecutor
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.actors.rows import COMPRESSED, SUFFIXES
 from raydistill.actors.storage import is_uri, local_path
+from raydistill.actors.telemetry import decline, declined
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.runtime.endpoints import endpoint_settings
 
 EXECUTOR_CALLS_IN_FLIGHT = 1024  # they take turns in the executor; in Serve's queue they would wait for each other
 EXECUTOR_BUSY_CALLS = 2
-CONNECT_TIMEOUT_S = 10.0
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*tekken*.json")
+CONNECT_TIMEOUT_S = 4.0  # twice: for a socket to open, and for a cluster to answer on it
 
 
 def connect(cpus: int | None = None) -> None:
@@ -35,13 +37,16 @@ def connect(cpus: int | None = None) -> None:
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    decline()
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address := os.environ.get("RAY_ADDRESS"):
-        _check_reachable(address)
-        ray.init(**quiet)
+        check_reachable()
+        try:
+            ray.init(**quiet)
+        except ConnectionError as error:
+            raise UsageError(_unreachable(address, str(error).partition(". ")[0])) from None
     else:
         _start(cpus or max(4, os.cpu_count() or 1), quiet)
     context = ray.data.DataContext.get_current()
@@ -79,37 +84,67 @@ def run_on_driver_node(function: Callable[..., Any], *arguments: Any) -> Any:
     return ray.get(ray.remote(function).options(num_cpus=0, label_selector=this_node()).remote(*arguments))
 
 
-def _check_reachable(address: str) -> None:
-    """Raise UsageError unless something listens at `address`; Ray itself would try for minutes."""
+def check_reachable() -> None:
+    """Raise UsageError unless a cluster answers where RAY_ADDRESS says one is; Ray itself would try for minutes."""
+    address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):  # "auto" and "local" are Ray's to find
         return
     try:
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        raise UsageError(
-            f"RAY_ADDRESS={address}: no cluster answers there ({error}); start it, or unset RAY_ADDRESS to run on "
-            "this machine"
-        ) from None
+        raise UsageError(_unreachable(address, str(error))) from None
+    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}"):
+        raise UsageError(_unreachable(address, f"what listens there says nothing within {CONNECT_TIMEOUT_S:g} s"))
+
+
+def _speaks_grpc(address: str) -> bool:
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(CONNECT_TIMEOUT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return (
+        f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, or unset RAY_ADDRESS to run on "
+        "this machine"
+    )
 
 
 def check_teacher(config: settings.Teacher) -> None:
     """Raise UsageError unless there is something to start the teacher's engines with."""
     if config.engine == "vllm":
-        check_model(config.model, "teacher.model")
+        check_model(config.model, "teacher.model", tokenizer="tokenizer" not in config.options)
     elif config.engine == "recorded":
         for path in config.recording or (config.model,):
             if not is_uri(path) and not Path(expand(path)).exists():
                 setting = "recording" if config.recording else "model"
                 raise UsageError(f"teacher.{setting}: {path}: no such file of recorded completions")
+    if config.endpoint and config.endpoint.tokenizer:
+        check_tokenizer(config.endpoint.tokenizer, "teacher.endpoint.tokenizer")
 
 
-def check_model(path: str, setting: str) -> None:
-    """Raise UsageError unless `path` is a model directory or may be a hub id."""
+def check_model(path: str, setting: str, *, tokenizer: bool = True) -> None:
+    """Raise UsageError unless `path` is a model directory, with its `tokenizer`, or may be a hub id."""
+    if Path(path).is_dir() and not Path(path, "config.json").is_file():
+        raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
+    if tokenizer or not Path(path).is_dir():
+        check_tokenizer(path, setting)
+
+
+def check_tokenizer(path: str, setting: str) -> None:
+    """Raise UsageError unless `path` is a directory with a tokenizer, or may be a hub id."""
     folder = Path(path)
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
+        if not any(found for name in TOKENIZERS for found in folder.glob(name)):
+            raise UsageError(
+                f"{setting}: {path} holds no tokenizer: none of {', '.join(TOKENIZERS)}; copy that of the model there"
+            )
     elif not is_uri(path) and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
@@ -188,10 +223,9 @@ def has_gpus() -> bool:
 
 def _engine_environment(config: settings.EngineConfig) -> dict[str, str]:
     """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
-    environment = {
+    environment = declined() | {
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
-        "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "WARNING",
     }
     if not cache_arguments(config.kv_cache_gb):

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import is_uri
+from raydistill.pipelines.runtime.events import EventConsole
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -38,6 +40,9 @@ class Bar:
             self._live.update(self._task, completed=done, total=self._total, note=note)
         elif self._console and time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._said = time.monotonic()
+            if isinstance(self._console, EventConsole):
+                self._console.event("progress", title=self._title, done=done, total=self._total, note=note)
+                return
             self._console.print(f"{self._title}: {done:,} of {self._total or '?'}  {note}".rstrip())
 
     def close(self) -> None:
@@ -57,15 +62,24 @@ def bar(console: Console | None, title: str, total: int | None = None) -> Iterat
 
 @contextmanager
 def infrastructure_log(run_dir: str) -> Iterator[None]:
-    """Send what this process writes to stderr to `run_dir`/logs/infrastructure.log (local runs only)."""
+    """Send what this process writes to stderr to `run_dir`/logs/infrastructure.log (local runs only).
+
+    Raises UsageError for a folder that cannot be written.
+    """
     if is_uri(run_dir):
         yield
         return
     folder = os.path.join(run_dir, "logs")
-    os.makedirs(folder, exist_ok=True)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        log = open(os.path.join(folder, "infrastructure.log"), "ab")  # noqa: SIM115
+    except OSError as error:
+        raise UsageError(
+            f"run_dir {run_dir}: {error.filename} cannot be written: {error.strerror}; choose another with --run-dir"
+        ) from None
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.path.join(folder, "infrastructure.log"), "ab") as log:
+    with log:
         os.dup2(log.fileno(), 2)
     try:
         yield

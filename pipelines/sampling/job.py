@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from raydistill.actors.errors import RaydistillError
+from raydistill.actors.errors import EngineError, RaydistillError
 from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question, content_hash
@@ -62,7 +62,8 @@ class SamplingJob:
         plan = self.plan
         drawn = plan.n, plan.prompts_per_round, self.rounds, self.question_tokens
         share = [] if plan.share is None else [asdict(plan.share)]
-        return content_hash(self.verdicts.rpartition("/")[2], plan.prompter.contexts, drawn, *share)
+        capped = [plan.most] if plan.most else []
+        return content_hash(self.verdicts.rpartition("/")[2], plan.prompter.contexts, drawn, *share, *capped)
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class SamplingStats:
     samples: int = 0
     generated: int = 0  # samples generated now; the others were stored by an earlier run
     verified: int = 0
+    unasked: int = 0  # samples that the budget has left out
     prompt_tokens: int = 0
     completion_tokens: int = 0
     examples: int = 0
@@ -88,12 +90,15 @@ class SamplingStats:
     dropped: Counter[str] = field(default_factory=Counter)
     grade: str = ""
     error: str = ""  # why the first request failed that did
+    cap: str = ""  # of the budget, if samples are unasked
     wall_s: float = 0.0  # without the start of engines
     outcomes: Outcomes = field(default_factory=dict)
 
     def add(self, outcome: dict[str, Any], keep: bool) -> None:
         self.generated += outcome["generated"]
         self.verified += outcome["verified"]
+        self.unasked += outcome["unasked"]
+        self.cap = self.cap or outcome["cap"]
         if not outcome["finished"]:
             return
         self.finished_in_round[self.rounds] += 1
@@ -111,11 +116,30 @@ class SamplingStats:
         self.grade = self.grade or outcome["grade"]
         self.error = self.error or outcome["error"]
         if keep:
-            self.outcomes[outcome["question_id"]] = (outcome["statuses"], outcome["values"])
+            unasked = outcome["unasked"]
+            told = [*outcome["statuses"], *["unknown"] * unasked], [*outcome["values"], *[""] * unasked]
+            self.outcomes[outcome["question_id"]] = told
+
+    @property
+    def unknown(self) -> int:
+        """Samples without a verdict, those among them that were never asked for."""
+        return self.statuses["unknown"] + self.unasked
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but outcomes and error."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("outcomes", "error")}
+        """Everything but outcomes, error and cap."""
+        left_out = ("outcomes", "error", "cap")
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
+
+
+def check_errors(title: str, result: SamplingStats, most: float) -> None:
+    """Raise EngineError with the first reason where all of a job's requests have failed, or more than a share."""
+    failed = result.reasons["engine_error"]
+    if failed and (failed == result.samples or failed > most * result.samples):
+        raise EngineError(
+            f"{title}: {failed:,} of {result.samples:,} samples could not be generated (max_error_share: {most:.0%}), "
+            f"the first because: {result.error or 'no reason was given'}. What is finished is stored: mend it and run "
+            "the same command again"
+        )
 
 
 def run_sampling(
@@ -169,7 +193,7 @@ def _flow(
     ahead = ActorPoolStrategy(  # the next block starts before one is done
         size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
     )
-    budget = Budget(plan.rounds == job.rounds, job.question_tokens)
+    budget = Budget(plan.rounds == job.rounds, job.question_tokens, plan.most)
     generate, verify = (plan, engines, job.completions), (plan.prompter, job.task, executors, job.verdicts)
     batch = _batch(job)
     flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)

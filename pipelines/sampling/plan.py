@@ -37,12 +37,17 @@ class SamplingPlan:
     adapter: str | None = None  # LoRA adapter of the model that is asked
     model: str = ""  # which is asked, stored with each completion
     share: Share | None = None  # of one of several teachers; None: all samples
+    most: int | None = None  # samples of a question, over all prompts and rounds
 
     def wanted(self, question: Question) -> list[tuple[Prompt, Sequence[int]]]:
         """Each prompt with the indices of the samples that are wanted of it."""
         prompts = self.prompter.prompts(question)
         turns = self.rounds * (self.prompts_per_round or len(prompts))
-        counts = [self.n * len(range(place, turns, len(prompts))) for place in range(len(prompts))]
+        left, counts = self.n * turns if self.most is None else self.most, [0] * len(prompts)
+        for turn in range(turns):  # in their order, so that those of an earlier round stay wanted
+            drawn = min(self.n, left)
+            counts[turn % len(prompts)] += drawn
+            left -= drawn
         pairs = zip(prompts, counts, strict=True)
         if self.share is None:
             return [(prompt, range(count)) for prompt, count in pairs]

@@ -6,20 +6,20 @@ start when a job needs them, and give their resources away when training does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
 from typing import Any
 
 from rich.console import Console
 
-from raydistill.actors.engine.ledger import Spending, read_spending
-from raydistill.actors.engine.recorded import NAME as RECORDED
 from raydistill.actors.engine.requests import Sampling
-from raydistill.actors.errors import EngineError, UsageError
+from raydistill.actors.errors import UsageError
 from raydistill.actors.executor import SANDBOX_VERSION
 from raydistill.actors.pool import PoolClient
-from raydistill.actors.segments import list_segments, read_segments
+from raydistill.actors.segments import list_segments
 from raydistill.actors.storage import absolute
+from raydistill.pipelines.config.budget import Budget
 from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
 from raydistill.pipelines.data.questions import store_questions
@@ -30,11 +30,13 @@ from raydistill.pipelines.runtime.engines import Engines, model_identity
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
 from raydistill.pipelines.runtime.stages import stage
-from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, run_sampling
+from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, check_errors, run_sampling
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import check_recording
 from raydistill.pipelines.sampling.segment_index import SegmentIndex
+from raydistill.pipelines.spending.account import Account, BudgetUsedUp
+from raydistill.pipelines.spending.waste import waste
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
 
@@ -55,14 +57,30 @@ RECORDED_VERSION = 2
 class Sampler:
     """Makes and runs sampling jobs in the folder `root`; `console` None keeps quiet."""
 
-    def __init__(self, root: str, execution: Execution, cpus: int | None, console: Console | None) -> None:
+    def __init__(
+        self,
+        root: str,
+        execution: Execution,
+        cpus: int | None,
+        console: Console | None,
+        budget: Budget | None = None,
+        teachers: Sequence[EngineConfig] = (),
+    ) -> None:
         self.root, self.console = absolute(root), console
         self.ledger = f"{self.root}/ledger"
+        self._budget, self._teachers = budget or Budget(), teachers
+        self._kind = "synthesis"  # of what is asked, for the account: evaluation of a teacher, or free
+        self._settings = dict[str, dict[str, Any]]()  # what samples depend on, by purpose
         self._execution, self._cpus = execution, cpus
         self._answering, self._notes = set[tuple[str, bool]](), list[str]()  # of models behind URLs
         name = f"raydistill-{content_hash(self.root, length=8)}"
         self.engines = Engines(f"{name}-engines", self.ledger)
         self.executors = cluster.executor_pool(f"{name}-executors", execution)
+
+    @cached_property
+    def account(self) -> Account:
+        """What the run has cost, in all its lives, and what is left of its budget."""
+        return Account(self.ledger, self._budget, self._teachers)
 
     def say(self, text: str) -> None:
         if self.console:
@@ -91,6 +109,9 @@ class Sampler:
             changed, recorded = {}, None
         others = [part for part in (changed, json_schema, extra_key, recorded) if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
+        told: dict[str, Any] = {"model": model.model, "weights": identity[0], "adapter": model.adapter, "dtype": model.dtype}
+        told |= {"prompts": prompter.version, **drawn, **changed, "reply_schema": json_schema, "more": extra_key}
+        self._settings[key] = told | {"endpoint": model.engine == "openai"}
         plan = SamplingPlan(
             prompter=prompter,
             sampling=Sampling(
@@ -102,6 +123,7 @@ class Sampler:
             purpose=key,
             adapter=model.adapter,
             model=model.model,
+            most=self._budget.samples_per_question if self._kind == "synthesis" else None,
         )
         return self.job_of(
             plan,
@@ -138,42 +160,87 @@ class Sampler:
         requests have failed than `max_error_share` allows, UsageError where a recording lacks more than that.
         """
 
-        if isinstance(model, EngineConfig):
+        if not isinstance(model, EngineConfig):
+            return self._stream(title, job, questions, model, keep_outcomes)
+        if not self._closed:
             self._check_source(title, job, questions, model)
+        purpose, kind = job.plan.purpose, self._kind
+        with self.account.asking(purpose, model, self._settings.get(purpose, {}), kind=kind):
+            completer: Completer = wrap_engines(self.engines.client) if wrap_engines else self.engines.client
+            if kind != "free":
+                completer = self.account.gate(completer, purpose, model)
+            start = partial(self.start_engines, title, model)
+            result = self._stream(title, job, questions, completer, keep_outcomes, start, model.model)
+        self._tell_notes(title)
+        check_errors(title, result, model.max_error_share)
+        if result.cap:
+            self.account.close(result.cap, result.unasked * (kind == "synthesis"))
+            if kind == "evaluation":
+                raise BudgetUsedUp(self.account.shortfall())
+            self.say(f"{title}: {self.account.shortfall()}")
+        return result
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the budget lets nothing through."""
+        return self._kind != "free" and bool(self.account.used_up)
+
+    def _stream(
+        self,
+        title: str,
+        job: SamplingJob,
+        questions: Sequence[Question],
+        completer: Completer,
+        keep_outcomes: bool,
+        start_engines: Callable[[], None] = lambda: None,
+        model: str = "",
+    ) -> SamplingStats:
+        """Run the job with its executors, a line of progress and a record."""
         self._connect()
-        completer: Completer = self.engines.client if isinstance(model, EngineConfig) else model
-        if wrap_engines:
-            completer = wrap_engines(self.engines.client)
         if job.plan.prompter.executes:
             self.executors.start()
         if list_segments(job.completions) and not list_segments(job.verdicts):
             self.say(f"{title}: judging stored completions anew; no new tokens for these")
-        with bar(self.console, title, len(questions)) as shown, self.recorded(title, job, questions, model) as told:
+        name = model or type(completer).__name__
+        with bar(self.console, title, len(questions)) as shown, self.recorded(title, job, questions, name) as told:
             result = run_sampling(
                 job,
                 questions,
                 completer,
                 self.executors.client,
-                start_engines=lambda: self.start_engines(title, model),
+                start_engines=start_engines,
                 keep_outcomes=keep_outcomes,
-                on_progress=lambda result: shown.update(result.questions, _tally(result)),
+                on_progress=lambda result: shown.update(result.questions, self._tally(result)),
             )
             told["result"] = result.to_json()
-        self._tell_notes(title)
-        if isinstance(model, EngineConfig):
-            check_errors(title, result, model.max_error_share)
         return result
 
+    def _tally(self, result: SamplingStats) -> str:
+        counts = result.statuses
+        round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
+        judged = f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"
+        return judged if self._kind == "free" else f"{judged}; {self.account.progress()}"
+
+    @contextmanager
+    def measuring(self, model: EngineConfig) -> Iterator[None]:
+        """What is asked meanwhile measures `model`: a teacher's tokens are in the budget, others are not."""
+        before = self._kind
+        self._kind = "evaluation" if any(model.model == teacher.model for teacher in self._teachers) else "free"
+        try:
+            yield
+        finally:
+            self._kind = before
+
     def recorded(
-        self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig | Completer
+        self, title: str, job: SamplingJob, questions: Sequence[Question], model: str
     ) -> AbstractContextManager[dict[str, Any]]:
-        """The record of a job (`runtime.stages`), with the questions as they are asked."""
+        """The record of a job (`runtime.stages`), with the questions as they are asked of `model`."""
         sampling = job.plan.sampling
         return stage(
             self.root,
             "sampling",
             title,
-            model=model.model if isinstance(model, EngineConfig) else type(model).__name__,
+            model=model,
             completions=job.plan.purpose,
             verdicts=job.verdicts.rpartition("/")[2],
             questions=store_questions(questions, f"{self.root}/questions"),
@@ -182,9 +249,9 @@ class Sampler:
             prompts=job.plan.prompter.version,
         )
 
-    def start_engines(self, title: str, model: EngineConfig | Completer) -> None:
-        """Have engines of `model` up; a Completer needs none."""
-        if not isinstance(model, EngineConfig):
+    def start_engines(self, title: str, model: EngineConfig) -> None:
+        """Have engines of `model` up, if the budget lets anything be asked."""
+        if self._closed:
             return
         if not self.engines.runs(model):
             self.say(f"{title}: {_starting(model)} ...")
@@ -225,23 +292,9 @@ class Sampler:
 
         Of a model behind a URL also how much of it is not its server's own count.
         """
-        wasted, sent = 0, list[Spending]()
-        for job in {job.plan.purpose: job for job in jobs}.values():  # two teachers may be one model at two addresses
-            tables = read_segments(job.completions, ["completion_tokens", "engine"])
-            rows = (row for table in tables for row in table.to_pylist())
-            stored = sum(row["completion_tokens"] for row in rows if row["engine"] != RECORDED)  # those have no ledger
-            sent.append(read_spending(self.ledger, job.plan.purpose))
-            wasted += max(0, sent[-1].tokens - stored)
-        told: dict[str, Any] = {"wasted_tokens": wasted}
-        if any(spent.prompt_tokens for spent in sent):
-            told |= {
-                "wasted_tokens_estimated": sum(spent.lost_estimated for spent in sent),
-                "wasted_prompt_tokens": sum(spent.lost_prompts for spent in sent),
-                "estimated_tokens": sum(spent.estimated for spent in sent),
-                "http_requests": sum(spent.attempts for spent in sent),
-                "not_taken": self._notes,
-            }
-        return told
+        remote = any(self._settings.get(job.plan.purpose, {}).get("endpoint") for job in jobs)
+        told = waste(self.ledger, {job.plan.purpose: job.completions for job in jobs}, remote=remote)
+        return told | ({"not_taken": self._notes} if remote else {})
 
     def _connect(self) -> None:
         cluster.connect(self._cpus)
@@ -256,10 +309,10 @@ class Sampler:
             self.say("training: the pools hand their resources over")
             self.close()
 
-    def close(self) -> None:
-        """Stop all pools."""
-        self.engines.release()
-        self.executors.release()
+    def close(self, *, wait: bool = True) -> None:
+        """Stop all pools; without `wait` they are told to, and go when they can."""
+        self.engines.release(wait=wait)
+        self.executors.release(wait=wait)
 
 
 def _identity(model: EngineConfig) -> str:
@@ -276,20 +329,3 @@ def _starting(model: EngineConfig) -> str:
     return (
         f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else f"starting engine for {model.model}"
     )
-
-
-def check_errors(title: str, result: SamplingStats, most: float) -> None:
-    """Raise EngineError with the first reason where all of a job's requests have failed, or more than a share."""
-    failed = result.reasons["engine_error"]
-    if failed and (failed == result.samples or failed > most * result.samples):
-        raise EngineError(
-            f"{title}: {failed:,} of {result.samples:,} samples could not be generated (max_error_share: {most:.0%}), "
-            f"the first because: {result.error or 'no reason was given'}. What is finished is stored: mend it and run "
-            "the same command again"
-        )
-
-
-def _tally(result: SamplingStats) -> str:
-    counts = result.statuses
-    round_ = f"round {result.rounds}, " if result.rounds > 1 else ""
-    return f"{round_}{counts['passed']:,} passed, {counts['failed']:,} failed, {counts['unknown']:,} unknown"

@@ -83,7 +83,8 @@ def generated_schema() -> pa.Schema:
     import pyarrow as pa
 
     completions = pa.list_(pa.struct(list(completion_schema())))
-    return question_schema().append(pa.field("completions", completions)).append(_count("generated"))
+    made = question_schema().append(pa.field("completions", completions)).append(_count("generated"))
+    return made.append(_count("unasked")).append(pa.field("cap", pa.string()))
 
 
 def verified_schema() -> pa.Schema:
@@ -113,6 +114,8 @@ def outcome_schema() -> pa.Schema:
             ("completion_tokens", pa.int64()),
             ("grade", pa.string()),
             ("error", pa.string()),
+            ("cap", pa.string()),  # of the budget, which has left samples unasked
+            _count("unasked"),
             _count("generated"),
             _count("verified"),
         ]

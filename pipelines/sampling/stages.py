@@ -34,6 +34,7 @@ from raydistill.pipelines.sampling.schemas import (
 )
 from raydistill.pipelines.sampling.stored_rows import StoredRows, to_question
 from raydistill.pipelines.sampling.verdicts import judge
+from raydistill.pipelines.spending.gate import UNASKED
 from raydistill.pipelines.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -62,18 +63,22 @@ class Generate:
 
     async def _complete(self, row: dict[str, Any], stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
         question = to_question(row)
-        missing = self._plan.missing(question, stored)
+        missing, cap = self._plan.missing(question, stored), ""
         fresh = {}
         if missing:
             prompts = {prompt.context: prompt for prompt in self._plan.prompter.prompts(question)}
             for completion in await self._engines.call("generate", missing):
+                if completion.error.startswith(UNASKED):
+                    cap = completion.error.removeprefix(UNASKED)
+                    continue
                 context = completion.request_id.partition("/")[2]
                 fresh[completion.sample_id] = completion_row(question, completion, prompts[context], self._plan.model)
                 if completion.error:
                     self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
             self._writer.append([made for made in fresh.values() if not made["error"]])
-        ids = self._plan.sample_ids(question)
-        return row | {"completions": [stored.get(i) or fresh[i] for i in ids], "generated": len(fresh)}
+        ids, there = self._plan.sample_ids(question), stored | fresh
+        came = [there[i] for i in ids if i in there or not cap]
+        return row | {"completions": came, "generated": len(fresh), "unasked": len(ids) - len(came), "cap": cap}
 
 
 class Verify:
@@ -126,6 +131,7 @@ class Budget:
 
     last_round: bool = True
     tokens: int | None = None  # completion tokens of a question
+    samples: int | None = None  # of a question
 
     def finishes(self, selector: Selector | None, question: Question, samples: Sequence[Sample]) -> bool:
         """Whether a question with these samples gets no further round."""
@@ -133,6 +139,7 @@ class Budget:
         return (
             self.last_round
             or (self.tokens is not None and spent >= self.tokens)
+            or (self.samples is not None and len(samples) >= self.samples)
             or (selector is not None and selector.enough(question, samples))
         )
 
@@ -169,7 +176,7 @@ class Select:
         samples = [to_sample(c, v) for c, v in zip(row["completions"], row["verdicts"], strict=True)]
         outcome: dict[str, Any] = {
             "question_id": row["question_id"],
-            "finished": self._budget.finishes(self._selector, question, samples),
+            "finished": bool(row["unasked"]) or self._budget.finishes(self._selector, question, samples),
             "contexts": [sample.context for sample in samples],
             "statuses": [sample.status for sample in samples],
             "reasons": [sample.reason for sample in samples],
@@ -179,11 +186,13 @@ class Select:
             "grade": next((v["grade"] for v in row["verdicts"] if v["grade"]), ""),
             "error": next((v["message"] for v in row["verdicts"] if v["reason"] == "engine_error"), ""),
             "generated": row["generated"],
+            "unasked": row["unasked"],
+            "cap": row["cap"],
             "verified": row["verified"],
             "kept": [],
             "dropped": [],
         }
-        if self._writer and self._selector and outcome["finished"]:
+        if self._writer and self._selector and samples and outcome["finished"]:
             selection = self._selector.select(question, samples)
             teachers = {c["sample_id"]: c["teacher"] for c in row["completions"] if c.get("teacher")}
             self._writer.append([to_row(_from_teacher(example, teachers)) for example in selection.examples])

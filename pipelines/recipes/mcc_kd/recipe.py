@@ -25,7 +25,6 @@ from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Consistency, Example, Question, Sample, WeightedText, content_hash
 from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
-from raydistill.pipelines.recipes.mcc_kd.command import consistency
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.consistency import count
 from raydistill.pipelines.sampling.diversity import pick
@@ -55,7 +54,6 @@ class MultiCotConsistentDistillation(Recipe[MccKD]):
 
     name = "mcc_kd"
     Config = MccKD
-    commands = {"consistency": consistency}
 
     def __init__(self, config: MccKD) -> None:
         super().__init__(config)

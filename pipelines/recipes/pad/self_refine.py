@@ -60,7 +60,7 @@ def add_repairs(
             "examples": len(both),
             "repairs": dict(Counter(str(example.meta["fault"]) for example in made)),
             **{name: {"samples": result.samples, "dropped": result.dropped} for name, result in stats.items()},
-            "unknown": sum(result.statuses["unknown"] for result in stats.values()),
+            "unknown": sum(result.unknown for result in stats.values()),
         }
 
     limits = ctx.config.execution.model_dump(include=set(LIMITS)) | {"sandbox": SANDBOX_VERSION}

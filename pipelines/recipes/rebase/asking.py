@@ -127,7 +127,7 @@ class Asking:
             "candidates": asked.samples if self.config.rewrite else rows,
             "pass": asked.to_json() | {"wall_s": round(time.monotonic() - self._started, 2)},
             "answers": self._stats["answers"].to_json(),
-            "unknown": asked.statuses["unknown"],
+            "unknown": asked.unknown,
         }
 
     def spending(self) -> dict[str, Any]:

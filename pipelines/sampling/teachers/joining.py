@@ -61,7 +61,7 @@ def run_several(
     while remaining:
         total.rounds += 1
         plans = [replace(one.job.plan, rounds=total.rounds) for one in asked]
-        errors: dict[str, str] = {}
+        errors, caps = dict[str, str](), dict[str, str]()
         for one, plan in zip(asked, plans, strict=True):
             mine = QuestionTable(question for question in remaining if plan.sample_ids(question))
             if not mine:
@@ -69,14 +69,14 @@ def run_several(
             # without a selector a job ends when all its samples are there
             job = replace(one.job, plan=plan, selector=None, rounds=total.rounds, begun=total.rounds - 1)
             found = sampler.run(f"{title} ({called(one.teacher)})", job, mine, one.teacher)
-            errors[called(one.teacher)] = found.error
+            errors[called(one.teacher)], caps[called(one.teacher)] = found.error, found.cap
             total.generated += found.generated
             total.verified += found.verified
             total.wall_s += found.wall_s
         budget = Budget(total.rounds == rounds, asked[0].job.question_tokens)
         unfinished = set[str]()
         select = Select(asked[0].job.selector, examples, budget)
-        for row in _joined(asked, plans, remaining, errors):
+        for row in _joined(asked, plans, remaining, errors, caps):
             outcome = select.outcome(row)
             total.add(outcome, keep=False)
             if not outcome["finished"]:
@@ -92,26 +92,33 @@ def run_several(
 
 
 def _joined(
-    asked: Sequence[Asked], plans: Sequence[SamplingPlan], questions: Sequence[Question], errors: dict[str, str]
+    asked: Sequence[Asked],
+    plans: Sequence[SamplingPlan],
+    questions: Sequence[Question],
+    errors: dict[str, str],
+    caps: dict[str, str],
 ) -> Iterator[dict[str, Any]]:
-    """Each question with its samples of all teachers, in the order of a teacher alone."""
+    """Each question with its samples of all teachers, in the order of a teacher alone; without those not asked for."""
     indices = [(SegmentIndex(one.job.completions), SegmentIndex(one.job.verdicts)) for one in asked]
     for start in range(0, len(questions), QUESTIONS_PER_FLOW):
         portion = questions[start : start + QUESTIONS_PER_FLOW]
         stored = [tuple(stored_rows(index, portion) for index in pair) for pair in indices]
         for question in portion:
-            samples: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+            samples, unasked, cap = dict[str, tuple[dict[str, Any], dict[str, Any]]](), 0, ""
             for one, plan, (completions, verdicts) in zip(asked, plans, stored, strict=True):
                 name = called(one.teacher)
                 for sample in plan.sample_ids(question):
                     made = completions.get(sample)
+                    if made is None and caps.get(name):
+                        unasked, cap = unasked + 1, caps[name]
+                        continue
                     why = {"reason": "no_verdict", "message": ""} if made else _no_engine(errors.get(name))
                     verdict = (made and verdicts.get(sample)) or UNKNOWN | why
                     samples[sample] = (made or _failed(sample)) | {"teacher": name}, verdict
-            order = [samples[i] for i in replace(plans[0], share=None).sample_ids(question)]
+            order = [samples[i] for i in replace(plans[0], share=None).sample_ids(question) if i in samples or not cap]
             row: dict[str, Any] = {"question_id": question.id, "text": question.text, "answer": question.answer}
             row |= {"completions": [made for made, _ in order], "verdicts": [judged for _, judged in order]}
-            yield row | {"meta": question.notes, "generated": 0, "verified": 0}
+            yield row | {"meta": question.notes, "generated": 0, "verified": 0, "unasked": unasked, "cap": cap}
 
 
 def _no_engine(error: str | None) -> dict[str, str]:

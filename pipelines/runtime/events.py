@@ -1,0 +1,30 @@
+"""What a command tells, as one JSON object per line of stdout (`--json`), in the place of text for people.
+
+{"event": "message", "text": "2,391 questions of reasoning_gym:gsm_symbolic ..."}
+{"event": "progress", "title": "synthesis", "done": 512, "total": 2391, "note": "371 passed, ..."}
+{"event": "report", "recipe": "pad", ...}
+{"event": "error", "message": "...", "exit_code": 2}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+
+class EventConsole(Console):
+    """A console whose messages are events; tables and the like, which the report has as well, are none."""
+
+    def __init__(self) -> None:
+        super().__init__(file=sys.stderr, force_terminal=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if text := " ".join(one for one in objects if isinstance(one, str)).strip():
+            self.event("message", text=text)
+
+    def event(self, name: str, **fields: Any) -> None:
+        sys.stdout.write(json.dumps({"event": name, **fields}, default=str) + "\n")
+        sys.stdout.flush()
