@@ -12,8 +12,8 @@ from raydistill.pipelines.config.base import Strict
 class Prices(Strict):
     """Money for a million tokens, in whatever currency the budget is in."""
 
-    prompt: float = Field(0.0, ge=0)
-    generated: float = Field(0.0, ge=0)
+    prompt: float = Field(0.0, ge=0, description="of what is read")
+    generated: float = Field(0.0, ge=0, description="of what is written")
 
     def of(self, prompt: float, generated: float) -> float:
         """What so many tokens cost."""
@@ -26,8 +26,8 @@ class Budget(Strict):
     Counted is whoever is asked in synthesis, and the teacher when it is evaluated; students are evaluated for nothing.
     """
 
-    prompt_tokens: int | None = Field(None, ge=1)
-    generated_tokens: int | None = Field(None, ge=1)
+    prompt_tokens: int | None = Field(None, ge=1, description="that teachers read")
+    generated_tokens: int | None = Field(None, ge=1, description="that teachers write")
     money: float | None = Field(None, gt=0, description="needs teacher.prices")
     wall_s: float | None = Field(None, gt=0, description="seconds of asking and verifying, starts of engines included")
     samples_per_question: int | None = Field(None, ge=1, description="over all rounds and contexts")

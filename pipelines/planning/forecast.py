@@ -206,6 +206,8 @@ def _first_prompt(passes: Sequence[Pass], tokenizer: Any) -> dict[str, Any]:
 
 def why_not_stored(one: Pass, cost: Estimate, account: Account) -> str:
     """Why samples that are stored are not those that are wanted: what the nearest of them depend on."""
+    if 0 < cost.stored < cost.wanted:
+        return "the rest was not asked for yet"
     if cost.stored >= cost.wanted:
         return "" if list_segments(one.job.verdicts) or not cost.stored else "judged anew, at no tokens"
     wanted = json.loads(json.dumps(one.settings, default=str))
@@ -223,7 +225,7 @@ def why_not_stored(one: Pass, cost: Estimate, account: Account) -> str:
             nearest = differ
     if nearest:
         return f"stored samples are of other settings: {'; '.join(nearest)}"
-    return "the rest was not asked for yet" if cost.stored else "nothing is stored"
+    return "nothing is stored"
 
 
 def _short(value: Any) -> str:

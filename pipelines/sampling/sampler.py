@@ -109,7 +109,12 @@ class Sampler:
             changed, recorded = {}, None
         others = [part for part in (changed, json_schema, extra_key, recorded) if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
-        told: dict[str, Any] = {"model": model.model, "weights": identity[0], "adapter": model.adapter, "dtype": model.dtype}
+        told: dict[str, Any] = {
+            "model": model.model,
+            "weights": identity[0],
+            "adapter": model.adapter,
+            "dtype": model.dtype,
+        }
         told |= {"prompts": prompter.version, **drawn, **changed, "reply_schema": json_schema, "more": extra_key}
         self._settings[key] = told | {"endpoint": model.engine == "openai"}
         plan = SamplingPlan(

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from raydistill.pipelines.cli.export import export_requests
+from raydistill.pipelines.cli.export_requests import export_requests
 from raydistill.pipelines.models import base_model
 from raydistill.pipelines.run_config import Run
 from tests.endpoint import Endpoint
