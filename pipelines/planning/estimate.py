@@ -100,13 +100,14 @@ def estimate(one: Pass, tokenizer: Any = None, scale: float = 1.0) -> Estimate:
         if found.generated and not any(lacks.values()):
             firsts.append(first)
             measured.append(found.cost)
-    samples, generated, prompts = Range(missing, missing, missing * one.job.rounds), None, None
+    samples = Range(missing, missing, missing * one.job.rounds)
+    generated: Range | None = None
+    prompts = Range.known(_prompt_tokens(unsent, one, tokenizer))
     if measured or not missing:
         left = missing / (sum(firsts) / len(firsts)) if missing else 0.0  # questions' worth of samples
-        columns = zip(*(measured or [(0.0, 0.0, 0.0)] * 2), strict=True)
-        samples, generated, prompts = (mean(column).times(left) for column in columns)
-    if tokenizer is not None or prompts is None:
-        prompts = Range.known(_prompt_tokens(unsent, one, tokenizer))
+        columns = list(zip(*(measured or [(0.0, 0.0, 0.0)] * 2), strict=True))
+        samples, generated = (mean(column).times(left) for column in columns[:2])
+        prompts = mean(columns[2]).times(left) if tokenizer is None else prompts
     return Estimate(
         rows=round(len(one.questions) * scale),
         measured=len(measured),

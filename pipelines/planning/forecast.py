@@ -101,10 +101,11 @@ class Forecast:
     @property
     def seconds(self) -> list[float] | None:
         """Of what is still to be generated, starts of engines and training left out."""
-        told = self.generated_tokens
-        teacher = self.config.teacher
-        left = told and told + Range.known(-self.spent["generated_tokens"])
-        return left and self.measured.seconds_for(left, teacher.max_num_seqs * teacher.replicas[1])
+        told, teacher = self.generated_tokens, self.config.teacher
+        if told is None:
+            return None
+        left = told + Range.known(-self.spent["generated_tokens"])
+        return self.measured.seconds_for(left, teacher.max_num_seqs * teacher.replicas[1])
 
     def to_json(self) -> dict[str, Any]:
         generated, money = self.generated_tokens, self.money

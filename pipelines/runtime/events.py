@@ -2,7 +2,7 @@
 
 {"event": "message", "text": "2,391 questions of reasoning_gym:gsm_symbolic ..."}
 {"event": "progress", "title": "synthesis", "done": 512, "total": 2391, "note": "371 passed, ..."}
-{"event": "report", "recipe": "pad", ...}
+{"event": "report", "wall_s": 313.2, ...}
 {"event": "error", "message": "...", "exit_code": 2}
 """
 

@@ -115,7 +115,14 @@ class Sampler:
             "adapter": model.adapter,
             "dtype": model.dtype,
         }
-        told |= {"prompts": prompter.version, **drawn, **changed, "reply_schema": json_schema, "more": extra_key}
+        told |= {
+            "dtype": model.dtype,
+            "prompts": prompter.version,
+            **drawn,
+            **changed,
+            "reply_schema": json_schema,
+            "more": extra_key,
+        }
         self._settings[key] = told | {"endpoint": model.engine == "openai"}
         plan = SamplingPlan(
             prompter=prompter,

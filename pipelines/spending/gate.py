@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 UNASKED = "not asked, the budget is used up: "
 SAMPLES_TO_LEARN_FROM = 8  # before that an answer is expected to be as long as it may be
-REFRESH_S, NEVER = 1.0, float("-inf")
+REFRESH_S, NEVER = 0.25, float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,13 @@ class Limits:
             return "wall_s"
         return next((name for name, cap in self.caps.items() if getattr(amount, name, 0) > cap), "")
 
-    def counted(self, spent: Mapping[str, Spending]) -> Amount:
-        """What purposes have cost that count."""
+    def counted(self, spent: Mapping[str, Spending], *, lost: bool = False) -> Amount:
+        """What purposes have cost that count, or what of that came to nothing."""
         known = [(told, self.prices[purpose]) for purpose, told in spent.items() if purpose in self.prices]
-        return sum((Amount.of(told.prompt_tokens, told.tokens, price) for told, price in known), Amount())
+        tokens = [
+            ((told.lost_prompts, told.lost) if lost else (told.prompt_tokens, told.tokens), p) for told, p in known
+        ]
+        return sum((Amount.of(*counts, price) for counts, price in tokens), Amount())
 
 
 class Expected:
@@ -105,7 +108,7 @@ class Gate:
         self._spent, self._held, self._under_way = Amount(), Amount(), 0
         self._used_up, self._expected = limits.used_up, Expected()
         self._changed, self._reading = asyncio.Event(), asyncio.Lock()
-        self._reader, self._read = LedgerReader(limits.ledger), NEVER
+        self._reader, self._read, self._lost = LedgerReader(limits.ledger), NEVER, Amount()
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """The completions of the requests; of those that do not fit, samples with the error `UNASKED`."""
@@ -184,10 +187,12 @@ class Gate:
         async with self._reading:
             if time.monotonic() - self._read < REFRESH_S:
                 return
-            first = self._read == NEVER  # before this, nothing that runs is ours
-            told = self._limits.counted(await asyncio.to_thread(self._reader.read, ended=not first))
-            self._spent = Amount(*(max(getattr(told, n), getattr(self._spent, n)) for n in Amount.__dataclass_fields__))
-            self._read = time.monotonic()
+            if self._read == NEVER:  # nothing that is under way is ours yet
+                self._spent = self._limits.counted(await asyncio.to_thread(self._reader.read))
+            ended = await asyncio.to_thread(self._reader.read, ended=True)
+            lost = self._limits.counted(ended, lost=True)
+            self._spent += Amount() if self._read == NEVER else lost - self._lost
+            self._lost, self._read = lost, time.monotonic()
 
 
 def _without(requests: Sequence[Request], sample_ids: set[str]) -> list[Request]:

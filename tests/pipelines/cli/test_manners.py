@@ -88,7 +88,6 @@ def test_an_address_that_is_no_ray_is_named_in_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         refused(tmp_path, f"RAY_ADDRESS={address}: no cluster answers there", "run", str(path), RAY_ADDRESS=address)
-    refused(tmp_path, "RAY_ADDRESS=auto: no cluster", "run", str(path), RAY_ADDRESS="auto", RAY_TMPDIR=str(tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
