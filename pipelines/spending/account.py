@@ -169,7 +169,7 @@ class Account:
         models = sorted({told["model"] for told in self.purposes.values() if told["kind"] != "free"})
         made, passed = self.spent(("synthesis",)), report["verification"].get("passed", 0)
         return {
-            **self._json(self.spent()),
+            **(self._json(self.spent()) or {}),
             "synthesis_s": round(self.seconds, 1),
             "per_example": self._json(made, report["examples"]),
             "per_passed_sample": self._json(made, passed),
