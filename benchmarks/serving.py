@@ -84,7 +84,8 @@ def running(name: str, model: str, folder: Path) -> Iterator[Server]:
     """The server until the end."""
     port = str(PORTS[name])
     served = [sys.executable, "-m", "raydistill", "serve", model, "--port", port]
-    bare = [str(Path(sys.executable).with_name("vllm")), "serve", model, "--port", port, "--host", "127.0.0.1"]
+    bare = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", port]  # vllm serve
+    bare += ["--host", "127.0.0.1"]
     bare += ["--dtype", "float32", "--max-num-seqs", str(SEQUENCES), "--enforce-eager", "--no-enable-chunked-prefill"]
     bare += ["--generation-config", "vllm", "--distributed-executor-backend", *LONE_CPU_ARGUMENTS.values()]
     bare += ["--served-model-name", Path(model).name, "--disable-uvicorn-access-log"]
