@@ -36,7 +36,7 @@ from raydistill.serve.student import Student, find_student
 
 GRACE_S = 30.0
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
-# How often an idle Ray looks around, which takes 14 % of a core as it comes, and 8 % with all three.
+# How often an idle Ray looks around (docs/decisions.md: what that takes of a core).
 CALM = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # else 0.1; what has died is noticed by it, too
     "RAY_raylet_report_resources_period_milliseconds": "1000",
