@@ -61,7 +61,7 @@ class Gate:
 
     async def identify(self, authorization: str) -> Key | None:
         """Whose request it is; None where everybody may ask. Raises Refused."""
-        if self._counter is None:
+        if self.rules.are_open:
             return None
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
@@ -103,7 +103,7 @@ class Gate:
                 unit = UNITS[limit]
                 raise Refused(
                     400,
-                    f"the request may need {amount:,.0f} {unit}; this key has {limited[limit]:,g} a minute: {LOWER}",
+                    f"the request may need {amount:,.0f} {unit}; this key has {limited[limit]:,.12g} a minute: {LOWER}",
                     code="over_limit",
                 )
         return any(limit is not None for limit in limited.values())
@@ -115,7 +115,7 @@ class Gate:
         if isinstance(told, Wait):
             seconds = max(1, math.ceil(told.seconds))
             allowed = getattr(key.limits, told.limit)
-            message = f"{key.name} has {allowed:,g} {UNITS[told.limit]} a minute: ask again in {seconds} s"
+            message = f"{key.name} has {allowed:,.12g} {UNITS[told.limit]} a minute: ask again in {seconds} s"
             raise Refused(429, message, code="rate_limit_exceeded", retry_after=seconds)
         return told
 
