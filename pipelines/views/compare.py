@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.files import validated
 from raydistill.pipelines.evaluation.bootstrap import paired
+from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.views.facts import Measured, costs, measured, passed, public_config
 from raydistill.pipelines.views.run_folder import RunFolder
 
@@ -70,7 +73,7 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
         if (gain := _gain(name, model, runs[0], run))
     ]
     by_model = {model: [told.get(model) for told in scores] for model in models}
-    return Comparison(names, by_model, gains, differing([public_config(run) for run in runs]), _spent(runs))
+    return Comparison(names, by_model, gains, differing([_settings(run) for run in runs]), _spent(runs))
 
 
 def labels(runs: Sequence[RunFolder]) -> list[str]:
@@ -96,6 +99,14 @@ def _gain(name: str, model: str, first: RunFolder, other: RunFolder) -> Gain | N
     told = paired({0: after}, {0: before})
     only = [sum(a > b for a, b in known), sum(a < b for a, b in known)]
     return Gain(name, model, len(known), told["gain"], *told["ci95"], *only)
+
+
+def _settings(run: RunFolder) -> dict[str, Any]:
+    """The configuration with the defaults of this version; as it was written where this version cannot read it."""
+    with suppress(UsageError):
+        told = validated(Run, run.config, run.root).model_dump(mode="json")
+        return public_config(RunFolder(run.root, told))
+    return public_config(run)
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
