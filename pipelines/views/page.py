@@ -23,7 +23,7 @@ from raydistill.pipelines.views.charts import Chart
 from raydistill.pipelines.views.curves import Curve, curves
 from raydistill.pipelines.views.own import own_blocks
 from raydistill.pipelines.views.run_folder import RunFolder
-from raydistill.pipelines.views.samples import tally
+from raydistill.pipelines.views.samples import stored
 from raydistill.pipelines.views.text import cut
 from raydistill.pipelines.views.timeline import timeline
 
@@ -143,7 +143,7 @@ def _about_cards(run: RunFolder, cards: list[Any]) -> dict[str, Any]:
         "choices": choices(cards),
         "failures": with_examples(told.failed.items(), [card for card in cards if card.stage in asked]),
         "dropped": dropped,
-        "stored": sum(tally(sampling)[0].total() for sampling in run.samplings),
+        "stored": sum(map(stored, run.samplings)),
     }
 
 

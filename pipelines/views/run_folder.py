@@ -90,10 +90,13 @@ class RunFolder:
         )
         return Sampling(told["title"], told["model"], completions, verdicts, questions, told.get("result"), told)
 
-    @property
+    @cached_property
     def evaluation(self) -> Mapping[str, Mapping[str, Any]]:
-        """The scores by the names of models."""
-        return self.report.get("evaluation") or {}
+        """The scores by the names of models; of a run without a report those that are stored so far."""
+        if self.report:
+            return self.report.get("evaluation") or {}
+        files = {name: f"{self.root}/evaluation/{key}.json" for name, key in evaluation_names(self.root).items()}
+        return {name: json.loads(told) for name, file in files.items() if (told := read_bytes(file))}
 
     def answers(self, name: str) -> list[dict[str, Any]] | None:
         """What the model `name` answered to the held-out questions; None where that is not stored."""

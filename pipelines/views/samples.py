@@ -86,6 +86,11 @@ def matching(sampling: Sampling, wanted: Filter) -> list[str]:
     return list(found)
 
 
+def stored(sampling: Sampling) -> int:
+    """How many samples there are, judged or not."""
+    return sum(1 for _ in _completed(sampling))
+
+
 def _completed(sampling: Sampling) -> Iterator[str]:
     for table in read_segments(sampling.completions, ["sample_id"]):
         yield from table["sample_id"].to_pylist()
