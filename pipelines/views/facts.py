@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ OTHERS = {
 }
 
 
+@lru_cache(maxsize=8)  # a page asks several times
 def measured(run: RunFolder) -> list[Measured]:
     """The scores of a run's models, best known interval each: the bootstrap's, or 1.96 standard errors."""
     found = []
@@ -67,6 +69,7 @@ class Funnel:
     dropped: dict[str, int]  # right samples that were not selected, by reason
 
 
+@lru_cache(maxsize=8)
 def funnel(run: RunFolder) -> Funnel:
     """From report.json, or, of a run that did not come so far, from what it has stored."""
     report = run.report

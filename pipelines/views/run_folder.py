@@ -40,7 +40,7 @@ class Sampling:
         return self.title.startswith("evaluating ")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunFolder:
     """What lies in a run's folder. ``RunFolder.open("runs/demo")``"""
 
