@@ -36,6 +36,7 @@ def chromium(folder: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.binary_location = str(shutil.which("chromium"))
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.set_script_timeout(300)  # axe-core looks at every element, on cores that others use, too
     try:
         yield driver
     finally:
