@@ -1,6 +1,6 @@
 """Prometheus metrics of the work, through Ray's exporter: every node shows those of its processes on one port.
 
-    raydistill_tokens          tokens of completions, by kind: prompt or completion                   {pool, kind}
+    raydistill_tokens          tokens of completions, by kind: prompt, completion or scored           {pool, kind}
     raydistill_programs        programs that executors ran                                {pool, status, reason}
     raydistill_verdicts        samples that were judged, with the answers compared                {status, reason}
     raydistill_repeated_calls  calls that were made again after a member died                             {pool}
@@ -47,6 +47,8 @@ def count_results(pool: str, result: object) -> None:
     for item in result if isinstance(result, list) else []:
         if hasattr(item, "completion_tokens"):
             tokens.update(prompt=item.prompt_tokens, completion=item.completion_tokens)
+        elif hasattr(item, "top_ids"):
+            tokens.update(scored=len(item.logprobs))
         elif hasattr(item, "status") and hasattr(item, "reason"):
             programs[item.status, reason_label(item.reason)] += 1
     for kind, number in (+tokens).items():  # Ray refuses to add nothing

@@ -21,7 +21,8 @@ from raydistill.actors.engine.in_process import EXECUTOR
 from raydistill.actors.engine.ledger import Ledger, LedgerEntry
 from raydistill.actors.engine.outputs import EnginePrompt, Output, plain
 from raydistill.actors.engine.rendering import prompt_ids, stop_token_id
-from raydistill.actors.engine.requests import Completion, Request, Sampling
+from raydistill.actors.engine.requests import Completion, Request, Sampling, Scored, ScoreRequest
+from raydistill.actors.engine.scoring import MOST_TOP_K, Scorer
 from raydistill.actors.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Engine:
             "gpu_memory_utilization": settings.gpu_memory_utilization,
             "max_num_seqs": settings.max_num_seqs,
             "enable_prefix_caching": True,
+            "max_logprobs": MOST_TOP_K,
             "stream_interval": 8,  # tokens between two notes in the ledger
             "enable_log_requests": False,
             "disable_log_stats": True,
@@ -130,7 +132,7 @@ class Engine:
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except Exception as error:
             raise EngineError(f"{settings.model}: vLLM cannot load this model: {_reason(error)}") from error
-        self._tokenizer = self._engine.get_tokenizer()
+        self._tokenizer, self._scorer = self._engine.get_tokenizer(), Scorer(self._engine, self.name)
         self._stops = end_of_turn(self._tokenizer)
         self._reasoning_parser = self._make_reasoning_parser()
 
@@ -159,6 +161,20 @@ class Engine:
         """All wanted samples of all requests, in the order of the requests, then by index."""
         batches = await asyncio.gather(*map(self._answer, requests))
         return [completion for batch in batches for completion in batch]
+
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Scored]:
+        """The log-probabilities of the requests' completions, in the order of the requests."""
+        return await asyncio.gather(*map(self._score, requests))
+
+    async def _score(self, request: ScoreRequest) -> Scored:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            return await self._scorer.score(request, self._lora(request.adapter))
+        except EngineDeadError:
+            os._exit(DEAD_ENGINE_EXIT_CODE)
+        except Exception as error:  # as in _answer
+            return Scored(request.id, self.name, error=_reason(error))
 
     async def _answer(self, request: Request) -> list[Completion]:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -198,7 +214,7 @@ class Engine:
                 if attempt:
                     attempt.finish()
         assert result is not None
-        prompt = EnginePrompt(len(result.prompt_token_ids), prompt_logprobs)
+        prompt = EnginePrompt(tuple(result.prompt_token_ids), prompt_logprobs)
         return [self._completion(request, first + i, outputs[i], prompt) for i in range(count)]
 
     def _sampling_params(self, request: Request, first: int, count: int) -> SamplingParams:
@@ -240,7 +256,7 @@ class Engine:
             text=text,
             reasoning=reasoning,
             finish_reason=output.finish_reason or "error",
-            prompt_tokens=prompt.tokens,
+            prompt_tokens=len(prompt.ids),
             completion_tokens=len(output.token_ids),
             seed=request.seed + index,
             engine=self.name,
@@ -249,6 +265,7 @@ class Engine:
             prompt_logprobs=None
             if request.sampling.prompt_logprobs is None
             else tuple(entry and plain(entry) for entry in prompt.logprobs or ()),
+            prompt_ids=() if request.sampling.logprobs is None else prompt.ids,
         )
 
     def _split_reasoning(self, text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 class EnginePrompt:
     """What vLLM says of the prompt."""
 
-    tokens: int
+    ids: tuple[int, ...]
     logprobs: Sequence[Any] | None
 
 

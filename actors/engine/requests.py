@@ -58,7 +58,41 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[Mapping[int, float], ...] | None = None  # per token: token id -> natural log-probability
     prompt_logprobs: tuple[Mapping[int, float] | None, ...] | None = None
+    prompt_ids: tuple[int, ...] = ()  # what the model was given, where log-probabilities were asked for
 
     @property
     def sample_id(self) -> str:
         return f"{self.request_id}/{self.index}"
+
+    @property
+    def token_logprobs(self) -> tuple[float, ...] | None:
+        """The log-probability of each token in `token_ids`, where they were asked for."""
+        if self.logprobs is None:
+            return None
+        return tuple(entry[token] for token, entry in zip(self.token_ids, self.logprobs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Token ids whose log-probabilities are wanted; ``ScoreRequest("r1", (1, 17), (9, 2))`` scores 9 and 2.
+
+    Ids go in as they are: nothing is rendered or encoded. `top_k` asks for the most likely tokens at each place, too.
+    """
+
+    id: str
+    prompt: tuple[int, ...]  # at least one token
+    completion: tuple[int, ...]
+    top_k: int = 0
+    adapter: str | None = None  # path of a LoRA adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The log-probabilities in nats of a request's completion, at temperature 1; or why there are none."""
+
+    request_id: str
+    engine: str
+    logprobs: tuple[float, ...] = ()  # [tokens]
+    top_ids: tuple[tuple[int, ...], ...] = ()  # [tokens, top_k], the most likely first
+    top_logprobs: tuple[tuple[float, ...], ...] = ()  # [tokens, top_k]
+    error: str = ""

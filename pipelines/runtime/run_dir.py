@@ -7,6 +7,8 @@
                                                       of programs also limits and sandbox
     examples/<key>       when all is verified         verdicts' key, selector, rounds and n, questions;         context
                                                       or what a recipe names; or their own content
+    scores/<key>/<name>  as they come                 scoring model, adapter, dtype, top_k; rows by      scoring
+                                                      their ids; the name is the caller's
     trajectories/<key>   as conversations end         attempts' key, settings and version of the edit           recipes
     lookups/<key>        when found                   index, target, settings of the lookup                    datastore
     training/<key>       checkpoints, result.json     examples' key, base student or adapter, settings          context

@@ -96,18 +96,22 @@ class Sampler:
         selector: Selector | None = None,
         json_schema: Mapping[str, Any] | None = None,
         extra_key: object = None,
+        logprobs: bool = False,
     ) -> SamplingJob:
         """A job that asks `model` about questions of the task of `loaded`; replies are held to `json_schema`.
 
-        `extra_key` is what else the completions depend on.
+        `extra_key` is what else the completions depend on. With `logprobs` they are stored with their token ids and
+        the log-probability of each (`scoring.sampled`). Raises UsageError where these would not be of what is sampled.
         """
+        if logprobs:
+            _check_logprobs(model, sampling)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
         identity = _identity(model), model.adapter and model_identity(model.adapter)
         changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
         recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
         if model.endpoint:  # samples of its model, whichever way they came
             changed, recorded = {}, None
-        others = [part for part in (changed, json_schema, extra_key, recorded) if part]
+        others = [part for part in (changed, json_schema, extra_key, recorded, logprobs and "logprobs/1") if part]
         key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
         told: dict[str, Any] = {
             "model": model.model,
@@ -116,7 +120,6 @@ class Sampler:
             "dtype": model.dtype,
         }
         told |= {
-            "dtype": model.dtype,
             "prompts": prompter.version,
             **drawn,
             **changed,
@@ -127,7 +130,12 @@ class Sampler:
         plan = SamplingPlan(
             prompter=prompter,
             sampling=Sampling(
-                sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop, json_schema=json_schema
+                sampling.temperature,
+                sampling.top_p,
+                sampling.max_tokens,
+                sampling.stop,
+                logprobs=0 if logprobs else None,
+                json_schema=json_schema,
             ),
             n=sampling.n,
             prompts_per_round=sampling.contexts_per_round,
@@ -265,9 +273,14 @@ class Sampler:
         """Have engines of `model` up, if the budget lets anything be asked."""
         if self._closed:
             return
+        self.use_engines(title, model)
+
+    def use_engines(self, title: str, model: EngineConfig) -> PoolClient:
+        """A client of running engines with `model`."""
+        self._connect()
         if not self.engines.runs(model):
             self.say(f"{title}: {_starting(model)} ...")
-        self.engines.use(model)
+        return self.engines.use(model)
 
     def _check_source(self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig) -> None:
         """Say what a recording lacks, and whether a URL answers where samples are missing, before anything starts."""
@@ -325,6 +338,16 @@ class Sampler:
         """Stop all pools; without `wait` they are told to, and go when they can."""
         self.engines.release(wait=wait)
         self.executors.release(wait=wait)
+
+
+def _check_logprobs(model: EngineConfig, sampling: SamplingConfig) -> None:
+    """Raise UsageError unless log-probabilities are of what is sampled; vLLM's are those before temperature, top-p."""
+    processed = model.options.get("logprobs_mode") == "processed_logprobs"
+    if (sampling.temperature, sampling.top_p) != (1, 1) and not (processed and sampling.temperature):
+        raise UsageError(
+            f"log-probabilities of samples at temperature {sampling.temperature:g} and top_p {sampling.top_p:g}: "
+            "expected 1 and 1, or options.logprobs_mode processed_logprobs of the engine and a temperature above 0"
+        )
 
 
 def _identity(model: EngineConfig) -> str:

@@ -28,6 +28,7 @@ COMPLETION = (
 def completion_row(question: Question, completion: Completion, prompt: Prompt, model: str = "") -> dict[str, Any]:
     """What is stored of a completion of a prompt by a model (`schemas.completion_schema`)."""
     names = ("index", "seed", "text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
+    scored = completion.logprobs is not None
     return {
         "sample_id": completion.sample_id,
         "question_id": question.id,
@@ -37,6 +38,9 @@ def completion_row(question: Question, completion: Completion, prompt: Prompt, m
         "engine": completion.engine,
         "model": model,
         "error": completion.error,
+        "prompt_ids": completion.prompt_ids if scored else None,
+        "token_ids": completion.token_ids if scored else None,
+        "logprobs": completion.token_logprobs,
     }
 
 

@@ -50,6 +50,10 @@ def completion_schema() -> pa.Schema:
             ("engine", text),
             ("model", text),  # as the configuration calls it; null in rows of earlier versions
             ("error", text),  # why there is no completion; such rows are not stored
+            # Where log-probabilities were asked for, else null: the tokens as the engine had them, nats of each sampled
+            ("prompt_ids", pa.list_(pa.int32())),
+            ("token_ids", pa.list_(pa.int32())),
+            ("logprobs", pa.list_(pa.float32())),
         ]
     )
 
