@@ -12,6 +12,7 @@ from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation
 from raydistill.pipelines.recipes.mixed.recipe import MixedDistillation
+from raydistill.pipelines.recipes.opd.recipe import OnPolicyDistillation
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.recipes.rebase.recipe import RetrievalBasedDistillation
 from raydistill.pipelines.recipes.tripost.recipe import SelfImprovement
@@ -21,6 +22,7 @@ RECIPES: dict[str, type[Recipe[Any]]] = {
     for recipe in (
         MixedDistillation,
         MultiCotConsistentDistillation,
+        OnPolicyDistillation,
         ProgramAidedDistillation,
         RetrievalBasedDistillation,
         SelfImprovement,
