@@ -24,10 +24,11 @@
                                                                                   serve/  HTTP, /v1/solve
 
 Beside the way: context.py is what a run hands to its recipe; models.py its teacher, base and student;
-runtime/ the pools on Ray, the run's folder, progress; data/ the records, and what must not become an example;
-datastore/ an index of rows of other data sets; spending/ what asking costs, and its budget; planning/ what a run will
-ask, told before it does; doctor/ what would go wrong, found before it does; views/ pages and samples for people,
-exports/ data and models for other tools, both read from run folders; cli/ the commands.
+scoring/ what a model says of given token ids; runtime/ the pools on Ray, the run's folder, progress; data/ the
+records, and what must not become an example; datastore/ an index of rows of other data sets; spending/ what asking
+costs, and its budget; planning/ what a run will ask, told before it does; doctor/ what would go wrong, found before it
+does; views/ pages and samples for people, exports/ data and models for other tools, both read from run folders; cli/
+the commands.
 
 Every stored step lies in a folder named by a hash of what it depends on, so that the same command goes on where it
 stopped; `runtime/run_dir.py` has the table.

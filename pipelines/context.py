@@ -25,7 +25,7 @@ from rich.console import Console
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import read_bytes, remove
 from raydistill.pipelines import report
-from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Teacher
+from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Teacher, Train
 from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.data.cache import cached
 from raydistill.pipelines.data.examples import (
@@ -49,6 +49,7 @@ from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import IncompleteRecording
 from raydistill.pipelines.sampling.sampler import Sampler
 from raydistill.pipelines.sampling.teachers.joining import Asked, run_several, shared
+from raydistill.pipelines.scoring.soft_targets import soft_targets_key, write_soft_targets
 from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.tasks import LoadedQuestions, is_generated
 from raydistill.pipelines.training.train import RESOURCES, TrainResult, train
@@ -228,6 +229,8 @@ class RunContext(Sampler):
         if self.config.train is None:
             raise UsageError("train: this configuration has no train section")
         config, adapter = self.config.train.model_copy(update=changed), None
+        if config.soft_targets:
+            examples = self._with_soft_targets(examples, config)
         if start and config.lora:
             adapter = start.student
         elif start:
@@ -253,6 +256,18 @@ class RunContext(Sampler):
     def _recorded_training(self, key: str, examples: ExampleSet) -> AbstractContextManager[dict[str, Any]]:
         folder = examples.folder.rpartition("/")[2]
         return stage(self.root, "training", "training", folder=key, examples=folder)
+
+    def _with_soft_targets(self, examples: ExampleSet, config: Train) -> ExampleSet:
+        """The same examples with the teacher's distribution at each token; asked once, whatever is trained on them."""
+        teacher = self.teacher_engine
+        depends_on = examples.key, *soft_targets_key(self, teacher, config)
+        made, told = self.cached(
+            "soft targets",
+            depends_on,
+            lambda folder: write_soft_targets(self, examples.folder, folder, examples.key, teacher, config),
+        )
+        self.report(soft_targets=told)
+        return made
 
     def engine_of(self, student: TrainResult) -> EngineConfig:
         """The engine settings of a trained student."""

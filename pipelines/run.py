@@ -37,6 +37,7 @@ from raydistill.pipelines.runtime.events import EventConsole
 from raydistill.pipelines.runtime.pools import check_model, check_reachable, check_teacher
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.runtime.stages import stage
+from raydistill.pipelines.scoring.preflight import check_same_tokens
 from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
 from raydistill.pipelines.tasks.golds import overview
@@ -101,6 +102,8 @@ class Runner:
         if not loaded.questions:
             raise UsageError(f"no question is left to learn from: all {given:,} are held out for the evaluation")
         self._check_template(loaded.questions[0])
+        if (train := self.config.train) and train.soft_targets:
+            check_same_tokens(self.config.teacher.model, self.config.teacher.revision, train.student, train.revision)
         ctx.questions = loaded
         ctx.report(
             questions={

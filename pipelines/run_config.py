@@ -73,6 +73,14 @@ class Run(Strict):
                 _check_unhosted(teacher)
         if self.budget.money and not all(teacher.prices for teacher in self.asked):
             raise ValueError("budget.money needs teacher.prices: {prompt: ..., generated: ...}, per million tokens")
+        if self.train and self.train.soft_targets:
+            if self.teachers:
+                raise ValueError("train.soft_targets are asked of one teacher: expected no section teachers")
+            if self.teacher.engine != "vllm":
+                raise ValueError(
+                    f"train.soft_targets are asked of a local teacher, and {NO_ENGINE[self.teacher.engine]} has none to "
+                    "give: expected teacher.engine vllm"
+                )
         return self
 
     @property

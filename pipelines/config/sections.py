@@ -200,6 +200,19 @@ class Lora(Strict):
     target_modules: tuple[str, ...] | str = Field("all-linear", description="names of layers, or all-linear")
 
 
+class SoftTargeting(Strict):
+    """Learning a teacher's distribution at each token of the examples beside the token itself (arXiv 1503.02531).
+
+    The teacher is a local one of the student's tokenizer. `beta` 0 is the forward KL, teacher || student, 1 the
+    reverse, between them the generalised Jensen-Shannon divergence (arXiv 2306.13649).
+    """
+
+    weight: float = Field(1.0, gt=0, description="of the divergence beside the cross-entropy")
+    temperature: float = Field(1.0, gt=0, description="of both distributions")
+    top_k: int = Field(16, ge=1, le=64, description="likeliest tokens that are told apart; the others are one")
+    beta: float = Field(0.0, ge=0, le=1, description="0: forward KL, 1: reverse, between them Jensen-Shannon")
+
+
 class Train(Strict):
     """Fine-tuning of the student: AdamW, 6e-5 linear decay, no warm-up, early stopping (arXiv 2305.13888, 1.5)."""
 
@@ -237,6 +250,11 @@ class Train(Strict):
         None, description="validations without a better one that end training; null: none do"
     )
     resource_timeout_s: float = Field(300, gt=0, description="give up waiting for workers after this long")
+    soft_targets: SoftTargeting | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # added later: keys of runs without them stay what they were
+        description="a local teacher's distribution at each token is learned, too",
+    )
     seed: int = Field(42, description="of order and dropout")
 
     @field_validator("student")
