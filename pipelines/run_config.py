@@ -77,10 +77,8 @@ class Run(Strict):
             if self.teachers:
                 raise ValueError("train.soft_targets are asked of one teacher: expected no section teachers")
             if self.teacher.engine != "vllm":
-                raise ValueError(
-                    f"train.soft_targets are asked of a local teacher, and {NO_ENGINE[self.teacher.engine]} has none to "
-                    "give: expected teacher.engine vllm"
-                )
+                told = NO_ENGINE[self.teacher.engine]
+                raise ValueError(f"train.soft_targets come of a local teacher, not of {told}: expected engine vllm")
         return self
 
     @property
