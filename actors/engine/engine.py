@@ -135,6 +135,8 @@ class Engine:
         self._tokenizer, self._scorer = self._engine.get_tokenizer(), Scorer(self._engine, self.name)
         self._stops = end_of_turn(self._tokenizer)
         self._reasoning_parser = self._make_reasoning_parser()
+        if settings.max_lora_rank:
+            await self._engine.collective_rpc("score_beside_adapters")
 
     def _make_reasoning_parser(self) -> Any:
         if self.settings.reasoning_parser is None:
@@ -159,8 +161,7 @@ class Engine:
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """All wanted samples of all requests, in the order of the requests, then by index."""
-        batches = await asyncio.gather(*map(self._answer, requests))
-        return [completion for batch in batches for completion in batch]
+        return [completion for batch in await asyncio.gather(*map(self._answer, requests)) for completion in batch]
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Scored]:
         """The log-probabilities of the requests' completions, in the order of the requests."""
@@ -282,8 +283,7 @@ class Engine:
 
     async def check_health(self) -> None:
         """Generate one token. Raises EngineError (or ends the process) when the engine cannot."""
-        probe = Request("health", "1", Sampling(temperature=0, max_tokens=1))
-        (completion,) = await self.generate([probe])
+        (completion,) = await self.generate([Request("health", "1", Sampling(temperature=0, max_tokens=1))])
         if completion.error:
             raise EngineError(f"{self.name} cannot generate: {completion.error}")
 
@@ -292,7 +292,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Shut vLLM down and make the ledger durable."""
-        if self._engine is not None:
+        if self._engine:
             self._engine.shutdown()
         if self._ledger:
             self._ledger.close()

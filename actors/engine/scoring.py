@@ -11,6 +11,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.engine.requests import Scored, ScoreRequest
@@ -45,6 +46,17 @@ class Room:
         finally:
             self._free += share
             self._left.set()
+
+
+def adapts_output(adapter: str) -> bool:
+    """Whether a LoRA adapter has weights for the output layer."""
+    from safetensors import safe_open
+
+    file = Path(adapter, "adapter_model.safetensors")
+    if not file.is_file():
+        return False
+    with safe_open(file, "numpy") as weights:
+        return any("lm_head" in name for name in weights.keys())  # noqa: SIM118
 
 
 class Scorer:
@@ -83,6 +95,8 @@ class Scorer:
                 f"{tokens} tokens to score, but the context has {self._context}; expected one more than the text: "
                 f"set max_model_len to at least {tokens + 1}"
             )
+        if request.adapter and adapts_output(request.adapter):
+            raise UsageError(f"adapter {request.adapter} changes the output layer, and scores would be without that")
         if request.top_k > MOST_TOP_K:
             raise UsageError(f"top_k {request.top_k}: expected at most {MOST_TOP_K}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 
@@ -12,6 +13,33 @@ class WorkerExtension:
         model_runner: Any
 
         def reload_weights(self, *, weights_path: str) -> None: ...
+
+    def score_beside_adapters(self) -> None:
+        """Let an engine that takes adapters make log-probabilities of prompts.
+
+        vLLM 0.29 adds an adapter's part of the output layer to logits by an index of the batch's samples. It does so
+        with the logits of prompts, too, which are others in number, and ends (docs/decisions.md). That part is left out
+        there; the adapters that are scored have none.
+        """
+        from vllm.lora.layers.logits_processor import LogitsProcessorWithLoRA
+
+        layers = [m for m in self.model_runner.get_model().modules() if isinstance(m, LogitsProcessorWithLoRA)]
+        of_prompts, inside = self.model_runner._get_prompt_logprobs_dict, False
+
+        def marked(*arguments: Any) -> Any:
+            nonlocal inside
+            inside = True
+            try:
+                return of_prompts(*arguments)
+            finally:
+                inside = False
+
+        def guarded(add: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda logits, *others, **named: logits if inside else add(logits, *others, **named)
+
+        self.model_runner._get_prompt_logprobs_dict = marked
+        for wrapper in {id(layer.punica_wrapper): layer.punica_wrapper for layer in layers}.values():
+            wrapper.add_lora_logits = guarded(wrapper.add_lora_logits)
 
     def change_weights(self, weights_path: str) -> None:
         """Load other weights of the same architecture in place, the output layer included.

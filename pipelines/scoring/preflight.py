@@ -8,13 +8,15 @@ trainer's forward = engine's          else the engine has other weights than the
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from raydistill.actors.engine.rendering import prompt_ids
+from raydistill.actors.engine.requests import Request
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.actors.storage import local_path
-from raydistill.pipelines.config.sections import Train
+from raydistill.pipelines.config.sections import EngineConfig, Train
 from raydistill.pipelines.data.records import TokenIds
 from raydistill.pipelines.runtime.pools import run_on_driver_node
 from raydistill.pipelines.training.tokens import load_tokenizer, stop_token_id
@@ -22,6 +24,7 @@ from raydistill.pipelines.training.tokens import load_tokenizer, stop_token_id
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Messages = Sequence[Mapping[str, str]]
 MOST_APART = {"float32": 0.01, "other": 0.1}
 """Nats by which two computations of a log-probability may differ on average, by the engine's dtype."""
 
@@ -74,6 +77,22 @@ def check_same_tokens(teacher: str, teacher_revision: str | None, student: str, 
         )
 
 
+def check_context(
+    scorer: EngineConfig, student: str, revision: str | None, prompts: Iterable[Messages], written: int
+) -> None:
+    """Raise UsageError where a prompt with `written` tokens behind it has no room for the token that a score costs."""
+    if scorer.max_model_len is None:
+        return
+    tokenizer = load_tokenizer(local_path(student), revision)
+    longest = max((len(prompt_ids(tokenizer, Request("", messages))) for messages in prompts), default=0)
+    if longest + written >= scorer.max_model_len:
+        raise UsageError(
+            f"{scorer.model} scores in a context of {scorer.max_model_len} tokens, and a prompt of {longest} with "
+            f"{written} written behind it needs one more: expected max_model_len of at least {longest + written + 1}, "
+            "or fewer student.max_tokens"
+        )
+
+
 def _merges(tokenizer: PreTrainedTokenizerBase) -> Any:
     """What decides which ids a text becomes."""
     told = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -85,7 +104,8 @@ def trainer_logprobs(config: Train, rows: Sequence[TokenIds], adapter: str | Non
 
     In another process, so that the driver does not hold the model.
     """
-    return run_on_driver_node(_forward, config, list(rows), adapter)
+    found: list[list[float]] = run_on_driver_node(_forward, config, list(rows), adapter)
+    return found
 
 
 def _forward(config: Train, rows: Sequence[TokenIds], adapter: str | None) -> list[list[float]]:

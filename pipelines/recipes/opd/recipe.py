@@ -25,7 +25,7 @@ from raydistill.pipelines.recipes.opd.judged import Actors, teacher_beside
 from raydistill.pipelines.recipes.opd.rounds import collect_round, in_one_line
 from raydistill.pipelines.sampling.distinct import DistinctVerified
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, read_output
-from raydistill.pipelines.scoring.preflight import check_same_tokens
+from raydistill.pipelines.scoring.preflight import check_context, check_same_tokens
 
 if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
@@ -136,9 +136,15 @@ class OnPolicyDistillation(Recipe[OPD]):
     def _check_tokens(self, ctx: RunContext) -> None:
         """Raise UsageError, before a token is spent, where the teacher's scores would be of other tokens."""
         train = ctx.config.train
-        if train and self.config.distillation and not self.config.privileged:
-            for teacher in (ctx.teacher_engine, *self.config.teachers):
-                check_same_tokens(teacher.model, teacher.revision, train.student, train.revision)
+        if train is None or not self.config.distillation:
+            return
+        if not self.config.privileged:
+            others = [(teacher.model, teacher.revision) for teacher in self.config.teachers]
+            for model, revision in [(ctx.teacher_engine.model, ctx.teacher_engine.revision), *others]:
+                check_same_tokens(model, revision, train.student, train.revision)
+        scorer = base_model(ctx.config) if self.config.privileged else ctx.teacher_engine
+        asked = (prompt.messages for question in ctx.questions.questions for prompt in self.student.prompts(question))
+        check_context(scorer, train.student, train.revision, asked, ctx.student_tokens)
 
     def _ask_teacher(self, question: Question) -> list[Prompt]:
         way, target = self.config.prompt, self.config.target

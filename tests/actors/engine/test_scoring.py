@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raydistill.actors.engine.rendering import PLAIN_TURNS
 from raydistill.actors.engine.requests import Completion, Request, Sampling, Scored, ScoreRequest
-from raydistill.actors.engine.scoring import Room
+from raydistill.actors.engine.scoring import Room, adapts_output
 from raydistill.actors.pool import Pool
 from raydistill.pipelines.config.sections import EngineConfig, Lora, Train
 from raydistill.pipelines.data.records import TokenIds
@@ -125,6 +127,14 @@ def test_what_cannot_be_scored_fails_alone_in_one_line(pool: Pool) -> None:
     assert not fine.error and len(fine.logprobs) == CONTEXT - 2
     assert "max_model_len to at least 257" in failed[0].error and "at least one token" in failed[1].error
     assert all(one.error and "\n" not in one.error and not one.logprobs for one in failed)
+
+
+def test_an_adapter_of_the_output_layer_is_refused(adapter: str, tmp_path: Path) -> None:
+    """Its part is left out of prompts' logits, with which vLLM 0.29 ends."""
+    from safetensors.numpy import save_file
+
+    save_file({"base_model.model.lm_head.lora_A.weight": np.zeros((4, 4))}, tmp_path / "adapter_model.safetensors")
+    assert adapts_output(str(tmp_path)) and not adapts_output(adapter)
 
 
 def test_room_is_given_in_turn_and_never_too_much() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.run import run
 from raydistill.pipelines.run_config import Run
@@ -38,7 +39,7 @@ def test_soft_targets_of_a_local_teacher_beside_any_recipes_examples(
 ) -> None:
     settings = sections(tmp_path, other_weights, tiny_model, questions_file)
     settings["recipe"] = {"recipe": "pad", "target": "answer", "source": "gold"}
-    settings["train"] |= {"soft_targets": {"top_k": 4, "beta": 0.5}, "epochs": 4, "validation_fraction": 0}
+    settings["train"] |= {"soft_targets": {"top_k": 4, "beta": 0.5}, "epochs": 8, "validation_fraction": 0}
     report = run(Run.model_validate(settings))
     told = report["soft_targets"]
     assert told["examples"] == 12 and told["unknown"] == 0 and told["scored_tokens"] > 12
@@ -50,11 +51,25 @@ def test_soft_targets_of_a_local_teacher_beside_any_recipes_examples(
     for example in read_examples(str(folder)):
         assert example.soft_targets and example.soft_targets.beta == 0.5 and len(example.soft_targets.ids[0]) == 4
     [result] = tmp_path.glob("training/*/result.json")
-    _, *steps = json.loads(result.read_text())["history"]["soft_targets"]
-    assert steps[-1][2] < steps[0][2]  # nearer to the teacher
+    apart = [told[2] for told in json.loads(result.read_text())["history"]["soft_targets"]]
+    epoch = len(apart) // settings["train"]["epochs"]
+    assert sum(apart[-epoch:]) < sum(apart[:epoch])  # nearer to the teacher
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores/**/*.parquet")}
     assert stored and run(Run.model_validate(settings))["soft_targets"] == told
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores/**/*.parquet")} == stored
+
+
+@pytest.mark.parametrize("privileged", [None, "solution"])
+def test_a_context_without_room_for_a_score_is_one_line_before_anything_starts(
+    privileged: str | None, tiny_model: str, questions_file: Path, tmp_path: Path
+) -> None:
+    settings = sections(tmp_path, tiny_model, tiny_model, questions_file, privileged=privileged)
+    settings["teacher"] |= {"max_model_len": 128, "max_tokens": 100}
+    with pytest.raises(
+        UsageError, match=r"context of 128 tokens, and a prompt of \d+ with 100 written .* at least 1\d\d,"
+    ):
+        run(Run.model_validate(settings))
+    assert not (tmp_path / "completions").exists()
 
 
 def test_soft_targets_need_a_local_teacher(tiny_model: str) -> None:
