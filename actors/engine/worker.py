@@ -37,7 +37,8 @@ class WorkerExtension:
         def guarded(add: Callable[..., Any]) -> Callable[..., Any]:
             return lambda logits, *others, **named: logits if inside else add(logits, *others, **named)
 
-        self.model_runner._get_prompt_logprobs_dict = marked
+        runner: Any = self.model_runner
+        runner._get_prompt_logprobs_dict = marked
         for wrapper in {id(layer.punica_wrapper): layer.punica_wrapper for layer in layers}.values():
             wrapper.add_lora_logits = guarded(wrapper.add_lora_logits)
 

@@ -20,8 +20,8 @@ class ColdStart(Strict):
 class RoutedTeacher(Strict):
     """Another teacher, of the same tokenizer and hosted as the run's, for questions that note what `where` says."""
 
-    model: str
-    revision: str | None = None
+    model: str = Field(description="directory or hub id")
+    revision: str | None = Field(None, description="on the hub")
     where: dict[str, str] = Field(min_length=1, description="{template: ages}: of the questions whose notes say so")
 
 
@@ -34,10 +34,10 @@ class OPD(Strict):
     """
 
     recipe: Literal["opd"] = "opd"
-    target: Literal["program", "rationale"] = "program"
+    target: Literal["program", "rationale"] = Field("program", description="what the student writes")
     prompt: str = Field("instruct", description="of the teacher's text: instruct (chat models), or few_shot")
     cold_start: ColdStart | None = Field(ColdStart(), description="null: from train.student as it is")
-    rounds: int = Field(3, ge=0)
+    rounds: int = Field(3, ge=0, description="of samples, scores and training")
     questions_per_round: int | None = Field(None, ge=1, description="others in each round; default: all in each")
     samples: int = Field(4, ge=1, description="of each question in a round, at temperature 1")
     distillation: float = Field(1.0, ge=0, description="weight of the teacher's log-probabilities; 0: verdicts alone")
@@ -56,7 +56,7 @@ class OPD(Strict):
     teachers: tuple[RoutedTeacher, ...] = Field((), description="others for some questions; the first that fits scores")
     learning_rate: float | None = Field(None, gt=0, description="of the rounds; default: that of train")
     epochs: int = Field(1, ge=1, description="over a round's samples")
-    seed: int = 0
+    seed: int = Field(0, description="of which questions and which of the teacher's texts a round takes")
 
     @model_validator(mode="after")
     def _goes_together(self) -> OPD:

@@ -18,7 +18,7 @@ from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.models import base_model
-from raydistill.pipelines.prompts import render
+from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.opd.config import OPD, ColdStart, RoutedTeacher
 from raydistill.pipelines.recipes.opd.judged import Actors, teacher_beside
@@ -38,6 +38,7 @@ class OnPolicyDistillation(Recipe[OPD]):
 
     name = "opd"
     Config = OPD
+    several_teachers = False  # those that score are the recipe's own
 
     def __init__(self, config: OPD) -> None:
         super().__init__(config)
@@ -48,6 +49,12 @@ class OnPolicyDistillation(Recipe[OPD]):
         most = (config.cold_start or ColdStart()).max_answers
         self.selector = DistinctVerified(self.name, self.student, most)
         self.accounts: list[dict[str, Any]] = []
+
+    def asks_teacher(self) -> Prompter | None:
+        return self.teacher if self.config.cold_start else None
+
+    def demonstrations(self) -> list[str]:
+        return demonstrated(self.config.prompt, self.config.target) if self.config.cold_start else []
 
     @classmethod
     def check(cls, run: Run) -> None:
@@ -78,7 +85,8 @@ class OnPolicyDistillation(Recipe[OPD]):
         ctx.report(rounds=self.accounts)
         student = None
         if cold:
-            student = ctx.train(examples, **({"epochs": cold.epochs} if cold.epochs else {}))
+            changed: dict[str, Any] = {"epochs": cold.epochs} if cold.epochs else {}
+            student = ctx.train(examples, **changed)
             if ctx.measures_students and self.config.rounds:
                 ctx.evaluate("cold start", ctx.engine_of(student), self.answerer())
         for number in range(1, self.config.rounds + 1):
