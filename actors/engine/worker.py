@@ -40,7 +40,7 @@ class WorkerExtension:
         runner: Any = self.model_runner
         runner._get_prompt_logprobs_dict = marked
         for wrapper in {id(layer.punica_wrapper): layer.punica_wrapper for layer in layers}.values():
-            wrapper.add_lora_logits = guarded(wrapper.add_lora_logits)
+            wrapper.add_lora_logits = guarded(wrapper.add_lora_logits)  # type: ignore[method-assign]
 
     def change_weights(self, weights_path: str) -> None:
         """Load other weights of the same architecture in place, the output layer included.
