@@ -182,7 +182,25 @@ def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
                 health_check_timeout_s=config.health_timeout_s,
             )
         )
-    engine = EngineSettings(
+    return Pool(
+        PoolSettings(
+            name,
+            Engine,
+            (engine_settings(config, ledger),),
+            replicas=config.replicas,
+            cpus=config.cpus,
+            gpus=config.tensor_parallel_size if has_gpus() else 0,
+            node_labels=config.node_labels,
+            calls_in_flight=2 * config.max_num_seqs,
+            health_check_timeout_s=config.health_timeout_s,
+            environment=engine_environment(config),
+        )
+    )
+
+
+def engine_settings(config: settings.EngineConfig, ledger: str | None) -> EngineSettings:
+    """What one engine of `config` is started with; what it spends is noted in the folder `ledger`."""
+    return EngineSettings(
         model=local_path(config.model),
         revision=config.revision,
         dtype=config.dtype,
@@ -196,20 +214,6 @@ def engine_pool(name: str, config: settings.EngineConfig, ledger: str) -> Pool:
         ledger=ledger,
         options=config.options,
     )
-    return Pool(
-        PoolSettings(
-            name,
-            Engine,
-            (engine,),
-            replicas=config.replicas,
-            cpus=config.cpus,
-            gpus=config.tensor_parallel_size if has_gpus() else 0,
-            node_labels=config.node_labels,
-            calls_in_flight=2 * config.max_num_seqs,
-            health_check_timeout_s=config.health_timeout_s,
-            environment=_engine_environment(config),
-        )
-    )
 
 
 def has_gpus() -> bool:
@@ -221,8 +225,8 @@ def has_gpus() -> bool:
     return ray.cluster_resources().get("GPU", 0) > 0 or could_have.get("GPU", 0) > 0
 
 
-def _engine_environment(config: settings.EngineConfig) -> dict[str, str]:
-    """Without a GPU, threads beyond the reserved cores cost a factor of ten in small models (docs/decisions.md)."""
+def engine_environment(config: settings.EngineConfig) -> dict[str, str]:
+    """Variables of an engine's process. Threads beyond the reserved cores cost small models a factor of ten on CPUs."""
     environment = declined() | {
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(max(1, int(config.cpus))),
