@@ -130,7 +130,7 @@ class Sandbox:
     def run(
         self, programs: Sequence[str], mode: Literal["solution", "expression", "stdout"] = "solution"
     ) -> list[Verdict]:
-        """One verdict per program, in order; its value is what ``solution()`` returns, an expression's, or the output."""
+        """A verdict per program, in order; its value is what it returns, its last expression's, or what it prints."""
         from raydistill.actors.executor import Program
 
         return self._executor.run([Program(str(place), text, mode=mode) for place, text in enumerate(programs)])
