@@ -192,6 +192,3 @@ def test_ids_are_what_the_engine_had(ctx: RunContext, tiny_model: str) -> None:
     for example in examples:
         assert isinstance(example.tokens, TokenIds)
         assert list(example.tokens.prompt) == prompt_ids(tokenizer, Request("", example.messages))
-        assert tokenizer.decode(example.tokens.completion, skip_special_tokens=True).startswith(
-            example.text.removesuffix("\ufffd")
-        )
