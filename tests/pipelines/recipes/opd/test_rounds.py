@@ -71,7 +71,9 @@ def collect(
 
 
 def largest(examples: list[Example]) -> float:
-    return max(abs(value) for example in examples if example.policy for value in example.policy.advantages)
+    """The largest advantage; samples whose tokens have none are no examples."""
+    advantages = [abs(value) for example in examples if example.policy for value in example.policy.advantages]
+    return max(advantages, default=0.0)
 
 
 def test_a_teacher_that_is_the_student_moves_nothing(
@@ -82,6 +84,7 @@ def test_a_teacher_that_is_the_student_moves_nothing(
     for student in (engine(tiny_model), engine(other_weights), engine(tiny_model, adapter)):
         examples, account = collect(ctx, student, student)
         assert account["samples"] == 24 and account["score_minus_sampled"]["largest"] < 1e-3
+        assert account["scored_tokens"] == account["sampled_tokens"] > 0  # of all samples
         assert largest(examples) < 1e-3 and abs(account["reverse_kl"]) < 1e-3
         assert account["trainer_minus_engine"]["largest"] < 1e-3
     examples, account = collect(ctx, engine(tiny_model), engine(other_weights))
@@ -136,12 +139,14 @@ def test_a_round_is_paid_for_once(ctx: RunContext, tiny_model: str, other_weight
     assert list(Path(f"{ctx.root}/scores").rglob("*.parquet")) == scores
 
 
-def test_a_student_with_the_solution_before_it_is_its_own_teacher(ctx: RunContext, tiny_model: str) -> None:
+def test_a_student_with_the_solution_before_it_is_its_own_teacher(
+    ctx: RunContext, tiny_model: str, other_weights: str
+) -> None:
     student = engine(tiny_model)
     examples, account = collect(ctx, student, student, privileged="solution")
     assert largest(examples) > 0.01 and account["teachers"] == {tiny_model: 24}
     prompts = {example.tokens.prompt for example in examples if example.tokens}
-    plain, _ = collect(ctx, student, student)
+    plain, _ = collect(ctx, student, engine(other_weights))
     assert prompts == {example.tokens.prompt for example in plain if example.tokens}
     assert not any("correct solution" in str(example.messages) for example in examples)
 
@@ -181,14 +186,15 @@ def test_lines_of_faults_are_told_by_the_sandbox(ctx: RunContext) -> None:
     assert fault_lines(ctx, samples) == {reason: line for reason, (_, line) in programs.items() if line}
 
 
-def test_ids_are_what_the_engine_had(ctx: RunContext, tiny_model: str) -> None:
+def test_ids_are_what_the_engine_had(ctx: RunContext, tiny_model: str, other_weights: str) -> None:
     from transformers import AutoTokenizer
 
     from raydistill.actors.engine.rendering import prompt_ids
     from raydistill.actors.engine.requests import Request
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    examples, _ = collect(ctx, engine(tiny_model), engine(tiny_model))
+    examples, _ = collect(ctx, engine(tiny_model), engine(other_weights))
+    assert examples
     for example in examples:
         assert isinstance(example.tokens, TokenIds)
         assert list(example.tokens.prompt) == prompt_ids(tokenizer, Request("", example.messages))
