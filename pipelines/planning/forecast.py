@@ -206,7 +206,7 @@ def _first_prompt(passes: Sequence[Pass], tokenizer: Any) -> dict[str, Any]:
 
 
 def why_not_stored(one: Pass, cost: Estimate, account: Account) -> str:
-    """Why samples that are stored are not those that are wanted: what the nearest of them depend on."""
+    """Why samples that are stored are not those that are wanted: what the nearest of that model's depend on."""
     if 0 < cost.stored < cost.wanted:
         return "the rest was not asked for yet"
     if cost.stored >= cost.wanted:
@@ -215,7 +215,8 @@ def why_not_stored(one: Pass, cost: Estimate, account: Account) -> str:
     folder = one.job.completions.rpartition("/")[0]
     nearest: list[str] | None = None
     for purpose, told in account.purposes.items():
-        if purpose == one.job.plan.purpose or not list_segments(f"{folder}/{purpose}"):
+        others = told["settings"].get("model") != wanted.get("model")
+        if others or purpose == one.job.plan.purpose or not list_segments(f"{folder}/{purpose}"):
             continue
         differ = [
             f"{name} is {_short(value)}, was {_short(told['settings'].get(name))}"

@@ -121,7 +121,8 @@ def test_too_long_examples_are_dropped_and_counted(tokenizer, tmp_path):
     ],
 )
 def test_preflight_names_the_problem_in_one_line(tmp_path, weights, vocabulary, limit, line):
-    rows = [Tokens("e", "q", [1, 4], {"weights": weights})]
+    columns = {"weights": weights, "advantages": [], "soft_ids": [], "soft_k": 0}
+    rows = [Tokens("e", "q", [1, 4], columns)]
     with pytest.raises(TrainingError, match=line) as caught:
         write_tokens(rows, f"{tmp_path}/tokens.parquet", max_length=limit, vocabulary=vocabulary)
     assert "\n" not in str(caught.value)
