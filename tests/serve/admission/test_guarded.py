@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.serve.conftest import Guarded, described
 from tests.waiting import wait_until
 
@@ -105,6 +107,7 @@ def test_keys_change_without_a_restart(guarded: Guarded) -> None:
     wait_until(lambda: guarded.request("/v1/models", None, gone)[0] == 200, 10, "the key to be back")
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_frees_the_engine(guarded: Guarded) -> None:
     for stream in (False, True):
         connection = send(guarded, "/v1/completions", json.dumps(LONG | {"stream": stream}), "client-6")
@@ -115,6 +118,7 @@ def test_a_client_that_leaves_frees_the_engine(guarded: Guarded) -> None:
         assert engine_load(guarded, 1) < IDLE
 
 
+@pytest.mark.slow
 def test_the_deadline_ends_work_in_the_engine(guarded: Guarded) -> None:
     started = time.monotonic()
     status, problem, headers = guarded.ask("/v1/completions", LONG, guarded.KEYS["client-7"])
@@ -127,6 +131,7 @@ def test_the_deadline_ends_work_in_the_engine(guarded: Guarded) -> None:
     assert engine_load(guarded, 1) < IDLE
 
 
+@pytest.mark.slow
 def test_ten_times_the_load_is_answered_in_time(guarded: Guarded) -> None:
     body = LONG | {"prompt": "def solution():", "n": 4}
 

@@ -59,6 +59,7 @@ VICTIMS: dict[str, Callable[[Service], list[psutil.Process]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_death_loses_no_answer(guarded: Guarded, name: str) -> None:
     with ThreadPoolExecutor(UNDER_WAY) as pool:
@@ -74,6 +75,7 @@ def test_a_death_loses_no_answer(guarded: Guarded, name: str) -> None:
     assert asked(guarded, SEVEN, "/v1/solve")[1]["answer"] == "7"
 
 
+@pytest.mark.slow
 def test_a_stream_whose_engine_dies_ends_with_an_error(guarded: Guarded) -> None:
     body = json.dumps(CHAT | {"n": 8, "temperature": 1, "max_tokens": 400, "stream": True})
     with ThreadPoolExecutor(1) as pool:
@@ -86,6 +88,7 @@ def test_a_stream_whose_engine_dies_ends_with_an_error(guarded: Guarded) -> None
     assert "model_unavailable" in last or "[DONE]" in text
 
 
+@pytest.mark.slow
 def test_an_ingress_that_dies_is_replaced(guarded: Guarded) -> None:
     kill(replicas(guarded, "ingress"))
     killed = time.monotonic()
@@ -105,6 +108,7 @@ def answers(service: Guarded) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_stopping_lets_what_is_under_way_end(guarded: Guarded) -> None:
     """Ends the service: nothing may follow."""
     family = psutil.Process(guarded.process.pid).children(recursive=True)

@@ -140,6 +140,7 @@ def test_a_wrong_question_is_refused_before_the_stream(guarded: Guarded) -> None
     assert status == 422 and "maximum context length" in problem["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["Hang.", "Spin."])
 def test_an_honest_question_waits_for_one_hanging_program_at_most(guarded: Guarded, question: str) -> None:
     key = guarded.KEYS["client-21"]
@@ -158,6 +159,7 @@ def test_an_honest_question_waits_for_one_hanging_program_at_most(guarded: Guard
     wait_until(lambda: not programs(guarded), 1, "the programs to end with their request's deadline")
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_ends_its_programs(guarded: Guarded) -> None:
     for stream in (False, True):
         connection = send(guarded, "/v1/solve", json.dumps(HANGING | {"stream": stream}), "client-22")
