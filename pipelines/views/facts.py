@@ -137,8 +137,9 @@ def paragraph(run: RunFolder) -> str:
         sentences.append(f"{report['examples']:,} became training examples.")
     if report.get("training"):
         trained = report["training"]
-        how = "a LoRA adapter on" if config["train"]["lora"] else "all weights of"
-        sentences.append(f"With them {how} {config['train']['student']} was trained for {trained['steps']:,} steps.")
+        base = config["train"]["student"]
+        what = f"a LoRA adapter on {base} was" if config["train"]["lora"] else f"all weights of {base} were"
+        sentences.append(f"With them {what} trained for {trained['steps']:,} steps.")
     scores = {one.name: one for one in measured(run)}
     if student := scores.get("student"):
         line = f"The student answers {student.accuracy:.1%} of {student.n:,} held-out questions"
