@@ -41,7 +41,8 @@ def test_soft_targets_of_a_local_teacher_beside_any_recipes_examples(
 ) -> None:
     settings = sections(tmp_path, other_weights, tiny_model, questions_file)
     settings["recipe"] = {"recipe": "pad", "target": "answer", "source": "gold"}
-    settings["train"] |= {"soft_targets": {"top_k": 4, "beta": 0.5}, "epochs": 8, "validation_fraction": 0}
+    # so heavy that the teacher decides, and not the gold answers
+    settings["train"] |= {"soft_targets": {"weight": 50, "top_k": 4, "beta": 0.5}, "epochs": 8, "validation_fraction": 0}
     report = run(Run.model_validate(settings))
     told = report["soft_targets"]
     assert told["examples"] == 12 and told["unknown"] == 0 and told["scored_tokens"] > 12
@@ -76,5 +77,5 @@ def test_a_context_without_room_for_a_score_is_one_line_before_anything_starts(
 
 def test_soft_targets_need_a_local_teacher(tiny_model: str) -> None:
     told = {"questions": {"task": "gsm8k"}, "teacher": {"engine": "recorded", "model": "a"}}
-    with pytest.raises(ValueError, match="asked of a local teacher, and recorded answers has none"):
+    with pytest.raises(ValueError, match="come of a local teacher, not of recorded answers"):
         Run.model_validate(told | {"train": {"student": tiny_model, "soft_targets": {}}})
