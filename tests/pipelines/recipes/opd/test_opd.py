@@ -42,7 +42,8 @@ def test_soft_targets_of_a_local_teacher_beside_any_recipes_examples(
     settings = sections(tmp_path, other_weights, tiny_model, questions_file)
     settings["recipe"] = {"recipe": "pad", "target": "answer", "source": "gold"}
     # so heavy that the teacher decides, and not the gold answers
-    settings["train"] |= {"soft_targets": {"weight": 50, "top_k": 4, "beta": 0.5}, "epochs": 8, "validation_fraction": 0}
+    settings["train"] |= {"soft_targets": {"weight": 50, "top_k": 4, "beta": 0.5}}
+    settings["train"] |= {"epochs": 8, "validation_fraction": 0}
     report = run(Run.model_validate(settings))
     told = report["soft_targets"]
     assert told["examples"] == 12 and told["unknown"] == 0 and told["scored_tokens"] > 12
