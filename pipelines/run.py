@@ -249,6 +249,6 @@ def leaving_page(runner: Runner) -> Iterator[None]:
         raise
     finally:
         runner.close()
-        if runner.begun:
+        if runner.begun and not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # who waits for nobody
             leave_page(runner.ctx.root, runner.ctx.say)
             track(runner.ctx.root, runner.config.tracking, runner.ctx.say)

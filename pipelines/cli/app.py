@@ -268,7 +268,10 @@ def main() -> None:
     decline()
     _now.clear()
     try:
-        sys.exit(app(prog_name="raydistill", standalone_mode=False) or 0)
+        code = app(prog_name="raydistill", standalone_mode=False) or 0
+        if code == CODE:  # which typer makes of Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except WRONG_ARGUMENTS as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
