@@ -68,7 +68,7 @@ class Server:
                 urllib.request.urlopen(f"{self.url}/v1/models", timeout=5).close()
                 return
             except OSError:
-                time.sleep(1)
+                time.sleep(1)  # another process, which tells nobody when it is there
         raise SystemExit(f"{self.name} does not answer: exit code {self.process.poll()}")
 
     def processor_s(self) -> float:
@@ -131,7 +131,7 @@ def chats(model: str, count: int) -> list[dict[str, Any]]:
 def idle_cores(server: Server, seconds: float) -> float:
     time.sleep(REST_S)
     before = server.processor_s()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the time that is measured
     return (server.processor_s() - before) / seconds
 
 

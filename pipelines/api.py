@@ -1,4 +1,4 @@
-"""What `import raydistill` offers to notebooks and scripts; the command line is a caller of the same functions.
+"""What `import raydistill` offers to notebooks and scripts; the command line has the same functions behind it.
 
 report = raydistill.run("configs/demo.yaml", "questions.size=500", on_event=print)
 report.accuracy("student"), report.student, report["verification"]

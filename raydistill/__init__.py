@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raydistill.pipelines.api import Report, Sandbox, grade, load_run, run
-    from raydistill.serve.handle import Student
+    from raydistill.serve.in_process import InProcessStudent as Student
 
 _HOMES = {
-    **dict.fromkeys(("Report", "Sandbox", "grade", "load_run", "run"), "raydistill.pipelines.api"),
-    "Student": "raydistill.serve.handle",
+    **{name: ("raydistill.pipelines.api", name) for name in ("Report", "Sandbox", "grade", "load_run", "run")},
+    "Student": ("raydistill.serve.in_process", "InProcessStudent"),
 }
 __all__ = ["Report", "Sandbox", "Student", "grade", "load_run", "run"]
 
@@ -21,7 +21,8 @@ __all__ = ["Report", "Sandbox", "Student", "grade", "load_run", "run"]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

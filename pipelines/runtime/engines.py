@@ -9,8 +9,10 @@ from typing import Any
 
 from raydistill.actors.pool import Pool, PoolClient
 from raydistill.actors.storage import local_path
+from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.runtime.endpoints import endpoint_identity
 from raydistill.pipelines.runtime.pools import engine_pool
 
 SMALL_FILE = 64 * 2**20  # bytes; larger weight files are told apart by size and date
@@ -37,6 +39,22 @@ def _file_identity(file: Path) -> tuple[object, ...]:
     if stat.st_size > SMALL_FILE:
         return file.name, stat.st_size, stat.st_mtime_ns
     return file.name, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def identity_of(model: EngineConfig) -> str:
+    """What the completions of a model are known by, wherever it is."""
+    if model.endpoint:
+        return endpoint_identity(model)
+    return model_identity(expand(model.model), model.revision)
+
+
+def starting(model: EngineConfig) -> str:
+    """What is done before the first completion comes."""
+    if model.recording:
+        return f"reading completions of {model.model} in {', '.join(model.recording)}"
+    return (
+        f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else f"starting engine for {model.model}"
+    )
 
 
 def architecture(model: str) -> str | None:

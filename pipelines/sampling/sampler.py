@@ -20,13 +20,12 @@ from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import list_segments
 from raydistill.actors.storage import absolute
 from raydistill.pipelines.config.budget import Budget
-from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import LIMITS, EngineConfig, Execution, SamplingConfig, Train
 from raydistill.pipelines.data.questions import store_questions
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
 from raydistill.pipelines.runtime.endpoints import check_endpoint, endpoint_identity
-from raydistill.pipelines.runtime.engines import Engines, model_identity
+from raydistill.pipelines.runtime.engines import Engines, identity_of, model_identity, starting
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
 from raydistill.pipelines.runtime.stages import stage
@@ -106,7 +105,7 @@ class Sampler:
         if logprobs:
             _check_logprobs(model, sampling)
         drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
-        identity = _identity(model), model.adapter and model_identity(model.adapter)
+        identity = identity_of(model), model.adapter and model_identity(model.adapter)
         changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
         recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
         if model.endpoint:  # samples of its model, whichever way they came
@@ -279,7 +278,7 @@ class Sampler:
         """A client of running engines with `model`."""
         self._connect()
         if not self.engines.runs(model):
-            self.say(f"{title}: {_starting(model)} ...")
+            self.say(f"{title}: {starting(model)} ...")
         return self.engines.use(model)
 
     def _check_source(self, title: str, job: SamplingJob, questions: Sequence[Question], model: EngineConfig) -> None:
@@ -348,19 +347,3 @@ def _check_logprobs(model: EngineConfig, sampling: SamplingConfig) -> None:
             f"log-probabilities of samples at temperature {sampling.temperature:g} and top_p {sampling.top_p:g}: "
             "expected 1 and 1, or options.logprobs_mode processed_logprobs of the engine and a temperature above 0"
         )
-
-
-def _identity(model: EngineConfig) -> str:
-    """What the completions of a model are known by, wherever it is."""
-    if model.endpoint:
-        return endpoint_identity(model)
-    return model_identity(expand(model.model), model.revision)
-
-
-def _starting(model: EngineConfig) -> str:
-    """What is done before the first completion comes."""
-    if model.recording:
-        return f"reading completions of {model.model} in {', '.join(model.recording)}"
-    return (
-        f"asking {model.model} at {model.endpoint.base_url}" if model.endpoint else f"starting engine for {model.model}"
-    )

@@ -129,7 +129,7 @@ def _looks(watcher: Watcher, interval: float) -> Iterator[tuple[RunFolder, list[
         yield run, stages
         if not run.life or run.life["ended"]:
             return
-        time.sleep(interval)
+        time.sleep(interval)  # another process writes these files, perhaps on another machine, and tells nobody
 
 
 def _table(run: RunFolder, stages: list[Seen]) -> Table:

@@ -140,6 +140,15 @@ def places_of_completions(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.n
     return rows, starts[rows].astype(np.int64) + steps - 1
 
 
+def wanted_at(ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """[B, L - 1] bool for the batch's tokens `ids` [B, L]: true at these places."""
+    import torch
+
+    wanted = torch.zeros_like(ids[:, 1:], dtype=torch.bool)
+    wanted[rows, positions] = True
+    return wanted
+
+
 @dataclass(frozen=True, slots=True)
 class TermMeans:
     """Mean loss and measures of one term; all are 0 and say nothing where there was nothing to count."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.data.records import Example
-from raydistill.pipelines.training.losses.base import Encoding, LossTerm
+from raydistill.pipelines.training.losses.base import Encoding, LossTerm, wanted_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,11 +125,7 @@ class Consistency(LossTerm[Pairs]):
         return align(spans, self.weights[leads], self.temperatures[leads]) if spans else None
 
     def positions(self, part: Pairs, ids: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        wanted = torch.zeros_like(ids[:, 1:], dtype=torch.bool)
-        wanted[part.rows, part.tokens - 1] = True
-        return wanted
+        return wanted_at(ids, part.rows, part.tokens - 1)
 
     def loss(self, part: Pairs, logits: SharedLogits) -> torch.Tensor:
         import torch

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.batches import rows_of
-from raydistill.pipelines.training.losses.base import Encoding, LossTerm, of_completions, places_of_completions
+from raydistill.pipelines.training.losses.base import (
+    Encoding,
+    LossTerm,
+    of_completions,
+    places_of_completions,
+    wanted_at,
+)
 from raydistill.pipelines.training.losses.forward import piecewise
 
 if TYPE_CHECKING:
@@ -90,11 +96,7 @@ class Policy(LossTerm[Sampled]):
         return Sampled(*map(torch.from_numpy, (*places, *values, *single)))
 
     def positions(self, part: Sampled, ids: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        wanted = torch.zeros_like(ids[:, 1:], dtype=torch.bool)
-        wanted[part.rows, part.positions] = True
-        return wanted
+        return wanted_at(ids, part.rows, part.positions)
 
     def loss(self, part: Sampled, logits: SharedLogits) -> torch.Tensor:
         import torch

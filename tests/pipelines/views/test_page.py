@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from raydistill.pipelines.views.run_folder import RunFolder
 from raydistill.pipelines.views.text import python, visible
 from tests.pipelines.views.browser import check_browser, chromium, complaints, look, overflow, violations
 from tests.pipelines.views.written import HOSTILE, write_run
+from tests.waiting import wait_until
 
 LOOKS = [(400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")]
 
@@ -67,11 +67,10 @@ def test_search_and_filters_narrow_the_browser_of_samples(browser: Any, page: Pa
     browser.find_element("css selector", "input[name=search]").send_keys("owned")
     assert 0 < len(shown()) < 20
     browser.find_element("css selector", "button[type=reset]").click()
-    time.sleep(0.1)
-    assert count().startswith("120 of 120")
+    wait_until(lambda: count().startswith("120 of 120"), 5, "the form to be empty")
     browser.find_element("css selector", "#verdicts button[data-reason='exception:NameError']").click()
-    time.sleep(0.1)
-    assert {card.get_attribute("data-status") for card in shown()} == {"failed"} and count().startswith("20 of")
+    wait_until(lambda: count().startswith("20 of"), 5, "the button to filter")
+    assert {card.get_attribute("data-status") for card in shown()} == {"failed"}
 
 
 def test_a_page_loads_nothing_and_says_what_was_done(page: Path) -> None:

@@ -23,8 +23,7 @@ from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import engine_environment, engine_settings
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
-from raydistill.serve.student import Student as Found
-from raydistill.serve.student import find_student
+from raydistill.serve.student import Student, find_student
 
 HOSTING: dict[str, Any] = {"max_num_seqs": 64, "kv_cache_gb": 1.0}  # unless the student or the caller says otherwise
 
@@ -45,7 +44,7 @@ class Direct:
         return await asyncio.to_thread(function, *arguments)
 
 
-class Student:
+class InProcessStudent:
     """The student of a run, or one in a folder of its own, with the recipe that says how it is asked.
 
     `hosting` are settings of the engine (docs/reference/settings.md, `teacher`): dtype, max_model_len, kv_cache_gb, ...
@@ -96,14 +95,14 @@ class Student:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def __enter__(self) -> Student:
+    def __enter__(self) -> InProcessStudent:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _config(student: Found, hosting: Mapping[str, Any]) -> EngineConfig:
+def _config(student: Student, hosting: Mapping[str, Any]) -> EngineConfig:
     """The student's engine: as its run says, changed by `hosting`; on a CPU in float32."""
     import torch
 
