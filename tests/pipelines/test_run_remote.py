@@ -49,7 +49,7 @@ def config(root: Path, questions: Path, url: str, **teacher: Any) -> Run:
 def synthesized(config: Run, *, evaluated: bool = False) -> tuple[dict[str, Any], str]:
     """The report after a synthesis, and an evaluation of the teacher, and what was said."""
     said = StringIO()
-    runner = Runner(config, Console(file=said, width=200))
+    runner = Runner(config, Console(file=said, soft_wrap=True))
     try:
         runner.start().synthesize()
         if evaluated:

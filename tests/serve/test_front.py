@@ -19,26 +19,27 @@ ROOM = 60_000_000  # what memory may grow by meanwhile
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def memory(service: Service) -> dict[str, int]:
-    """Resident bytes of the processes that a body goes through."""
-    family = psutil.Process(service.process.pid).children(recursive=True)
-    named = {process.name(): process for process in family if process.is_running()}
-    told = {name: process.memory_info().rss for name, process in named.items() if "Proxy" in name or "ingress" in name}
-    assert len(told) >= 2, sorted(named)
-    return told
+def way(service: Service) -> list[psutil.Process]:
+    """The processes that a body goes through: Ray's names of them tell what they do just then, so they may change."""
+    found = service.processes("Proxy", "ingress")
+    assert len(found) >= 2, found
+    return found
 
 
 class Peak:
     """The most memory while it is watched."""
 
     def __init__(self, service: Service) -> None:
-        self._service, self._done = service, threading.Event()
-        self.before, self.most = memory(service), memory(service)
+        self._processes, self._done = way(service), threading.Event()
+        self._before = self._most = self._now()
         self._watch = threading.Thread(target=self._look)
+
+    def _now(self) -> list[int]:
+        return [process.memory_info().rss for process in self._processes]
 
     def _look(self) -> None:
         while not self._done.wait(0.05):
-            self.most = {name: max(value, self.most.get(name, 0)) for name, value in memory(self._service).items()}
+            self._most = [max(pair) for pair in zip(self._most, self._now(), strict=True)]
 
     def __enter__(self) -> Peak:
         self._watch.start()
@@ -50,7 +51,8 @@ class Peak:
 
     @property
     def growth(self) -> int:
-        return max(value - self.before.get(name, 0) for name, value in self.most.items())
+        """Of the process that grew the most, in bytes."""
+        return max(most - before for most, before in zip(self._most, self._before, strict=True))
 
 
 def send(service: Service, head: str, pieces: Iterator[bytes]) -> tuple[int, dict[str, Any]]:

@@ -58,7 +58,7 @@ def test_a_budget_stops_a_run_and_a_raised_one_resumes(cluster: None, tmp_path: 
     root, said = tmp_path / "run", StringIO()
     with Endpoint(say=program) as server:
         with pytest.raises(BudgetUsedUp, match="budget.generated_tokens: .* of 1,000 are spent, and .* samples were"):
-            run(config(root, asked, server.url, {"generated_tokens": 1000}), Console(file=said, width=250))
+            run(config(root, asked, server.url, {"generated_tokens": 1000}), Console(file=said, soft_wrap=True))
         report = json.loads((root / "report.json").read_text())
         cost, first = report["cost"], paid(server)
         assert 1000 - 60 <= first <= 1000 + 60 == 1000 + EACH * 20
@@ -98,7 +98,7 @@ def test_a_run_may_train_on_what_there_is(cluster: None, tmp_path: Path, asked: 
             train=train,
             evaluation={"questions": table, "models": ["teacher"]},
         )
-        report = run(made, Console(file=said, width=250))
+        report = run(made, Console(file=said, soft_wrap=True))
     assert report["training"]["steps"] > 0 and 0 < report["examples"] < QUESTIONS
     assert 0.3 < report["cost"]["money"] < 0.43 and report["cost"]["used_up"] == "money"
     assert report["evaluation"] == {} and "teacher: not evaluated. budget.money" in said.getvalue()
