@@ -9,7 +9,7 @@
 
 One wording is kept through a rationale; independent steps come in any order. MCC-KD (arXiv 2310.14747) trains on
 several different rationales of one question, so what counts as different is measured as there: by the Jaccard
-similarity of word 3-grams (`pipelines.sampling.diversity`).
+similarity of word 3-grams (`pipelines.recipes.mcc_kd.diversity`).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
-"""The sampling jobs of a run: their folders and keys, and the pools of engines and executors that they need.
+"""The sampling jobs of a run: their folders, and the pools of engines and executors that they need.
 
-Completions are keyed by model, prompter and sampling; verdicts by those and by limits, sandbox, task and judge. Pools
-start when a job needs them, and give their resources away when training does.
+Completions are keyed by model, prompter and sampling (`keys`); verdicts by those and by limits, sandbox, task and
+judge. Pools start when a job needs them, and give their resources away when training does.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from raydistill.pipelines.data.questions import store_questions
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.runtime import pools as cluster
 from raydistill.pipelines.runtime.endpoints import check_endpoint, endpoint_identity
-from raydistill.pipelines.runtime.engines import Engines, identity_of, model_identity, starting
+from raydistill.pipelines.runtime.engines import Engines, starting
 from raydistill.pipelines.runtime.progress import bar
 from raydistill.pipelines.runtime.run_dir import check_shared
 from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats, check_errors, run_sampling
+from raydistill.pipelines.sampling.keys import completions_key
 from raydistill.pipelines.sampling.plan import Completer, SamplingPlan
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.recordings import check_recording
@@ -38,19 +39,6 @@ from raydistill.pipelines.spending.account import Account, BudgetUsedUp
 from raydistill.pipelines.spending.waste import waste
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
-
-CHANGES_TEXTS = {
-    "max_model_len",
-    "reasoning_parser",
-    "options",
-    "question_column",
-    "completion_column",
-    "finish_reason_column",
-}
-"""Settings of an engine that its completions depend on, beside model, adapter and dtype."""
-
-RECORDED_VERSION = 2
-"""Of how recordings are read, raised where other completions come of the same file."""
 
 
 class Sampler:
@@ -102,30 +90,8 @@ class Sampler:
         `extra_key` is what else the completions depend on. With `logprobs` they are stored with their token ids and
         the log-probability of each (`scoring.sampled`). Raises UsageError where these would not be of what is sampled.
         """
-        if logprobs:
-            _check_logprobs(model, sampling)
-        drawn = sampling.model_dump(include={"temperature", "top_p", "max_tokens", "stop", "seed"})
-        identity = identity_of(model), model.adapter and model_identity(model.adapter)
-        changed = model.model_dump(include=CHANGES_TEXTS, exclude_defaults=True)
-        recorded = f"recorded/{RECORDED_VERSION}" if model.engine == "recorded" else None
-        if model.endpoint:  # samples of its model, whichever way they came
-            changed, recorded = {}, None
-        others = [part for part in (changed, json_schema, extra_key, recorded, logprobs and "logprobs/1") if part]
-        key = content_hash(identity, model.dtype, prompter.version, drawn, *others)
-        told: dict[str, Any] = {
-            "model": model.model,
-            "weights": identity[0],
-            "adapter": model.adapter,
-            "dtype": model.dtype,
-        }
-        told |= {
-            "prompts": prompter.version,
-            **drawn,
-            **changed,
-            "reply_schema": json_schema,
-            "more": extra_key,
-        }
-        self._settings[key] = told | {"endpoint": model.engine == "openai"}
+        key, told = completions_key(model, sampling, prompter, json_schema, extra_key, logprobs=logprobs)
+        self._settings[key] = told
         plan = SamplingPlan(
             prompter=prompter,
             sampling=Sampling(
@@ -337,13 +303,3 @@ class Sampler:
         """Stop all pools; without `wait` they are told to, and go when they can."""
         self.engines.release(wait=wait)
         self.executors.release(wait=wait)
-
-
-def _check_logprobs(model: EngineConfig, sampling: SamplingConfig) -> None:
-    """Raise UsageError unless log-probabilities are of what is sampled; vLLM's are those before temperature, top-p."""
-    processed = model.options.get("logprobs_mode") == "processed_logprobs"
-    if (sampling.temperature, sampling.top_p) != (1, 1) and not (processed and sampling.temperature):
-        raise UsageError(
-            f"log-probabilities of samples at temperature {sampling.temperature:g} and top_p {sampling.top_p:g}: "
-            "expected 1 and 1, or options.logprobs_mode processed_logprobs of the engine and a temperature above 0"
-        )

@@ -44,9 +44,9 @@ from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.consistency import answer_consistency
+from raydistill.pipelines.recipes.mcc_kd.diversity import similarities
 from raydistill.pipelines.recipes.mcc_kd.recipe import without_ending
 from raydistill.pipelines.run import Runner
-from raydistill.pipelines.sampling.diversity import similarities
 from raydistill.pipelines.tasks import load_questions
 
 

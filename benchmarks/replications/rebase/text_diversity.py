@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raydistill.pipelines.sampling.diversity import WORD
+from raydistill.pipelines.recipes.mcc_kd.diversity import WORD
 
 ORDERS = 4  # of BLEU: grams of one to four words
 

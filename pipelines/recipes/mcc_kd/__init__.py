@@ -1,6 +1,7 @@
 """MCC-KD (arXiv 2310.14747): diverse rationales, consistent answers.
 
-recipe       the method: which rationales become examples (`sampling/diversity.py` chooses the least alike), in pairs
+recipe       the method: which rationales become examples, in pairs
+diversity    which rationales of a question are the least alike
 config       its settings; alpha and the temperature of the answer distributions among them
 consistency  a measurement of trained students: how alike their answers are; command: `raydistill consistency`
 

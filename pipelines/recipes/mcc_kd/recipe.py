@@ -27,7 +27,7 @@ from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.consistency import count
-from raydistill.pipelines.sampling.diversity import pick
+from raydistill.pipelines.recipes.mcc_kd.diversity import pick
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, Selection
 from raydistill.pipelines.tasks.answers import Number, canonical, infer_kind, read_value
 from raydistill.pipelines.tasks.extract import final_reply, until_next_question

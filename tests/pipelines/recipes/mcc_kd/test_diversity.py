@@ -12,8 +12,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from raydistill.pipelines.sampling import diversity
-from raydistill.pipelines.sampling.diversity import (
+from raydistill.pipelines.recipes.mcc_kd import diversity
+from raydistill.pipelines.recipes.mcc_kd.diversity import (
     choose,
     distinct,
     jaccard,
