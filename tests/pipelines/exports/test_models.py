@@ -90,7 +90,8 @@ def test_vllm_writes_what_transformers_writes(cluster: None, adapted: RunFolder,
         text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
         written = merged.generate(ids, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :]
-        expected.append(tokenizer.decode(written, skip_special_tokens=True))
+        text = tokenizer.decode(written, skip_special_tokens=True)
+        expected.append(text.rstrip("\ufffd"))  # an engine holds bytes back that are no whole character yet
     config = EngineConfig(model=model, dtype="float32", max_model_len=256, kv_cache_gb=0.25)
     pool = engine_pool("test-export", config, str(tmp_path / "ledger"))
     pool.start(weights=model)
