@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raydistill.pipelines.views.facts import Measured, funnel, measured, outcome, widest
+from raydistill.pipelines.views.facts import Measured, budget, funnel, measured, outcome, widest
 from raydistill.pipelines.views.run_folder import RunFolder
 
 FEW_EXAMPLES = 500
@@ -39,6 +39,9 @@ def advice(run: RunFolder) -> list[Advice]:
     if status == "unfinished":
         again = f"wait; or, where no process works on it any more, {again}"
     found = [Advice(sentence, again)] if status != "done" else []
+    if spent := budget(run):
+        or_train = ", or set budget.on_budget=train to learn from what there is," if status != "done" else ""
+        found = [Advice(spent, f"raise budget.{run.report['cost']['used_up']}{or_train} and {again}")]
     found += [*_about_samples(run), *_about_scores(measured(run), run)]
     if run.report.get("training"):
         found.append(Advice("The student is ready.", f"raydistill serve {run.root}"))

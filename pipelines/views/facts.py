@@ -106,17 +106,40 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
+STOPPED = {
+    "BudgetUsedUp": ("stopped", "It stopped at its budget."),
+    "KeyboardInterrupt": ("stopped", "It was interrupted."),
+}
+"""Ends that are no failures, by the errors that they are noted as."""
+
+
 def outcome(run: RunFolder) -> tuple[str, str]:
-    """How the last command on a run ended, in a word (done, failed, unfinished), and in a sentence."""
+    """How the last command on a run ended, in a word (done, stopped, failed, unfinished), and in a sentence."""
     life = run.life
-    if life.get("error"):
+    if error := life.get("error"):
+        stopped = STOPPED.get(error.partition(":")[0])
         return (
-            "failed",
-            f"It stopped with {life['error']}. What is finished is stored.",
+            "stopped" if stopped else "failed",
+            f"{stopped or f'It stopped with {error}.'} What is finished is stored.",
         )
     if run.report and (not life or life["ended"]):
         return "done", ""
     return "unfinished", "It has not ended: it is still running, or was killed."
+
+
+UNITS = {"money": "", "wall_s": " seconds", "prompt_tokens": " prompt tokens", "generated_tokens": " generated tokens"}
+
+
+def budget(run: RunFolder) -> str:
+    """Which cap has ended the synthesis, and what that left out; "" where none has."""
+    cost = run.report.get("cost") or {}
+    if not (cap := cost.get("used_up")):
+        return ""
+    spent = cost["synthesis_s"] if cap == "wall_s" else cost.get(cap, 0)
+    return (
+        f"Of the budget's {cost['budget'][cap]:,.10g}{UNITS[cap]} {spent:,.10g} are spent; "
+        f"{cost['unasked_samples']:,} samples were not asked for."
+    )
 
 
 def paragraph(run: RunFolder) -> str:
@@ -146,7 +169,7 @@ def paragraph(run: RunFolder) -> str:
         others = [f"the {name} {scores[name].accuracy:.1%}" for name in ("base", "teacher") if name in scores]
         sentences.append(f"{line}; {', '.join(others)}." if others else f"{line}.")
     status, ending = outcome(run)
-    return " ".join([*sentences, *([ending] if status != "done" else [])])
+    return " ".join([*sentences, *filter(None, [budget(run), ending if status != "done" else ""])])
 
 
 @dataclass(frozen=True, slots=True)

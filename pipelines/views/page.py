@@ -229,12 +229,13 @@ def _time_charts(line: Any) -> Iterator[Chart]:
 def _cost_sentence(run: RunFolder) -> str:
     teacher = run.report.get("teacher") or {}
     if not teacher.get("requests"):
-        return ""
+        return facts.budget(run)
     wasted = teacher.get("wasted_tokens", 0)
-    return (
+    told = (
         f"The teacher read {teacher['prompt_tokens']:,} tokens and wrote {teacher['generated_tokens']:,}, "
         f"{teacher['tokens_per_example']:,} for each example; {wasted:,} more were lost in crashes and retries."
     )
+    return f"{told} {facts.budget(run)}".rstrip()
 
 
 def _duration(seconds: float) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from contextlib import suppress
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.runtime.stages import stage
+from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.views.page import MOST_BYTES, SECTIONS, leave_page, write_page
 from raydistill.pipelines.views.run_folder import RunFolder
 from raydistill.pipelines.views.text import python, visible
@@ -110,6 +114,24 @@ def test_failed_and_killed_runs_have_pages_too(tmp_path: Path) -> None:
     del killed
 
 
+def test_a_run_that_was_stopped_has_not_failed(tmp_path: Path) -> None:
+    root = write_run(tmp_path / "run", 12)
+    for error, said in (
+        (KeyboardInterrupt(), "It was interrupted."),
+        (BudgetUsedUp("spent"), "stopped at its budget."),
+    ):
+        with suppress(BaseException), stage(str(root), "run", "pad"):
+            raise error
+        page = Path(write_page(RunFolder.open(str(root)))).read_text(encoding="utf-8")
+        assert said in page and type(error).__name__ not in page and '<span class="badge stopped">' in page
+    report = json.loads((root / "report.json").read_text())
+    cost = {"generated_tokens": 4450, "budget": {"generated_tokens": 4000}, "used_up": "generated_tokens"}
+    (root / "report.json").write_text(json.dumps(report | {"cost": cost | {"unasked_samples": 201}}))
+    page = Path(write_page(RunFolder.open(str(root)))).read_text(encoding="utf-8")
+    assert "Of the budget's 4,000 generated tokens 4,450 are spent; 201 samples were not asked for." in unescape(page)
+    assert "raise budget.generated_tokens, or set budget.on_budget=train" in page
+
+
 def test_no_trouble_with_a_page_fails_a_run(tmp_path: Path) -> None:
     said: list[str] = []
     leave_page(str(tmp_path), said.append)
@@ -120,6 +142,7 @@ def test_no_trouble_with_a_page_fails_a_run(tmp_path: Path) -> None:
 
 MEASURED = """
 import resource, sys, time
+from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.views.page import write_page
 from raydistill.pipelines.views.run_folder import RunFolder
 began = time.monotonic()
