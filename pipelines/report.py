@@ -88,7 +88,7 @@ def synthesis(model: str, summary: Mapping[str, Any], spent: Mapping[str, Any]) 
             "generated_tokens": summary["completion_tokens"],
             **spent,
             "tokens_per_s": round(summary["completion_tokens"] / seconds, 1),
-            "tokens_per_example": round(summary["completion_tokens"] / max(1, summary["examples"]), 1),
+            "tokens_per_example": _per_example(summary["completion_tokens"], summary["examples"]),
             "questions_by_rounds": summary["finished_in_round"],
             "contexts": {
                 context: {"samples": count, "passed": summary["passed_by_context"].get(context, 0)}
@@ -127,9 +127,14 @@ def teachers(
             "prompt_tokens": count.get("prompt_tokens", 0),
             "generated_tokens": count.get("completion_tokens", 0),
             **spent[name],
-            "tokens_per_example": round(count.get("completion_tokens", 0) / max(1, count.get("examples", 0)), 1),
+            "tokens_per_example": _per_example(count.get("completion_tokens", 0), count.get("examples", 0)),
         }
     return told
+
+
+def _per_example(tokens: int, examples: int) -> float | None:
+    """Generated tokens for each example; None where there is none."""
+    return round(tokens / examples, 1) if examples else None
 
 
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:

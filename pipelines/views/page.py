@@ -230,10 +230,10 @@ def _cost_sentence(run: RunFolder) -> str:
     teacher = run.report.get("teacher") or {}
     if not teacher.get("requests"):
         return facts.budget(run)
-    wasted = teacher.get("wasted_tokens", 0)
+    each, wasted = teacher["tokens_per_example"], teacher.get("wasted_tokens", 0)
     told = (
-        f"The teacher read {teacher['prompt_tokens']:,} tokens and wrote {teacher['generated_tokens']:,}, "
-        f"{teacher['tokens_per_example']:,} for each example; {wasted:,} more were lost in crashes and retries."
+        f"The teacher read {teacher['prompt_tokens']:,} tokens and wrote {teacher['generated_tokens']:,}"
+        f"{f', {each:,} for each example' if each else ''}; {wasted:,} more were lost in crashes and retries."
     )
     return f"{told} {facts.budget(run)}".rstrip()
 
