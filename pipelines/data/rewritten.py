@@ -13,7 +13,7 @@ class Rewritten:
     """One candidate as parsed; ``Rewritten("How many ...?", "87", "57 + 30 = 87.")``."""
 
     input: str
-    output: str
+    output: str = ""  # not asked for where answers come from elsewhere
     reasoning: str = ""
 
 

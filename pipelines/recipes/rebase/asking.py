@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from raydistill.pipelines.config.sections import SamplingConfig
@@ -19,9 +18,9 @@ from raydistill.pipelines.sampling.job import SamplingStats
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
 from raydistill.pipelines.sampling.samples import read_samples
 from raydistill.pipelines.tasks import LoadedQuestions
-from raydistill.pipelines.tasks.answers import Value
-from raydistill.pipelines.tasks.base import AnswerTask, Grade
+from raydistill.pipelines.tasks.base import AnswerTask
 from raydistill.pipelines.tasks.extract import extract_program, final_reply
+from raydistill.pipelines.tasks.unjudged import AcceptAll
 
 
 def rewriter(config: ReBase) -> Prompter:
@@ -67,17 +66,6 @@ def answer_task(config: ReBase) -> AnswerTask:
     return AnswerTask("rebase", answer_kind(config))
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptAll:
-    """Passes everything that a rewriter reads; what is right is found out later, of all rows together."""
-
-    name: str = "rebase"
-    grader: str = "form"
-
-    def grade(self, value: Value | None, question: Question) -> Grade:
-        return Grade("passed", "ok", str(value))
-
-
 class Asking:
     """The two jobs, and what they have cost."""
 
@@ -88,7 +76,11 @@ class Asking:
         schema = output_schema(keys_of(config))
         answers = LoadedQuestions(answer_task(config), [])
         self._rewriting = ctx.job(
-            ctx.teacher, LoadedQuestions(AcceptAll(), []), ctx.teacher, prompter=rewriter(config), json_schema=schema
+            ctx.teacher,
+            LoadedQuestions(AcceptAll("rebase"), []),
+            ctx.teacher,
+            prompter=rewriter(config),
+            json_schema=schema,
         )
         self._answering = ctx.job(ctx.teacher, answers, fresh, prompter=reanswerer(config))
         self._votes = config.rewrite and config.check in ("answers", "programs")
