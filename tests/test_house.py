@@ -120,7 +120,7 @@ def test_a_recipe_imports_no_other_recipe() -> None:
 
 
 RECIPE_NAMES = re.compile(
-    r"(?i:mcc[-_ ]?kd|tripost|rebase|mixed[-_ ]?distillation)|\bPaD"
+    r"(?i:mcc[-_ ]?kd|llm2llm|tripost|rebase|mixed[-_ ]?distillation)|\bPaD"
     r"|[\"'](?:pad|mixed|opd)[\"']|\brecipe (?:pad|mixed|opd)\b"
 )
 """The recipes by name, in identifiers, strings and docstrings; a paper is cited by its number."""

@@ -19,6 +19,8 @@ def models(checkup: Checkup) -> Findings:
     check_teacher(checkup.config.teacher)
     if checkup.config.train:
         check_model(checkup.config.train.student, "train.student")
+    for setting, model in checkup.recipe.models().items():
+        check_model(model, setting)
     yield ok(f"teacher {checkup.config.teacher.model}, student {checkup.train.student if checkup.train else 'none'}")
 
 

@@ -66,6 +66,10 @@ class Recipe(ABC, Generic[Settings]):
         """How the teacher is asked about a training question; None where it is asked something else, or nothing."""
         return None
 
+    def models(self) -> Mapping[str, str]:
+        """Further models that it asks, hosted as the teacher is: folders or hub ids by the settings that name them."""
+        return {}
+
     def demonstrations(self) -> Sequence[str]:
         """The questions that prompts show with an answer; none of them may be one of the evaluation."""
         return ()

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag
 
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.recipes.base import Recipe
+from raydistill.pipelines.recipes.llm2llm.recipe import IterativeEnhancement
 from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation
 from raydistill.pipelines.recipes.mixed.recipe import MixedDistillation
 from raydistill.pipelines.recipes.opd.recipe import OnPolicyDistillation
@@ -20,6 +21,7 @@ from raydistill.pipelines.recipes.tripost.recipe import SelfImprovement
 RECIPES: dict[str, type[Recipe[Any]]] = {
     recipe.name: recipe
     for recipe in (
+        IterativeEnhancement,
         MixedDistillation,
         MultiCotConsistentDistillation,
         OnPolicyDistillation,

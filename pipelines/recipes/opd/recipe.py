@@ -56,6 +56,9 @@ class OnPolicyDistillation(Recipe[OPD]):
     def demonstrations(self) -> list[str]:
         return demonstrated(self.config.prompt, self.config.target) if self.config.cold_start else []
 
+    def models(self) -> dict[str, str]:
+        return {f"recipe.teachers.{place}.model": one.model for place, one in enumerate(self.config.teachers)}
+
     @classmethod
     def check(cls, run: Run) -> None:
         super().check(run)

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from raydistill.pipelines.data.records import Question, content_hash
+from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
+from raydistill.pipelines.recipes.llm2llm.recipe import IterativeEnhancement
+from raydistill.pipelines.recipes.llm2llm.writing import WRITER
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
@@ -63,6 +66,9 @@ def prompters() -> Iterator[Prompter]:
     for kd in (MccKD(), MccKD(prompt="few_shot")):
         yield MultiCotConsistentDistillation(kd).teacher
     yield MultiCotConsistentDistillation(MccKD()).student
+    for prompt in ("instruct", "few_shot"):
+        yield from (IterativeEnhancement(LLM2LLM(prompt=prompt)).teacher, IterativeEnhancement(LLM2LLM()).student)
+    yield WRITER
     for changed in ({}, {"retrieval": "none"}, {"check": "programs"}, {"shots": 1}, {"reasoning": False}):
         config = ReBase.model_validate({"target": TARGET, "datastore": "rows", **changed})
         yield from (rewriter(config), reanswerer(config), RetrievalBasedDistillation(config).student)
