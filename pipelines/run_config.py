@@ -73,13 +73,26 @@ class Run(Strict):
                 _check_unhosted(teacher)
         if self.budget.money and not all(teacher.prices for teacher in self.asked):
             raise ValueError("budget.money needs teacher.prices: {prompt: ..., generated: ...}, per million tokens")
-        if self.train and self.train.soft_targets:
-            if self.teachers:
-                raise ValueError("train.soft_targets are asked of one teacher: expected no section teachers")
-            if self.teacher.engine != "vllm":
-                told = NO_ENGINE[self.teacher.engine]
-                raise ValueError(f"train.soft_targets come of a local teacher, not of {told}: expected engine vllm")
+        if self.train and self.train.soft_targets and self.soft_teacher.engine != "vllm":
+            told = NO_ENGINE[self.soft_teacher.engine]
+            raise ValueError(f"train.soft_targets come of a local teacher, not of {told}: expected engine vllm")
         return self
+
+    @property
+    def soft_teacher(self) -> Teacher:
+        """Who gives soft targets: the teacher, or the one of several that they name.
+
+        Raises ValueError where there is none of that name.
+        """
+        name = self.train and self.train.soft_targets and self.train.soft_targets.teacher
+        if not self.teachers and name is None:
+            return self.teacher
+        by_name = {called(teacher): teacher for teacher in self.asked}
+        if name not in by_name:
+            raise ValueError(
+                f"train.soft_targets.teacher is {name}: expected one of several teachers, {', '.join(by_name)}"
+            )
+        return by_name[name]
 
     @property
     def asked(self) -> tuple[Teacher, ...]:

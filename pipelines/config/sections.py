@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.budget import Prices
 from raydistill.pipelines.config.endpoint import Endpoint
+from raydistill.pipelines.config.students import hosted_student
 
 
 class Questions(Strict):
@@ -56,8 +57,8 @@ class EngineConfig(Strict):
 
     engine: Literal["vllm", "openai", "recorded"] = Field("vllm", description="who answers")
     model: str = Field(
-        description="model directory or hub id; for `openai` its name at the server; for `recorded` the file (JSON, "
-        "Parquet, CSV)"
+        description="model directory or hub id, or the folder of a run, for its student; for `openai` its name at the "
+        "server; for `recorded` the file (JSON, Parquet, CSV)"
     )
     endpoint: Endpoint | None = Field(None, description="of a model behind a URL")
     recording: Paths = Field((), description="of `recorded`: files or folders of answers of the model at `endpoint`")
@@ -93,6 +94,16 @@ class EngineConfig(Strict):
         "finish_reason", description="of a recorded file, if it is there: length where the token limit ended the answer"
     )
     prices: Prices | None = Field(None, description="money per million tokens: prompt, generated")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_run(cls, settings: Any) -> Any:
+        """With the student of a run where `model` names one; an adapter that is told stays what it is."""
+        told = settings if isinstance(settings, dict) else {}
+        if told.get("engine", "vllm") != "vllm" or not isinstance(told.get("model"), str):
+            return settings
+        found = hosted_student(told["model"])
+        return told | {key: value for key, value in found.items() if key == "model" or not told.get(key)}
 
     @field_validator("model", "adapter")
     @classmethod
@@ -211,6 +222,11 @@ class SoftTargeting(Strict):
     temperature: float = Field(1.0, gt=0, description="of both distributions")
     top_k: int = Field(16, ge=1, le=64, description="likeliest tokens that are told apart; the others are one")
     beta: float = Field(0.0, ge=0, le=1, description="0: forward KL, 1: reverse, between them Jensen-Shannon")
+    teacher: str | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # added later: keys of runs without it stay what they were
+        description="of several teachers the one that is asked, by its name",
+    )
 
 
 class Train(Strict):
