@@ -6,6 +6,7 @@
     Checkup   the configuration, its questions,        tokens    template, stop token, vocabulary, lengths
               tokens and engines, made when            remote    a teacher behind a URL; recorded completions
               a check first asks for them              engines   vLLM started, its text and probabilities
+                                               scores    who scores tokens; engine, trainer, disk alike
 
 A finding is ok, warn, fail or skipped, and says what to do. A check that meets an error of ours has found a failure.
 """

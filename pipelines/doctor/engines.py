@@ -92,14 +92,19 @@ def same_weights(checkup: Checkup, name: str, model: EngineConfig) -> Findings:
             "give engine and training one tokenizer and chat template",
         )
         return
-    size = parameters(model.model)
-    if size is None or 4 * size + PROCESS > free_bytes():
-        wanted = in_bytes(4 * size + PROCESS) if size else f"{model.model} on this machine"
-        yield skipped(
-            f"{name}, log-probabilities", f"a forward pass beside the engine needs {wanted}; tokens are alike"
-        )
+    if reason := no_room_for_forward(model):
+        yield skipped(f"{name}, log-probabilities", f"{reason}; tokens are alike")
         return
     yield from _compared(name, model, rows, answers, len(tokenizer))
+
+
+def no_room_for_forward(model: EngineConfig) -> str:
+    """Why a second copy of the model cannot be loaded beside its engine; "" where it can."""
+    size = parameters(model.model)
+    if size is not None and 4 * size + PROCESS <= free_bytes():
+        return ""
+    wanted = in_bytes(4 * size + PROCESS) if size else f"{model.model} on this machine"
+    return f"a forward pass beside the engine needs {wanted}"
 
 
 def seen(answer: Completion) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raydistill.actors.errors import RaydistillError
 from raydistill.pipelines.config.sections import Execution
-from raydistill.pipelines.doctor import engines, machine, memory, questions, remote, tokens
+from raydistill.pipelines.doctor import engines, machine, memory, questions, remote, scores, tokens
 from raydistill.pipelines.doctor.checkup import Checkup
 from raydistill.pipelines.doctor.findings import Finding, Findings
 
@@ -32,10 +32,12 @@ CHECKS = (
     Check("vocabulary", tokens.vocabulary),
     Check("lengths", tokens.lengths),
     Check("prompts", tokens.prompts_alike),
+    Check("scored tokens", scores.same_tokens),
     Check("endpoint", remote.endpoint),
     Check("recording", remote.recorded),
     Check("teacher", engines.teacher, dear=True),
     Check("student", engines.student, dear=True),
+    Check("scores", scores.same_scores, dear=True),
 )
 
 

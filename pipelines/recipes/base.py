@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel
 
 from raydistill.pipelines.config.base import Strict
-from raydistill.pipelines.config.sections import Questions
+from raydistill.pipelines.config.sections import EngineConfig, Questions
 from raydistill.pipelines.data.blocks import Block, Table
 from raydistill.pipelines.inference.answering import Answerer, AnswersOnce
 from raydistill.pipelines.sampling.prompter import Prompter
@@ -69,6 +69,10 @@ class Recipe(ABC, Generic[Settings]):
     def models(self) -> Mapping[str, str]:
         """Further models that it asks, hosted as the teacher is: folders or hub ids by the settings that name them."""
         return {}
+
+    def scorers(self, run: Run) -> Sequence[tuple[EngineConfig, int]]:
+        """Models that score the student's tokens, each with how many of the likeliest tokens it tells beside."""
+        return ()
 
     def demonstrations(self) -> Sequence[str]:
         """The questions that prompts show with an answer; none of them may be one of the evaluation."""

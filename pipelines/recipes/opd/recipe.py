@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.data.records import Question
-from raydistill.pipelines.models import base_model
+from raydistill.pipelines.models import base_model, teacher_model
 from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.opd.config import OPD, ColdStart, RoutedTeacher
@@ -53,11 +53,20 @@ class OnPolicyDistillation(Recipe[OPD]):
     def asks_teacher(self) -> Prompter | None:
         return self.teacher if self.config.cold_start else None
 
-    def demonstrations(self) -> list[str]:
-        return demonstrated(self.config.prompt, self.config.target) if self.config.cold_start else []
-
     def models(self) -> dict[str, str]:
         return {f"recipe.teachers.{place}.model": one.model for place, one in enumerate(self.config.teachers)}
+
+    def scorers(self, run: Run) -> list[tuple[EngineConfig, int]]:
+        """The teacher and those that are routed to; or the student, as its own teacher."""
+        if not self.config.distillation:
+            return []
+        student = base_model(run)
+        teacher = student if self.config.privileged else teacher_beside(student, teacher_model(run.teacher))
+        models = [teacher, *(self._routed(student, teacher, other) for other in self.config.teachers)]
+        return [(model, self.config.top_k) for model in models]
+
+    def demonstrations(self) -> list[str]:
+        return demonstrated(self.config.prompt, self.config.target) if self.config.cold_start else []
 
     @classmethod
     def check(cls, run: Run) -> None:
