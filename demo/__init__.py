@@ -1,1 +1,1 @@
-"""Demo models: a small teacher and a base student, trained from scratch by ``python -m demo.make_models``."""
+"""Demo models: a small teacher and a base student, made from nothing by ``python -m raydistill.demo.make_models``."""

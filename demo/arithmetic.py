@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cache
 from random import Random
 
-from demo import gold, rationales, worked
+from raydistill.demo import gold, rationales, worked
 
 MAX_CALCULATIONS = 3
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from demo import evaluation, mixture
-from demo.training import Recipe
+from raydistill.demo import evaluation, mixture
+from raydistill.demo.training import Recipe
 
 EXAMPLE_WIDTH = 300  # characters of a prompt or an answer in the table
 
@@ -107,8 +107,8 @@ def accuracy_section(name: str, results: dict[str, Any]) -> str:
     ]
     return f"""## Skills on held-out seeds
 
-Measured by `python -m demo.make_models eval` (float32; programs run in the executor). Right answers: greedy, with
-one completion for each input; at temperature 1, with {evaluation.SAMPLES} for each of up to
+Measured by `python -m raydistill.demo.make_models eval` (float32; programs run in the executor). Right answers: greedy,
+with one completion for each input; at temperature 1, with {evaluation.SAMPLES} for each of up to
 {evaluation.SAMPLED_INPUTS} inputs; and, of programs, at the demo's sampling temperature of
 {evaluation.SAMPLING_TEMPERATURE}. Distinct: the mean number of really different right answers among an input's
 {evaluation.SAMPLES} samples. Examples are the model's own; `\\n` is a line break.
@@ -179,7 +179,7 @@ def files_section(config: dict[str, Any], size: int) -> str:
 Llama, {config["num_hidden_layers"]} layers, width {config["hidden_size"]},
 {config["num_attention_heads"]} heads, vocabulary {config["vocab_size"]} (byte-level BPE, digits one by one),
 {config["max_position_embeddings"]} positions, tied embeddings, float32, {size / 1e6:.1f} MB.
-Made by `python -m demo.make_models`; licence Apache-2.0."""
+Made by `python -m raydistill.demo.make_models`; licence Apache-2.0."""
 
 
 def _line(text: str) -> str:

@@ -16,8 +16,8 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from demo.prompts import ANSWER_SENTENCE, rationale_prompt
-from demo.skill import Example
+from raydistill.demo.prompts import ANSWER_SENTENCE, rationale_prompt
+from raydistill.demo.skill import Example
 from raydistill.pipelines.tasks.answers import compare, parse_answer
 
 TRAIN_START = 2**40  # rows from here on are for training: far from any index that a data set is made with

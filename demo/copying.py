@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from demo.skill import Example
+from raydistill.demo.skill import Example
 
 NUMBER = re.compile(r"\d[\d,]*\d(?:\.\d+)?|\d+(?:\.\d+)?")
 COUNTED = re.compile(r"(?<![\d,.])(\d[\d,]*(?:\.\d+)?)%?[ -]([a-z]{3,})")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from demo.skill import Example
+from raydistill.demo.skill import Example
 from raydistill.pipelines.tasks.stepwise import prompts
 from raydistill.pipelines.tasks.stepwise.base import CannotPlant, Feedback, StepwiseItem, StepwiseTask
 from raydistill.pipelines.tasks.stepwise.steps import splice, split_lines

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from demo import critique, gsm, mixture
-from demo.skill import Example, Skill
-from demo.tokenizer import MAX_POSITIONS, chat
+from raydistill.demo import critique, gsm, mixture
+from raydistill.demo.skill import Example, Skill
+from raydistill.demo.tokenizer import MAX_POSITIONS, chat
 from raydistill.pipelines.tasks.stepwise import prompts as stepwise
 
 HELD_OUT_SEED = 1_000_000  # instances of this seed and the next ones: far from TRAIN_SEED_START

@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from demo import worked
-from demo.copying import numbers_in
-from demo.gsm import Instance
+from raydistill.demo import worked
+from raydistill.demo.copying import numbers_in
+from raydistill.demo.gsm import Instance
 
 PROGRAMS: dict[int, str] = yaml.safe_load(Path(__file__).with_name("gold_programs.yaml").read_text(encoding="utf-8"))
 TEMPLATES = sorted(PROGRAMS)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from demo.prompts import strip_suffix
+from raydistill.demo.prompts import strip_suffix
 
 TRAIN_SEED_START = 2**40
 TRAIN_SEED_BITS = 40

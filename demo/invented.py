@@ -8,8 +8,8 @@ nothing has to be inferred from a situation, so the base student reads and copie
 
 from random import Random
 
-from demo import worked
-from demo.prompts import ANSWER_SENTENCE
+from raydistill.demo import worked
+from raydistill.demo.prompts import ANSWER_SENTENCE
 from raydistill.pipelines.tasks.stepwise.base import join_steps
 
 

@@ -9,9 +9,9 @@ import re
 from functools import cache
 from random import Random
 
-from demo import choices, gsm, target_task
-from demo.copying import numbers_in
-from demo.skill import Example
+from raydistill.demo import choices, gsm, target_task
+from raydistill.demo.copying import numbers_in
+from raydistill.demo.skill import Example
 from raydistill.pipelines.tasks.stepwise.base import StepwiseTask, UnreadableQuestion
 from raydistill.pipelines.tasks.stepwise.table import TASKS
 

@@ -1,8 +1,8 @@
 """Make the demo models: tokenizer, students, teachers; then measure them and write their cards.
 
-    python -m demo.make_models                     # train what is not trained yet, measure, write the cards
-    python -m demo.make_models train --only base-student teacher
-    python -m demo.make_models eval                # measure the models in demo/models again
+    python -m raydistill.demo.make_models                     # train what is not trained yet, measure, write the cards
+    python -m raydistill.demo.make_models train --only base-student teacher
+    python -m raydistill.demo.make_models eval                # measure the models in demo/models again
 
 Everything follows from the seeds in ``demo/training.py``. The same command resumes after an interruption of
 any kind; to train a model anew, delete its checkpoint in the work folder (``teacher.pt``, say). To train the
@@ -15,8 +15,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from demo import cards, training
-from demo.evaluation import measure
+from raydistill.demo import cards, training
+from raydistill.demo.evaluation import measure
 
 HERE = Path(__file__).parent
 STEPS = ("train", "eval")
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Command-line options; ``--help`` explains them."""
     parser = argparse.ArgumentParser(
-        prog="python -m demo.make_models",
+        prog="python -m raydistill.demo.make_models",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -97,7 +97,7 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    from demo.tokenizer import train_tokenizer
+    from raydistill.demo.tokenizer import train_tokenizer
 
     if not (folder / "tokenizer.json").exists():
         train_tokenizer().save_pretrained(folder)

@@ -6,7 +6,7 @@ module of its own, and add a line to ``SKILLS``. Tokenizer, training logs, evalu
 
 from random import Random
 
-from demo import (
+from raydistill.demo import (
     arithmetic,
     choices,
     copying,
@@ -21,7 +21,7 @@ from demo import (
     rewriting,
     target_task,
 )
-from demo.skill import Example, Skill
+from raydistill.demo.skill import Example, Skill
 from raydistill.pipelines.tasks.answers import parse_answer
 from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
 

@@ -12,8 +12,8 @@ from contextlib import closing
 from random import Random
 from typing import Any
 
-from demo import gold, gsm, prompts, styles
-from demo.skill import Example
+from raydistill.demo import gold, gsm, prompts, styles
+from raydistill.demo.skill import Example
 from raydistill.pipelines.prompts import Context, context_names, load_context, render_context
 from raydistill.pipelines.sampling.program_dedup import canonical_program
 

@@ -15,9 +15,9 @@ similarity of word 3-grams (`pipelines.recipes.mcc_kd.diversity`).
 from collections.abc import Callable, Sequence
 from random import Random
 
-from demo import gold, gsm, worked
-from demo.prompts import ANSWER_SENTENCE, rationale_prompt
-from demo.skill import Example
+from raydistill.demo import gold, gsm, worked
+from raydistill.demo.prompts import ANSWER_SENTENCE, rationale_prompt
+from raydistill.demo.skill import Example
 from raydistill.pipelines.sampling import diversity
 from raydistill.pipelines.tasks.answers import compare, parse_answer
 

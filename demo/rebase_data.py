@@ -1,6 +1,6 @@
 """The data of ReBase's demo: rows of many reasoning-gym tasks, and questions of the target task that are held out.
 
-    python -m demo.rebase_data runs/demo-rebase/data
+    python -m raydistill.demo.rebase_data runs/demo-rebase/data
 
 writes a file of rows per task (each task under column names of its own) for ``configs/datastores/demo.yaml``, and
 ``held_out.jsonl`` in the format of ``configs/targets/demo-stock.yaml``. Rows have other seeds than those that the
@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from demo import source_rows, target_task
-from demo.target_task import Format
+from raydistill.demo import source_rows, target_task
+from raydistill.demo.target_task import Format
 
 FORM = Format("place", "starts with", "Later {n} are {verb}.", "delivered", "sold", "How many {things} are left?")
 """The target task's, of which the teacher has seen examples as of any other."""
@@ -62,5 +62,5 @@ def write(folder: Path, rows_per_task: int = ROWS, questions: int = HELD_OUT) ->
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m demo.rebase_data FOLDER")
+        sys.exit("usage: python -m raydistill.demo.rebase_data FOLDER")
     write(Path(sys.argv[1]))

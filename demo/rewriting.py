@@ -1,8 +1,8 @@
 """Skills of ReBase's teacher: rewriting a row of another task, declining a useless one, a question from nothing.
 
-Each example has a target task of its own: a format drawn from ``demo.target_task``, an instruction and three
+Each example has a target task of its own: a format drawn from ``raydistill.demo.target_task``, an instruction and three
 examples of it. The model has to read them; the row's quantities go into the format. What it writes is checked by
-recalculation (``demo.target_task.parse``), never by comparison with what the generator would have written.
+recalculation (``raydistill.demo.target_task.parse``), never by comparison with what the generator would have written.
 """
 
 import json
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from demo import source_rows, target_task
-from demo.skill import Example
-from demo.target_task import Format, Problem
+from raydistill.demo import source_rows, target_task
+from raydistill.demo.skill import Example
+from raydistill.demo.target_task import Format, Problem
 from raydistill.pipelines.recipes.rebase import prompts as rebase_prompts
 
 EXAMPLES = 3

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from demo import gsm
+from raydistill.demo import gsm
 
 Check = Callable[[Sequence["Example"], Sequence[str]], list[bool]]
 """Whether each completion is a right answer to its example. Model-written programs run in the executor only."""

@@ -12,8 +12,8 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from demo import gold, gsm
-from demo.prompts import QUESTION_SUFFIX
+from raydistill.demo import gold, gsm
+from raydistill.demo.prompts import QUESTION_SUFFIX
 
 ITEMS_PER_FAMILY = 1_000_000
 VALUE_CHARACTERS = 200  # longer values are cut (the paper: at 250)

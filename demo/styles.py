@@ -20,8 +20,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 
-from demo import gold
-from demo.gsm import Instance
+from raydistill.demo import gold
+from raydistill.demo.gsm import Instance
 
 VERBS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.FloorDiv: "divide"}
 NOUNS = {ast.Add: "subtotal", ast.Sub: "difference", ast.Mult: "product", ast.Div: "quotient", ast.FloorDiv: "quotient"}

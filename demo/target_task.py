@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from demo.invented import words
+from raydistill.demo.invented import words
 
 WHO = {
     "person": ("Mia", "Noah", "Emma", "Liam", "Ava", "Omar", "Ruth", "Ivan", "Lena", "Paul"),

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
-from demo import gsm, invented, mixture, prompts
-from demo.skill import Example
+from raydistill.demo import gsm, invented, mixture, prompts
+from raydistill.demo.skill import Example
 from raydistill.pipelines.prompts import context_names, load_context
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from demo import leakage, mixture
-from demo.tokenizer import BOS_ID, EOS_ID, MAX_POSITIONS, PAD_ID, VOCABULARY_SIZE, encode_example
 from raydistill.actors.errors import UsageError
+from raydistill.demo import leakage, mixture
+from raydistill.demo.tokenizer import BOS_ID, EOS_ID, MAX_POSITIONS, PAD_ID, VOCABULARY_SIZE, encode_example
 
 BATCHES_PER_CHUNK = 16
 CHECKPOINT_STEPS = 200

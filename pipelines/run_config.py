@@ -13,6 +13,7 @@ from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.budget import Budget
 from raydistill.pipelines.config.files import read_settings, validated
 from raydistill.pipelines.config.sections import EngineConfig, Evaluation, Execution, Questions, Student, Teacher, Train
+from raydistill.pipelines.config.shipped import find_configuration
 from raydistill.pipelines.config.teachers import OneTeacher, called, check_teachers, inherited
 from raydistill.pipelines.recipes.registry import RECIPES, AnyRecipe, default_recipe
 
@@ -114,9 +115,9 @@ def _check_unhosted(teacher: Teacher) -> None:
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Run:
-    """Read a run's YAML file and apply ``key.path=value`` overrides (values are YAML).
+    """Read a run's YAML file, or the shipped one of this name, and apply ``key.path=value`` overrides (YAML values).
 
     Raises UsageError with one line per problem: missing file, YAML error with its position, unknown key, bad value.
     """
-    kind = "configuration file (shipped ones are in configs/)"
-    return validated(Run, read_settings(Path(path), overrides, kind=kind), str(path))
+    kind = "configuration file, and none of this name is shipped (raydistill configs lists them)"
+    return validated(Run, read_settings(find_configuration(path), overrides, kind=kind), str(path))

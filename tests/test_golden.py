@@ -80,7 +80,12 @@ def rebase(folder: Path) -> dict[str, Any]:
     asked = [json.dumps({"question": row, "answer": answer}) for row, answer in ROWS.items()]
     said = [(row, text) for row, texts in zip(asked, CANDIDATES, strict=True) for text in texts]
     held_out = write_lines(folder / "held_out.jsonl", [{"question": HELD_OUT, "answer": "110"}])
-    recipe = {"recipe": "rebase", "target": TARGET, "datastore": index.uri, "check": "demo.target_task:solve"}
+    recipe = {
+        "recipe": "rebase",
+        "target": TARGET,
+        "datastore": index.uri,
+        "check": "raydistill.demo.target_task:solve",
+    }
     return {
         "teacher": teacher(folder, said, 3),
         "recipe": recipe | {"retrieval": "random"},

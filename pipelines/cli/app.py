@@ -20,6 +20,7 @@ from raydistill.pipelines.cli.export import export
 from raydistill.pipelines.cli.index import index_app
 from raydistill.pipelines.cli.interrupt import CODE, Interrupts
 from raydistill.pipelines.cli.model import model_app
+from raydistill.pipelines.cli.shipped import configs
 from raydistill.pipelines.cli.views import VIEWS
 from raydistill.pipelines.recipes.commands import COMMANDS
 from raydistill.pipelines.runtime.events import EventConsole
@@ -36,7 +37,10 @@ app = typer.Typer(
 
 app.add_typer(index_app)
 app.add_typer(model_app)
-others: dict[str, Callable[..., None]] = {**VIEWS, "export": export, "doctor": doctor, **COMMANDS}
+others: dict[str, Callable[..., None]] = {
+    **{"configs": configs, "doctor": doctor, **VIEWS, "export": export},
+    **COMMANDS,
+}
 for name, command in others.items():
     app.command(name)(command)
 
@@ -44,7 +48,9 @@ NAMES_A_FILE = (IsADirectoryError, NotADirectoryError, PermissionError, FileExis
 WRONG_ARGUMENTS: Any = typer.BadParameter.__base__  # of click, which newer versions of typer have within
 STORED = "What is finished is stored: the same command goes on from here."
 
-Config = Annotated[Path, typer.Argument(help="the run's YAML file; shipped ones are in configs/", show_default=False)]
+Config = Annotated[
+    Path, typer.Argument(help="the run's YAML file, or a name that `raydistill configs` lists", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="settings to change, as key.path=value (teacher.temperature=0.7)", show_default=False),
@@ -92,6 +98,23 @@ def run(
     loaded = _load(config, overrides, run_dir)
     with infrastructure_log(loaded.run_dir):
         run_all(loaded, console)
+
+
+@app.command()
+def demo(
+    name: Annotated[str | None, typer.Argument(help="which; the main job without one", show_default=False)] = None,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A whole run without GPU or download, on models of 2 M parameters that come along."""
+    from raydistill.demo.demos import find_demo
+
+    changed = [*([name] if name and "=" in name else []), *(overrides or [])]
+    shown = find_demo(None if name and "=" in name else name)
+    shown.prepare(_console(quiet, as_json))
+    run(Path(shown.configuration), changed, run_dir, quiet, as_json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from raydistill.actors.errors import UsageError
+from raydistill.pipelines.config.shipped import shipped
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -22,7 +23,7 @@ def read_settings(path: Path, overrides: Sequence[str] = (), *, kind: str = "fil
     Raises UsageError for a missing file (told as a missing `kind`), an error of YAML, something else than a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(Path(shipped(str(path))).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such {kind}") from None
     except IsADirectoryError:

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from raydistill.pipelines.config.base import Strict
 from raydistill.pipelines.config.budget import Prices
 from raydistill.pipelines.config.endpoint import Endpoint
+from raydistill.pipelines.config.shipped import shipped
 from raydistill.pipelines.config.students import hosted_student
 
 
@@ -108,7 +109,7 @@ class EngineConfig(Strict):
     @field_validator("model", "adapter")
     @classmethod
     def _at_home(cls, path: str | None) -> str | None:
-        return path and os.path.expanduser(path)
+        return path and shipped(os.path.expanduser(path))
 
     @model_validator(mode="after")
     def _range(self) -> EngineConfig:
@@ -276,7 +277,7 @@ class Train(Strict):
     @field_validator("student")
     @classmethod
     def _at_home(cls, path: str) -> str:
-        return os.path.expanduser(path)
+        return shipped(os.path.expanduser(path))
 
 
 class Beam(Strict):

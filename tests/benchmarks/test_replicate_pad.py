@@ -15,8 +15,8 @@ from benchmarks.replications.cli import cells_of
 from benchmarks.replications.pad.arms import ARMS, HEADLINE, cell_path, planned_minutes, settings, unit
 from benchmarks.replications.pad.page import CLAIMS, summarise, write_report
 from benchmarks.replications.pad.run import first_examples, gold_program, parse
-from demo import gold
 from raydistill.actors.errors import UsageError
+from raydistill.demo import gold
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.evaluation.bootstrap import interval, matrix, paired

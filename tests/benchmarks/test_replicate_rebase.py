@@ -15,8 +15,8 @@ from benchmarks.replications.rebase.arms import ARMS, HEADLINE, cell_path, make_
 from benchmarks.replications.rebase.page import CLAIMS, write_report
 from benchmarks.replications.rebase.run import parse, prepare, questions_of
 from benchmarks.retrieval_families import FAMILIES, shares
-from demo.target_task import solve
 from raydistill.actors.errors import UsageError
+from raydistill.demo.target_task import solve
 from raydistill.pipelines.data.examples import write_examples
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.data.rewritten import Rewritten

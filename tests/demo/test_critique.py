@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from demo import critique
-from demo.skill import Check, Example
+from raydistill.demo import critique
+from raydistill.demo.skill import Check, Example
 from raydistill.pipelines.tasks.stepwise import prompts
 from raydistill.pipelines.tasks.stepwise.base import Feedback
 from raydistill.pipelines.tasks.stepwise.steps import split_lines

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from demo import gold, gsm
+from raydistill.demo import gold, gsm
 
 SEEDS = range(500, 512)
 

@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 
-from demo import evaluation, mixture, prompts, training
-from demo.skill import Example
-from demo.tokenizer import EOS_ID, FOCUS_WEIGHT, MAX_POSITIONS, chat, encode_example
+from raydistill.demo import evaluation, mixture, prompts, training
+from raydistill.demo.skill import Example
+from raydistill.demo.tokenizer import EOS_ID, FOCUS_WEIGHT, MAX_POSITIONS, chat, encode_example
 from tests import ROOT
 
 MODELS = ROOT / "demo" / "models"

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from demo import arithmetic, choices, gold, gsm, rationales, worked
-from demo.skill import Example
+from raydistill.demo import arithmetic, choices, gold, gsm, rationales, worked
+from raydistill.demo.skill import Example
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.sampling import diversity
 from raydistill.pipelines.tasks import load_questions

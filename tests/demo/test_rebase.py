@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo import rebase_data, source_rows, target_task
+from raydistill.demo import rebase_data, source_rows, target_task
 from raydistill.pipelines.data.decontamination import Guards
 from raydistill.pipelines.datastore.settings import Datastore, TargetTask, load_settings
 from raydistill.pipelines.recipes.rebase.config import ReBase

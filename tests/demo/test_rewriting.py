@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from demo import rewriting, source_rows, target_task
 from raydistill.actors.errors import UsageError
+from raydistill.demo import rewriting, source_rows, target_task
 from raydistill.pipelines.recipes.rebase import prompts as rebase_prompts
 
 COUNT = 300

@@ -4,8 +4,8 @@ from statistics import mean
 
 import pytest
 
-from demo import gold, gsm, programs, prompts, styles
-from demo.skill import Example
+from raydistill.demo import gold, gsm, programs, prompts, styles
+from raydistill.demo.skill import Example
 from raydistill.pipelines.prompts import context_names, load_context, render, render_context
 from raydistill.pipelines.sampling.program_dedup import canonical_program
 

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from demo import choices, critique, gold, gsm, leakage, mixture, prompts, rewriting, training
-from demo.skill import Example
 from raydistill.actors.errors import UsageError
+from raydistill.demo import choices, critique, gold, gsm, leakage, mixture, prompts, rewriting, training
+from raydistill.demo.skill import Example
 from tests.waiting import wait_until
 
 RECIPE = training.Recipe("base-student", steps=32, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
@@ -19,7 +19,7 @@ TRAIN = """
 import sys
 from pathlib import Path
 from transformers import AutoTokenizer
-from demo import training
+from raydistill.demo import training
 training.CHECKPOINT_STEPS = 16
 work = Path(sys.argv[1])
 recipe = training.Recipe("base-student", steps=32, learning_rate=1e-3, batch_size=1, layers=1, seed=3)
@@ -29,7 +29,7 @@ training.train(recipe, AutoTokenizer.from_pretrained(work / "tokenizer"), work, 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    from demo.tokenizer import train_tokenizer
+    from raydistill.demo.tokenizer import train_tokenizer
 
     return train_tokenizer()
 

@@ -111,7 +111,7 @@ def record_gold(config: Run, work: Path) -> Path:
 
 def gold_program(question: Question, seed: int) -> str:
     """The hand-written program of a gsm_symbolic question drawn with `seed`, fenced; "" where there is none."""
-    from demo import gold, gsm
+    from raydistill.demo import gold, gsm
 
     template = int(question.meta["template"].rpartition("/")[2])
     instance = gsm.instance(template, seed + question.meta["row"])

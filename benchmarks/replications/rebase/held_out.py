@@ -11,8 +11,8 @@ from random import Random
 
 import reasoning_gym
 
-from demo import target_task
-from demo.rebase_data import FAMILIES, FORM, HELD_OUT_SEED
+from raydistill.demo import target_task
+from raydistill.demo.rebase_data import FAMILIES, FORM, HELD_OUT_SEED
 
 FAMILY = "gsm_symbolic"
 QUANTITY = re.compile(r"(?<![\d.,$/])\d+(?![\d%/]|[.,]\d)")

@@ -42,10 +42,10 @@ from benchmarks.replications.rebase.arms import ARMS, HEADLINE, PLAN, make_confi
 from benchmarks.replications.rebase.held_out import from_word_problems
 from benchmarks.replications.rebase.page import write_report
 from benchmarks.replications.rebase.text_diversity import distinct, self_bleu, spread
-from demo import rebase_data
 from raydistill.actors.errors import UsageError
 from raydistill.actors.retrieval.encoder import SentenceEncoder
 from raydistill.actors.storage import write_atomic
+from raydistill.demo import rebase_data
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.recipes.rebase.config import ReBase
 from raydistill.pipelines.run import Runner

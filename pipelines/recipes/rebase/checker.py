@@ -1,6 +1,6 @@
 """A task's own checker, named in the configuration: a function of the user's that answers the task's questions.
 
-    load_checker("demo.target_task:solve")("Mia has 5 apples. Then 7 are bought. How many apples remain?") --> "12"
+    load_checker("raydistill.demo.target_task:solve")("Mia has 5 apples. Then 7 are bought. How many remain?") --> "12"
 
 It is code of the user's, as the configuration is, and runs on the driver; what models write never runs here.
 """

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from raydistill.pipelines.config.base import Strict
+from raydistill.pipelines.config.shipped import shipped
 from raydistill.pipelines.datastore.settings import RetrieverConfig, TargetTask
 
 EXAMPLE_KEYS = ({"input", "output"}, {"input", "reasoning", "output"})
@@ -66,7 +67,7 @@ class ReBase(Strict):
         if not isinstance(target, str):
             return target
         try:
-            return yaml.safe_load(Path(target).read_text(encoding="utf-8"))
+            return yaml.safe_load(Path(shipped(target)).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ValueError(f"{target} cannot be read: {' '.join(str(error).split())}") from None
 

@@ -8,7 +8,7 @@ from shutil import copytree
 
 import pytest
 
-from demo.rebase_data import write
+from raydistill.demo.rebase_data import write
 from raydistill.pipelines.doctor.checkup import Checkup
 from raydistill.pipelines.doctor.registry import CHECKS, examine, found_by
 from raydistill.pipelines.run_config import load_config

@@ -4,10 +4,10 @@ from contextlib import closing
 import pytest
 import yaml
 
-from demo.gold import same_number
-from demo.rationales import WORDINGS
 from raydistill.actors.errors import UsageError
 from raydistill.actors.executor import Executor, Program
+from raydistill.demo.gold import same_number
+from raydistill.demo.rationales import WORDINGS
 from raydistill.pipelines.prompts import (
     INSTRUCTIONS,
     MAX_SHOTS,

@@ -143,14 +143,16 @@ def test_long_rows_are_cut_to_their_best_values() -> None:
 
 
 def test_a_checker_answers_questions_of_the_task_and_no_others() -> None:
-    check = load_checker("demo.target_task:solve")
+    check = load_checker("raydistill.demo.target_task:solve")
     assert check(EXAMPLES[0]["input"]) == "4" and check("Who is Mia?") is None
     assert (
         load_checker("raydistill.pipelines.sampling.program_dedup:canonical_program")("def solution(") is None
     )  # it may not choke either
 
 
-@pytest.mark.parametrize("name", ["demo.target_task:nobody", "no_such_module:solve", "demo.target_task:"])
+@pytest.mark.parametrize(
+    "name", ["raydistill.demo.target_task:nobody", "no_such_module:solve", "raydistill.demo.target_task:"]
+)
 def test_a_checker_that_is_not_there_is_one_line(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe.check: {name}: no such function"):
         load_checker(name)

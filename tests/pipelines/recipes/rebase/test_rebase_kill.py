@@ -43,7 +43,7 @@ def test_what_was_written_before_a_kill_is_neither_lost_nor_written_again(tmp_pa
         "target": TARGET,
         "retrieval": "none",
         "rows": ROWS,
-        "check": "demo.target_task:solve",
+        "check": "raydistill.demo.target_task:solve",
     }
     teacher = {"engine": "recorded", "model": str(recorded)}
     config.write_text(yaml.safe_dump({"run_dir": str(run), "teacher": teacher, "recipe": recipe}), encoding="utf-8")

@@ -81,7 +81,7 @@ def make_config(tmp_path: Path, index: str, run_dir: str) -> Callable[..., Run]:
             {
                 "run_dir": run_dir,
                 "teacher": {"engine": "recorded", "model": str(path), "n": n},
-                "recipe": settings | {"check": "demo.target_task:solve"} | recipe,
+                "recipe": settings | {"check": "raydistill.demo.target_task:solve"} | recipe,
                 "evaluation": {"questions": {"task": "table", "path": str(held_out)}},
             }
         )

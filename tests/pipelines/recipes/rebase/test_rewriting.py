@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from demo.target_task import solve
+from raydistill.demo.target_task import solve
 from raydistill.pipelines.data.decontamination import Guards
 from raydistill.pipelines.data.rewritten import Rewritten, as_message, output_schema, parse
 from raydistill.pipelines.recipes.rebase.config import ReBase
