@@ -65,6 +65,10 @@ class Row:
         """As `field`, and None for a field that the row does not have."""
         return self._checked(name, self._find(name)[1])
 
+    def names(self) -> Iterator[str]:
+        """The names that `field` would find, nested ones with dots."""
+        return _names(self.data)
+
     def _checked(self, name: str, value: Any) -> Any:
         if fault := text_fault(value):
             raise UsageError(f"{self.where}: the field {name!r} holds {fault}: mend or remove that row")

@@ -18,6 +18,7 @@ from raydistill.actors.telemetry import decline
 from raydistill.pipelines.cli.doctor import doctor
 from raydistill.pipelines.cli.export import export
 from raydistill.pipelines.cli.index import index_app
+from raydistill.pipelines.cli.init import init
 from raydistill.pipelines.cli.interrupt import CODE, Interrupts
 from raydistill.pipelines.cli.model import model_app
 from raydistill.pipelines.cli.shipped import configs
@@ -38,7 +39,7 @@ app = typer.Typer(
 app.add_typer(index_app)
 app.add_typer(model_app)
 others: dict[str, Callable[..., None]] = {
-    **{"configs": configs, "doctor": doctor, **VIEWS, "export": export},
+    **{"init": init, "configs": configs, "doctor": doctor, **VIEWS, "export": export},
     **COMMANDS,
 }
 for name, command in others.items():
