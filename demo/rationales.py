@@ -18,7 +18,7 @@ from random import Random
 from raydistill.demo import gold, gsm, worked
 from raydistill.demo.prompts import ANSWER_SENTENCE, rationale_prompt
 from raydistill.demo.skill import Example
-from raydistill.pipelines.sampling import diversity
+from raydistill.pipelines.recipes.mcc_kd import diversity
 from raydistill.pipelines.tasks.answers import compare, parse_answer
 
 NGRAM = 3  # words

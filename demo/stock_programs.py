@@ -1,6 +1,6 @@
 """The data of LLM2LLM's demo: a few seed questions on a stock, held-out ones, and programs that a teacher learns from.
 
-    python -m demo.stock_programs runs/demo-llm2llm/data
+    python -m raydistill.demo.stock_programs runs/demo-llm2llm/data
 
 writes ``seeds.jsonl``, ``held_out.jsonl`` (that of ReBase's demo) and ``programs.jsonl``, a recording: no demo model
 writes programs for such questions, so one learns it of these (``configs/demo-llm2llm-teacher.yaml``). All questions are
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from random import Random
 
-from demo import rebase_data, target_task
-from demo.prompts import fenced
+from raydistill.demo import rebase_data, target_task
+from raydistill.demo.prompts import fenced
 
 SEEDS, PROGRAMS = 100, 1200
 SEED = 410_000
@@ -52,5 +52,5 @@ def write(folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m demo.stock_programs FOLDER")
+        sys.exit("usage: python -m raydistill.demo.stock_programs FOLDER")
     write(Path(sys.argv[1]))

@@ -115,7 +115,10 @@ def demo(
     changed = [*([name] if name and "=" in name else []), *(overrides or [])]
     shown = find_demo(None if name and "=" in name else name)
     shown.prepare(_console(quiet, as_json))
-    run(Path(shown.configuration), changed, run_dir, quiet, as_json)
+    *teachers, own = shown.runs()
+    for teacher in teachers:
+        run(teacher, None, None, quiet, as_json)
+    run(own, changed, run_dir, quiet, as_json)
 
 
 @app.command()

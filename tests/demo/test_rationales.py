@@ -10,7 +10,7 @@ import pytest
 from raydistill.demo import arithmetic, choices, gold, gsm, rationales, worked
 from raydistill.demo.skill import Example
 from raydistill.pipelines.config.sections import Questions
-from raydistill.pipelines.sampling import diversity
+from raydistill.pipelines.recipes.mcc_kd import diversity
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.answers import compare, parse_answer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from demo import rebase_data, stock_programs, target_task
-from demo.prompts import unfenced
+from raydistill.demo import rebase_data, stock_programs, target_task
+from raydistill.demo.prompts import unfenced
 from raydistill.pipelines.config.files import read_settings
 from tests import ROOT
 
