@@ -6,4 +6,5 @@ rounds       one round: samples, verdicts, scores, as training examples
 advantages   of each token: teacher, verdict, fault
 fault_lines  where a program failed, among its tokens
 privileged   a student as its own teacher
+telling      what is told of rounds
 """

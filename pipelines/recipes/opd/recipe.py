@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import EngineConfig
+from raydistill.pipelines.data.blocks import Block
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.models import base_model, teacher_model
 from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.opd.config import OPD, ColdStart, RoutedTeacher
 from raydistill.pipelines.recipes.opd.judged import Actors, teacher_beside
-from raydistill.pipelines.recipes.opd.rounds import collect_round, in_one_line
+from raydistill.pipelines.recipes.opd.rounds import collect_round
+from raydistill.pipelines.recipes.opd.telling import in_one_line, tell_rounds
 from raydistill.pipelines.sampling.distinct import DistinctVerified
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter, read_output
 from raydistill.pipelines.scoring.preflight import check_context, check_same_tokens
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from raydistill.pipelines.context import ExampleSet, RunContext
     from raydistill.pipelines.run_config import Run
     from raydistill.pipelines.training.train import TrainResult
+    from raydistill.pipelines.views.run_folder import RunFolder
 
 
 class OnPolicyDistillation(Recipe[OPD]):
@@ -110,6 +113,10 @@ class OnPolicyDistillation(Recipe[OPD]):
             self._tell(ctx, number, student)
         assert student is not None  # there is a cold start or a round
         return student
+
+    def tell(self, run: RunFolder) -> list[Block]:
+        """How the teacher was asked for text; and round by round what the student wrote and learned of it."""
+        return [*super().tell(run), *tell_rounds(run.report.get("rounds") or [], run.evaluation)]
 
     def _collect(
         self, ctx: RunContext, student: TrainResult | None, number: int, text: ExampleSet | None

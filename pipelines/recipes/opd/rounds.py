@@ -10,7 +10,7 @@ key of all that they depend on. So a killed round samples nothing twice, and a f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -134,12 +134,3 @@ def _account(
         "examples": len(made),
         "unknown": 0 if made else statuses["unknown"],
     }
-
-
-def in_one_line(account: Mapping[str, Any]) -> str:
-    """One line about a round, from its account."""
-    right, apart = account["accuracy"], account["reverse_kl"]
-    return (
-        f"{account['samples']:,} samples, {right or 0:.1%} right, {account['dropped']['unknown']:,} unknown, "
-        f"{account['examples']:,} examples, reverse KL {'unknown' if apart is None else f'{apart:.4f} nats a token'}"
-    )

@@ -29,6 +29,14 @@ def test_rounds_one_after_another_and_the_same_command_again(
     for result in tmp_path.glob("training/*/result.json"):
         losses = [told[2] for told in json.loads(result.read_text())["history"]["policy_gradient"]]
         assert sum(losses[-len(losses) // 3 :]) < sum(losses[: len(losses) // 3])  # of the last epoch, of the first
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for title in (
+        "What the student wrote",
+        "What was learned of it",
+        "Who scored",
+        "How far engine and trainer are apart",
+    ):
+        assert title in page
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
     again = run(Run.model_validate(settings))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == stored
