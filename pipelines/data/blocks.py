@@ -15,7 +15,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of short values; numbers are shown as they are. ``Table("Contexts", ("context", "passed"), [("a", 3)])``"""
+    """Rows of short values, ``Table("Contexts", ("context", "passed"), [("a", 3)])``; integers get commas."""
 
     title: str
     columns: Sequence[str]

@@ -28,8 +28,11 @@ def _told(block: Block) -> dict[str, Any]:
         told["numbers"] = [
             place for place in range(1, len(block.columns)) if all(_is_number(row[place]) for row in block.rows)
         ]
+        told["rows"] = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in block.rows]
     return told
 
 
 def _is_number(cell: object) -> bool:
-    return isinstance(cell, int | float) or str(cell).rstrip(" %").replace(",", "").replace(".", "", 1).isdigit()
+    """Whether a cell is a number, or stands for one that there is not."""
+    plain = str(cell).rstrip(" %").removeprefix("-").replace(",", "").replace(".", "", 1)
+    return isinstance(cell, int | float) or not plain or plain.isdigit()
