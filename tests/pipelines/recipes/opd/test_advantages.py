@@ -69,6 +69,20 @@ def test_the_line_of_a_fault_is_found_among_the_tokens(kind: str) -> None:
     assert len(before) <= begin < len(upto)
 
 
+def test_a_trained_example_is_lowered_from_the_failing_line_on() -> None:
+    """Of a program that fails in its last line: neither the text in front of it nor the lines above are lowered."""
+    tokenizer, config = build(KINDS[0]), OPD(error_weight=0.25)
+    recipe = OnPolicyDistillation(config)
+    ids = tuple(tokenizer(TEXT, add_special_tokens=False).input_ids)
+    own = SampledTokens(sample(), TokenIds((1,), ids), (-1.0,) * len(ids))
+    fault, told = fault_token(tokenizer, own, 3), TokenScores((-0.5,) * len(ids))
+    [made] = round_examples(config, recipe.student, [Judged(QUESTION, own, told, 0, fault)], 1)
+    assert made.policy and {*made.policy.advantages} == {0.5, 0.25}
+    lowered = [place for place, value in enumerate(made.policy.advantages) if value == 0.25]
+    assert lowered == list(range(lowered[0], len(ids)))
+    assert tokenizer.decode(ids[lowered[0] :]).lstrip() == TEXT[TEXT.index("return a + missing") :]
+
+
 def test_a_line_that_is_not_in_the_text_is_none() -> None:
     assert line_begin(TEXT, PROGRAM, 9) is None and line_begin("elsewhere", PROGRAM, 3) is None
     assert line_begin("x = 1\nreturn a + missing", PROGRAM, 3) == 6  # put together of several pieces
