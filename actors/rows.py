@@ -46,19 +46,21 @@ class Row:
     data: Mapping[str, Any]
     record: int | None = None  # the row of a CSV file, whose rows may have several lines
 
-    def field(self, name: str) -> Any:
+    def field(self, name: str, setting: str = "") -> Any:
         """The field `name`, where dots lead into objects and lists: ``choices.0.message.content``.
 
-        Raises UsageError if the row has none, or it holds text that is no text: half of a surrogate pair, or NUL.
+        Raises UsageError if the row has none (`setting` is what names it), or it holds text that is no text: half of a
+        surrogate pair, or NUL.
         """
-        return self._checked(name, self.as_it_is(name))
+        return self._checked(name, self.as_it_is(name, setting))
 
-    def as_it_is(self, name: str) -> Any:
+    def as_it_is(self, name: str, setting: str = "") -> Any:
         """The same, whatever it holds: what a model wrote is judged, not refused."""
         found, value = self._find(name)
         if not found:
-            there = ", ".join(_names(self.data)) or "none"
-            raise UsageError(f"{self.where}: no field {name!r}; the fields there are: {there}")
+            there = ", ".join(self.names()) or "none"
+            remedy = f": name one with {setting}" if setting else ""
+            raise UsageError(f"{self.where}: no field {name!r}; the fields there are: {there}{remedy}")
         return value
 
     def get(self, name: str) -> Any:

@@ -27,6 +27,7 @@ from raydistill.pipelines import report
 from raydistill.pipelines.context import ExampleSet, RunContext, evaluation_gate
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Question
+from raydistill.pipelines.doctor.preflight import check_machine
 from raydistill.pipelines.evaluation.measure import evaluate_beam
 from raydistill.pipelines.exports.tracking import check_trackers, track
 from raydistill.pipelines.inference.answering import AnswersOnce
@@ -40,8 +41,8 @@ from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.scoring.preflight import check_same_tokens
 from raydistill.pipelines.spending.account import BudgetUsedUp
 from raydistill.pipelines.tasks import LoadedQuestions, load_questions
-from raydistill.pipelines.tasks.golds import overview
-from raydistill.pipelines.training.tokens import check_template
+from raydistill.pipelines.tasks.golds import overview, several_kinds
+from raydistill.pipelines.training.tokens import check_template, has_no_template
 from raydistill.pipelines.training.train import TrainResult
 from raydistill.pipelines.views.page import leave_page
 
@@ -80,6 +81,7 @@ class Runner:
             self._held.callback(lock.release)
         check_layout(ctx.root)
         if read_bytes(f"{ctx.root}/config.yaml") is None:  # of a run that has begun, it may be asked for nothing more
+            check_machine(self.config)
             for teacher in self.config.asked:
                 if teacher.engine == "openai":
                     ctx.check_answering(teacher)
@@ -122,6 +124,8 @@ class Runner:
             f"({len(loaded.duplicates):,} duplicates merged, {overlap:,} left out because they are held out)"
         )
         ctx.say(f"training questions: {overview(loaded)}")
+        if several := several_kinds(loaded):
+            ctx.say(several)
         if ctx.held_out:
             ctx.say(f"evaluation questions: {overview(ctx.held_out)}")
 
@@ -155,6 +159,11 @@ class Runner:
         """Raise UsageError, before anything is paid for, where the student's chat template cannot say its prompts."""
         train = self.config.train
         if train and Path(train.student).is_dir():
+            if has_no_template(train.student, train.revision):
+                self.ctx.say(
+                    f"train.student: {train.student} has no chat template: its turns are written without marks, and "
+                    "the student keeps that; for others put chat_template.jinja beside its tokenizer (docs/doctor.md)"
+                )
             for prompt in self.recipe.student.prompts(question):
                 check_template(train.student, train.revision, prompt.messages)
 

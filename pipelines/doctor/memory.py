@@ -111,10 +111,22 @@ def gpu_bytes() -> int:
 
 
 def free_bytes() -> int:
-    """Memory that can be had on this machine, within the limit of its control group."""
+    """Memory that can be had on this machine now, within the limit of its control group."""
+    used = Path("/sys/fs/cgroup/memory.current")
+    return min([_meminfo("MemAvailable"), *(most - int(used.read_text()) for most in _group_limit())])
+
+
+def total_bytes() -> int:
+    """All memory of this machine, or of its control group."""
+    return min([_meminfo("MemTotal"), *_group_limit()])
+
+
+def _meminfo(name: str) -> int:
     told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(told["MemAvailable"].split()[0]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and (most := limit.read_text().strip()).isdigit():
-        free = min(free, int(most) - int(used.read_text()))
-    return free
+    return int(told[name].split()[0]) * 1024
+
+
+def _group_limit() -> list[int]:
+    """The limit of this process's control group, if it has one."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    return [int(most)] if limit.is_file() and (most := limit.read_text().strip()).isdigit() else []

@@ -8,7 +8,7 @@ from raydistill.pipelines.doctor.checkup import Checkup
 from raydistill.pipelines.doctor.findings import Findings, about, skipped
 from raydistill.pipelines.runtime.pools import check_model, check_teacher
 from raydistill.pipelines.tasks import is_generated
-from raydistill.pipelines.tasks.golds import overview
+from raydistill.pipelines.tasks.golds import overview, several_kinds
 
 COMMON = 0.1  # of generated questions: chance draws some twice
 
@@ -26,7 +26,7 @@ def models(checkup: Checkup) -> Findings:
 
 def questions(checkup: Checkup) -> Findings:
     """There are questions, with answers that can be graded."""
-    ok, _, fail = about("questions")
+    ok, warn, fail = about("questions")
     loaded = checkup.questions
     if not loaded.questions:
         yield fail(
@@ -34,7 +34,11 @@ def questions(checkup: Checkup) -> Findings:
             "name another file, split or seed for evaluation.questions",
         )
         return
-    yield ok(f"{len(loaded.questions):,} of {loaded.task.name}: {overview(loaded)}")
+    if several := several_kinds(loaded):
+        said, _, remedy = several.rpartition(": ")
+        yield warn(said, remedy)
+    else:
+        yield ok(f"{len(loaded.questions):,} of {loaded.task.name}: {overview(loaded)}")
 
 
 def contamination(checkup: Checkup) -> Findings:

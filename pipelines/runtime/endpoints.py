@@ -77,7 +77,7 @@ def _key(endpoint: Endpoint) -> str:
     if not (key := os.environ.get(endpoint.api_key_env, "").strip()):
         raise UsageError(
             f"teacher.endpoint.api_key_env: the environment variable {endpoint.api_key_env} is not set: export it with "
-            "the key, or write api_key_env=null for a server without keys"
+            "the key, or write api_key_env=null for a server without keys (docs/endpoints.md)"
         )
     return key
 
@@ -100,7 +100,9 @@ async def _check(settings: EndpointSettings, endpoint: Endpoint, prefixes: bool)
         except APIStatusError as error:
             said, variable = refusal(error.response.text)[0], endpoint.api_key_env
             key = f"the key in {variable}" if variable else "requests without a key: name its variable"
-            raise UsageError(f"teacher.endpoint.api_key_env: {settings.base_url} refuses {key}: {said}") from None
+            raise UsageError(
+                f"teacher.endpoint.api_key_env: {settings.base_url} refuses {key}: {said} (docs/endpoints.md)"
+            ) from None
         if prefixes and not await _continues(client, settings):
             raise UsageError(
                 f"teacher: this recipe begins the teacher's answers, and {settings.base_url} does not go on with an "

@@ -8,6 +8,7 @@ from raydistill.pipelines.tasks.answers import KINDS, Number, read_value, to_let
 from raydistill.pipelines.tasks.base import LoadedQuestions, choices_of, kind_of
 
 SHOWN = 3  # odd gold labels
+MAIN_SHARE = 0.9  # of the gold labels, from which they are of one kind
 
 
 def overview(loaded: LoadedQuestions) -> str:
@@ -27,6 +28,27 @@ def overview(loaded: LoadedQuestions) -> str:
         return told
     more = f" and {len(odd) - SHOWN:,} more" if len(odd) > SHOWN else ""
     return f"{told}; by their own form: {', '.join(odd[:SHOWN])}{more}"
+
+
+def several_kinds(loaded: LoadedQuestions) -> str:
+    """What to do where no nine tenths of the gold labels are of one form; "" where they are, or a family has its rule.
+
+    ``gold answers are of several kinds: 60 words (such as 'Rome', row 1), 40 number (...): ...``
+    """
+    if loaded.task.grader not in KINDS:
+        return ""
+    counts, first = Counter[str](), dict[str, str]()
+    for question in loaded.questions:
+        form = _form(question.answer, choices_of(question) if loaded.task.grader == "choice" else {})
+        counts[form] += 1
+        first.setdefault(form, f"such as {question.answer[:40]!r}, row {question.meta.get('row')}")
+    if not counts or max(counts.values()) >= MAIN_SHARE * counts.total():
+        return ""
+    told = ", ".join(f"{count:,} {form} ({first[form]})" for form, count in counts.most_common(SHOWN))
+    return (
+        f"gold answers are of several kinds: {told}; each is compared by its own form: where that is not meant, split "
+        "the file, or name the kind with questions.grader (docs/answers.md)"
+    )
 
 
 def _form(gold: str, choices: object) -> str:

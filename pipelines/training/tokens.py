@@ -54,18 +54,27 @@ def load_tokenizer(student: str, revision: str | None) -> PreTrainedTokenizerBas
 
     Raises UsageError if there is none, or none that reports character offsets.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(student, revision=revision)
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(f"student {student}: no tokenizer could be loaded from there: {reason}") from None
+    tokenizer = _as_it_is(student, revision)
     if not tokenizer.is_fast:
         raise UsageError(f"student {student}: needs a fast tokenizer (tokenizer.json), which reports offsets")
     if not tokenizer.chat_template:
         tokenizer.chat_template = plain_template(tokenizer)
     return tokenizer
+
+
+def _as_it_is(student: str, revision: str | None) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(student, revision=revision)  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"student {student}: no tokenizer could be loaded from there: {reason}") from None
+
+
+def has_no_template(student: str, revision: str | None) -> bool:
+    """Whether the tokenizer brings no chat template along, so that the plain one takes its place."""
+    return not _as_it_is(student, revision).chat_template
 
 
 def check_template(student: str, revision: str | None, messages: Sequence[Mapping[str, str]]) -> None:

@@ -58,8 +58,8 @@ class _Table:
             yield self._question(row)
 
     def _question(self, row: Row) -> Question:
-        config, gold = self._config, row.field(self._config.answer_column)
-        text, answer = as_text(row.field(config.question_column)), as_text(gold)
+        config, gold = self._config, row.field(self._config.answer_column, "questions.answer_column")
+        text, answer = as_text(row.field(config.question_column, "questions.question_column")), as_text(gold)
         if not text or not answer:
             raise UsageError(f"{row.where}: no {'answer' if text else 'question'} in it")
         check_gold(answer, "text", row.where)
