@@ -177,6 +177,7 @@ def _welcome(url: str, student: Student, rules: Rules) -> str:
     question = json.dumps({"question": EXAMPLE})
     messages = list(make_recipe(student.recipe).student.prompts(Question("", EXAMPLE, ""))[0].messages)
     return f"""\
+  {url}/                      a page to ask it
   {url}/v1/solve              executed answers
   {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models
   {url}/healthz               {url}/docs

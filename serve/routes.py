@@ -17,6 +17,7 @@ from raydistill.serve.admission.asks import asked_of_engine, asked_of_solver, co
 from raydistill.serve.front import Front
 from raydistill.serve.openai.answers import ChatCompletion, Completion, ModelCard, ModelList
 from raydistill.serve.openai.requests import ChatRequest, CompletionRequest, EngineRequest
+from raydistill.serve.page import add_page
 from raydistill.serve.problems import SOLVE, Refused, report_problems
 from raydistill.serve.reading import JsonRoute
 from raydistill.serve.schema import Health, ProblemReport, SolveAnswer, request_model
@@ -77,11 +78,12 @@ def make_app(backend: Backend, body_bytes: int) -> FastAPI:
         health = await backend.health()
         return JSONResponse(health.model_dump(), 200 if health.status == "ok" else 503)  # type: ignore[return-value]
 
-    _write_page(app)
+    _write_schema(app)
+    add_page(app)
     return app
 
 
-def _write_page(app: FastAPI) -> None:
+def _write_schema(app: FastAPI) -> None:
     """/openapi.json, which is made once: now, not while others wait. FastAPI's own account of mistakes is not told."""
     page = app.openapi()
     for operation in [operation for path in page["paths"].values() for operation in path.values()]:

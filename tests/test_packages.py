@@ -69,6 +69,7 @@ def test_a_wheel_holds_all_of_raydistill_and_no_other_name(source: Path, wheel: 
     wanted += [path for path in (source / "demo" / "models").rglob("*") if path.is_file()]
     assert names >= {f"raydistill/{path.relative_to(source)}" for path in wanted}
     assert names >= {"raydistill/py.typed", "raydistill/requirements-cpu.txt", "raydistill/demo/gold_programs.yaml"}
+    assert names >= {"raydistill/serve/page.html", "raydistill/demo/tutorial/answers.jsonl"}
     for folder in ("prompts/contexts", "drafting/templates", "views/templates"):
         data = {path.name for path in (ROOT / "pipelines" / folder).iterdir() if path.is_file()}
         assert data and names >= {f"raydistill/pipelines/{folder}/{name}" for name in data}

@@ -1,10 +1,11 @@
-"""Large, late and broken bodies: refused while they come in, in memory that stays flat."""
+"""Large, late and broken bodies: refused while they come in, in memory that stays flat. And the page at `/`."""
 
 from __future__ import annotations
 
 import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,10 @@ import psutil
 import pytest
 
 from raydistill.serve.front import BODY_BYTES
+from raydistill.serve.page import policy
+from tests.pipelines.views.browser import check_browser, chromium, complaints, look, overflow, violations
 from tests.serve.conftest import Service
+from tests.waiting import wait_until
 
 LARGE, PIECE = 100_000_000, b"a" * 1_000_000
 ROOM = 60_000_000  # what memory may grow by meanwhile
@@ -122,3 +126,36 @@ def test_half_closed_and_pipelined_requests(service: Service) -> None:
             text = answer.read()
     assert text.count(b"HTTP/1.1 200") == 1 and text.count(b"HTTP/1.1 404") == 1
     assert service.request("/healthz")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    check_browser()
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
+def test_a_page_asks_and_shows_program_and_votes(browser: Any, service: Service, width: int, theme: str) -> None:
+    look(browser, f"{service.url}/", width, theme)
+    wait_until(lambda: "answers" in browser.find_element("id", "health").text, 60, "the page to hear of the student")
+    samples = browser.find_element("id", "samples")
+    samples.clear()
+    samples.send_keys("3")
+    browser.find_element("id", "go").click()
+    wait_until(lambda: browser.find_element("id", "progress").text == "done", 120, "an answer")
+    question = browser.find_element("id", "question").get_attribute("value")
+    _, answer = service.request("/v1/solve", {"question": question, "n": 3})
+    if answer["status"] == "passed":  # by a model that was trained
+        shown = {name: browser.find_element("id", name).text for name in ("answer", "program", "votes")}
+        assert shown["answer"] == answer["answer"] and shown["program"].startswith("def solution")
+        assert answer["answer"] in shown["votes"]
+    assert overflow(browser) <= 0 and violations(browser) == [] and complaints(browser) == []
+
+
+def test_nothing_of_the_page_runs_but_its_own_script(service: Service) -> None:
+    with urllib.request.urlopen(f"{service.url}/", timeout=30) as response:
+        text, kept = response.read().decode(), response.headers["Content-Security-Policy"]
+    assert kept == policy(text) and "default-src 'none'" in kept and "unsafe" not in kept
+    assert "innerHTML" not in text and "http:" not in text and "https:" not in text
+    assert "/" not in service.request("/openapi.json")[1]["paths"]

@@ -154,7 +154,7 @@ def test_bodies_that_do_not_say_that_they_are_json_are_refused(service: Service,
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/nope", 404, "unknown_url"),
         ("GET", "/v1", 404, "unknown_url"),
         ("POST", "/v1/embeddings", 404, "unknown_url"),
         ("GET", "/v1/models/nobody", 404, "model_not_found"),

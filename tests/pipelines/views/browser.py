@@ -43,13 +43,13 @@ def chromium(folder: Path) -> Iterator[Any]:
         driver.quit()
 
 
-def look(driver: Any, page: Path, width: int, theme: str) -> None:
-    """Open a page as wide as that, in the light or dark theme."""
+def look(driver: Any, page: Path | str, width: int, theme: str) -> None:
+    """Open a page, a file or a URL, as wide as that, in the light or dark theme."""
     media = [{"name": "prefers-color-scheme", "value": theme}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    driver.get(page.as_uri())
+    driver.get(page if isinstance(page, str) else page.as_uri())
 
 
 def complaints(driver: Any) -> list[str]:
