@@ -63,6 +63,13 @@ def test_the_first_steps_say_what_the_page_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_budget_ends_and_goes_on_as_the_page_says(tmp_path: Path) -> None:
+    page = text_of("budget")
+    said = player.play([step.command for step in player.steps(page)], tmp_path)
+    assert "were not asked for" in said[-3] and "200 samples of teacher" in said[-2]
+
+
+@pytest.mark.slow
 def test_the_run_and_the_service_of_the_page_work(tmp_path: Path) -> None:
     """What is behind its last console block, in the same shell."""
     page = text_of("own-task")
