@@ -33,6 +33,8 @@ MASKS = (
     (re.compile(r"\b0 (?:KB|MB|GB)\b"), "0 B"),
 )
 PROGRESS = re.compile(r"^.+: 0 of 0\b.*\n", re.MULTILINE)  # lines of bars, as many as there was time for
+MACHINE = re.compile(r"^(?:ok|warn) +(?:memory|disk|versions)\b.*\n(?: +-> .*\n)?|^0 ok.*\n", re.MULTILINE)
+"""What the doctor says of a machine, and how much of it is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def steady(output: str) -> str:
     """An output with what depends on the machine masked."""
     for pattern, instead in MASKS:
         output = pattern.sub(instead, output)
-    return PROGRESS.sub("", output)
+    return MACHINE.sub("", PROGRESS.sub("", output))
 
 
 def filled(page: str, said: list[str]) -> str:
