@@ -77,6 +77,8 @@ def judge_samples(
     name: str,
 ) -> tuple[list[Judged], dict[str, Any]]:
     """The samples with scores, rewards and faults, and what is told of it; unscored ones are left out and counted."""
+    if not sampled:  # as where a plan looks at what will be asked of a student that is yet to be trained
+        return [], {"unscored": 0, "faults": 0}
     tokenizer = load_tokenizer(local_path(actors.trained.student), actors.trained.revision)
     by_id = {question.id: question for question in questions}
     rows = [_row(config, tokenizer, asked, by_id[one.sample.question_id], one) for one in sampled]

@@ -75,6 +75,7 @@ def test_a_measured_plan_foresees_the_run_which_keeps_what_was_measured(cluster:
         ("demo", ["synthesis", "evaluating base (greedy)", "evaluating student (greedy)"]),
         ("demo-mcc-kd", ["synthesis"]),
         ("demo-mixed", ["synthesis"]),
+        ("demo-opd", ["synthesis", "round 1: samples"]),
         ("demo-tripost", ["iteration 1: attempts"]),
     ],
 )
@@ -83,5 +84,5 @@ def test_a_walk_sees_the_passes_of_a_recipe(tmp_path: Path, name: str, titles: l
     passes = walk(made)
     assert {*titles} <= {one.title for one in passes}
     students = [one for one in passes if one.after_training]
-    assert all(one.kind == "free" or one.title.startswith("iteration") for one in students)
+    assert all(one.kind == "free" or one.title.startswith(("iteration", "round")) for one in students)
     assert not (tmp_path / "run").exists()
