@@ -31,6 +31,7 @@ MASKS = (
     (re.compile(r"/\S*/(?=runs/|[\w.-]+\.(?:jsonl|yaml)\b|raydistill\b)"), ""),  # where it was
     (re.compile(r"\d[\d,.]*(?:e-?\d+)?"), "0"),
     (re.compile(r"\b0 (?:KB|MB|GB)\b"), "0 B"),
+    (re.compile(r"^(.{60}).* \.\.\.$", re.MULTILINE), r"\1 ..."),  # lines that were cut, with paths of any length
 )
 PROGRESS = re.compile(r"^.+: 0 of 0\b.*\n", re.MULTILINE)  # lines of bars, as many as there was time for
 MACHINE = re.compile(r"^(?:ok|warn) +(?:memory|disk|versions)\b.*\n(?: +-> .*\n)?|^0 ok.*\n", re.MULTILINE)
