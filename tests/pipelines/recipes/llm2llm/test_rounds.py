@@ -121,6 +121,7 @@ def _last(root: Path) -> str:
     return RunFolder.open(str(root)).example_folders()[-1].rpartition("/")[2]
 
 
+@pytest.mark.slow
 def test_with_contrast_right_seeds_are_shown(cluster: None, student: str, tmp_path: Path) -> None:
     """The recording answers demands with a right seed alone; its programs do not agree on what comes of them."""
     settings = sections(tmp_path / "run", student, contrast=1, rounds=1, similar=1)
