@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,14 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import command
+from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT
 from raydistill.actors.engine.requests import Completion, Request, Sampling, ScoreRequest
 from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.config.sections import EngineConfig, Questions
 from raydistill.pipelines.data.records import TokenIds
 from raydistill.pipelines.prompts import render
-from raydistill.pipelines.report import environment
 from raydistill.pipelines.runtime.pools import connect, engine_pool
 from raydistill.pipelines.scoring.preflight import gap
 from raydistill.pipelines.scoring.rows import CALLS_PER_ENGINE, ROWS_PER_CALL
@@ -121,25 +119,12 @@ def take_turns(client: PoolClient, model: Any, options: argparse.Namespace) -> d
 
 def rows_of(options: argparse.Namespace, costs: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Those of `docs/results/performance.json`."""
-    found = []
-    for peer, title, reach in (("forward", "a plain forward pass", REACH), ("generated", "generating as many", 1.0)):
-        ratios = sorted(ours / other for ours, other in zip(costs["scored"], costs[peer], strict=True))
-        ratio = statistics.median(ratios)
-        found.append(
-            {
-                "name": f"scoring tokens by {Path(options.model).name}, beside {title}",
-                "ours": round(statistics.median(costs["scored"]), 4),
-                "other": round(statistics.median(costs[peer]), 4),
-                "ratio": round(ratio, 3),
-                "reach": reach,
-                "holds": ratio <= reach,
-                "n": len(ratios),
-                "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
-                "versions": environment()["versions"],
-                "command": command(),
-            }
-        )
-    return found
+    peers = (("forward", "a plain forward pass", REACH), ("generated", "generating as many", 1.0))
+    name = f"scoring tokens by {Path(options.model).name}"
+    return [
+        paired_row(f"{name}, beside {title}", costs["scored"], costs[peer], reach, at_most=True)
+        for peer, title, reach in peers
+    ]
 
 
 def main() -> None:

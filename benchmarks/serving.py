@@ -14,11 +14,9 @@ import asyncio
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,7 +27,9 @@ import aiohttp
 import psutil
 
 from benchmarks import command
+from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT, environment
+from benchmarks.servers import await_answer
 from raydistill.actors.engine.engine import LONE_CPU_ARGUMENTS
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question
@@ -61,16 +61,6 @@ class Server:
         environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(folder), "VLLM_LOGGING_LEVEL": "ERROR"}
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
 
-    def await_answer(self) -> None:
-        ends = time.monotonic() + START_S
-        while self.process.poll() is None and time.monotonic() < ends:
-            try:
-                urllib.request.urlopen(f"{self.url}/v1/models", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(1)  # another process, which tells nobody when it is there
-        raise SystemExit(f"{self.name} does not answer: exit code {self.process.poll()}")
-
     def processor_s(self) -> float:
         family = [self.process_tree(), *self.process_tree().children(recursive=True)]
         return sum(sum(process.cpu_times()[:2]) for process in family if process.is_running())
@@ -91,7 +81,7 @@ def running(name: str, model: str, folder: Path) -> Iterator[Server]:
     bare += ["--served-model-name", Path(model).name, "--disable-uvicorn-access-log"]
     server = Server(name, bare if name == "vllm" else served, folder)
     try:
-        server.await_answer()
+        await_answer(f"{server.url}/v1/models", server.process, START_S)
         yield server
     finally:
         server.process.send_signal(signal.SIGTERM)
@@ -129,7 +119,7 @@ def chats(model: str, count: int) -> list[dict[str, Any]]:
 
 
 def idle_cores(server: Server, seconds: float) -> float:
-    time.sleep(REST_S)
+    time.sleep(REST_S)  # what its start and the last requests still cost is over then
     before = server.processor_s()
     time.sleep(seconds)  # the time that is measured
     return (server.processor_s() - before) / seconds
@@ -142,21 +132,8 @@ def rows(told: dict[tuple[str, int], list[Told]], idle: dict[str, float]) -> lis
         for field, reach in REACH.items():
             pairs = zip(told[name, clients], told["vllm", clients], strict=True)
             mine, other = zip(*((getattr(ours, field), getattr(bare, field)) for ours, bare in pairs), strict=True)
-            ratios = sorted(one / two for one, two in zip(mine, other, strict=True))
-            ratio = statistics.median(ratios)
-            found.append(
-                {
-                    "name": f"service ({name}), {clients} clients, {field}, beside a bare vLLM server",
-                    "ours": round(statistics.median(mine), 4),
-                    "other": round(statistics.median(other), 4),
-                    "ratio": round(ratio, 3),
-                    "reach": reach,
-                    "holds": ratio >= reach if field == "tokens_per_s" else ratio <= reach,
-                    "n": len(ratios),
-                    "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
-                    **known,
-                }
-            )
+            title = f"service ({name}), {clients} clients, {field}, beside a bare vLLM server"
+            found.append(paired_row(title, mine, other, reach, at_most=field != "tokens_per_s"))
     for name, cores in idle.items():
         told_idle = {"ours": round(cores, 4), "other": None, "ratio": None, "reach": IDLE_REACH}
         found.append({"name": f"idle cores ({name})", **told_idle, "holds": cores < IDLE_REACH, "n": 1} | known)

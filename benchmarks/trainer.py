@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -24,10 +23,9 @@ from typing import Any
 
 import torch
 
-from benchmarks import command
+from benchmarks.paired import paired_row
 from raydistill.pipelines.config.sections import Questions, Train
 from raydistill.pipelines.data.records import Example, WeightedText
-from raydistill.pipelines.report import environment
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.training.batches import collate, micro_batches, rows_of
 from raydistill.pipelines.training.checkpoints import Progress
@@ -136,25 +134,9 @@ def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[flo
 
 def rows(options: argparse.Namespace, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Those of `docs/results/performance.json`."""
-    found = []
-    for peer in sorted({*rates} - {OURS}):
-        ratios = sorted(ours / other for ours, other in zip(rates[OURS], rates[peer], strict=True))
-        ratio = statistics.median(ratios)
-        found.append(
-            {
-                "name": f"training {Path(options.model).name} {OURS}, beside {peer}",
-                "ours": round(statistics.median(rates[OURS]), 1),
-                "other": round(statistics.median(rates[peer]), 1),
-                "ratio": round(ratio, 3),
-                "reach": REACH,
-                "holds": ratio >= REACH,
-                "n": len(ratios),
-                "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
-                "versions": environment()["versions"],
-                "command": command(),
-            }
-        )
-    return found
+    name = f"training {Path(options.model).name} {OURS}"
+    peers = sorted({*rates} - {OURS})
+    return [paired_row(f"{name}, beside {peer}", rates[OURS], rates[peer], REACH) for peer in peers]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ rewriting teacher was trained on, and some tasks it has never seen.
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,9 +52,13 @@ def held_out(count: int = HELD_OUT) -> list[dict[str, str]]:
 
 
 def write(folder: Path, rows_per_task: int = ROWS, questions: int = HELD_OUT) -> None:
-    """Write all files into `folder`; what is there already with the same content is left alone."""
+    """Write all files into `folder`."""
+    write_files(folder, {"held_out": held_out(questions)} | {name: rows(name, rows_per_task) for name in FAMILIES})
+
+
+def write_files(folder: Path, files: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    """Write rows as ``<name>.jsonl`` into `folder`; what is there already with the same content is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"held_out": held_out(questions)} | {name: rows(name, rows_per_task) for name in FAMILIES}
     for name, made in files.items():
         path, text = folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in made)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

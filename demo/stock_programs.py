@@ -7,7 +7,6 @@ writes programs for such questions, so one learns it of these (``configs/demo-ll
 of a format that the rewriting demo model has learned to imitate, and none is in two of the files.
 """
 
-import json
 import sys
 from pathlib import Path
 from random import Random
@@ -42,12 +41,8 @@ def files(seeds: int = SEEDS, programs: int = PROGRAMS) -> dict[str, list[dict[s
 
 
 def write(folder: Path) -> None:
-    """Write all files into `folder`; what is there already with the same content is left alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in files().items():
-        path, text = folder / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+    """Write all files into `folder`."""
+    rebase_data.write_files(folder, files())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import local_path
 from raydistill.pipelines.config.sections import Execution, Questions
 from raydistill.pipelines.config.sections import Student as Hosting
+from raydistill.pipelines.config.students import adapter_base, student_folder
 from raydistill.pipelines.recipes.registry import default_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.pools import check_model
@@ -44,17 +45,14 @@ def find_student(path: str) -> Student:
     given = Path(path).expanduser().resolve()
     if not given.is_dir():
         raise UsageError(f"{path}: no such directory; {EXPECTED}")
-    folder = given / "student" if (given / "student").is_dir() else given
+    folder = student_folder(given)
     asked = _asked_how(folder / "raydistill.json")
     name = folder.name.replace(":", "-")  # Ray Serve LLM takes a colon for the name of an adapter
-    if (folder / "adapter_config.json").is_file():
-        adapter = _read(folder / "adapter_config.json")
-        model = str(adapter["base_model_name_or_path"])
-        check_model(model, f"{folder}/adapter_config.json: base_model_name_or_path", tokenizer=False)
-        model = local_path(model)
+    if base := adapter_base(folder):
+        check_model(base["model"], f"{folder}/adapter_config.json: base_model_name_or_path", tokenizer=False)
+        model = local_path(base["model"])
         tokenizer = str(folder) if (folder / "tokenizer_config.json").is_file() else model
-        revision = adapter.get("revision")
-        return Student(name, model, tokenizer, revision, str(folder), adapter["r"], **asked)
+        return Student(name, model, tokenizer, base["revision"], str(folder), base["max_lora_rank"], **asked)
     if (folder / "config.json").is_file():
         return Student(name, str(folder), str(folder), **asked)
     raise UsageError(f"{path}: neither config.json nor adapter_config.json in {folder}; {EXPECTED}")

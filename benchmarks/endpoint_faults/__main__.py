@@ -132,8 +132,7 @@ def kill(url: str, options: argparse.Namespace, scratch: Path) -> Row:
         driver.kill()
         killed = time.monotonic()
         driver.wait()
-        while proxy.under_way:  # Ray's processes end with the driver, and its requests with them
-            time.sleep(0.5)  # sockets of processes that end: nobody tells; a request lasts TIMEOUT_S at most
+        proxy.wait_until_idle()  # Ray's processes end with the driver, and its requests with them
         before = list(proxy.exchanges)
         open_ = [one for one in before if one.ended > killed - JUST_BEFORE_S]  # under way, or not stored yet
         ends = [subprocess.run(arguments, cwd=ROOT, stdout=subprocess.DEVNULL).returncode]

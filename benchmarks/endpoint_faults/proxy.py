@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
+
+from benchmarks.servers import await_answer
 
 REFUSALS = {"429": (429, {}), "429 with Retry-After": (429, {"Retry-After": "1"}), "500": (500, {})}
 LOST = ("hang", "cut", "wrong JSON")
@@ -51,12 +52,14 @@ class FaultProxy:
         self.exchanges: list[Exchange] = []
         self._upstream, self._share = upstream, share
         self._known: set[str] = set()
+        self._ending = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    @property
-    def under_way(self) -> int:
-        return sum(not exchange.ended for exchange in self.exchanges)
+    def wait_until_idle(self) -> None:
+        """Return when nothing is under way."""
+        with self._ending:
+            self._ending.wait_for(lambda: all(exchange.ended for exchange in self.exchanges))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -106,7 +109,9 @@ class FaultProxy:
                 return web.Response(body=content, status=response.status, content_type="application/json")
             return await self._pass_on(request, exchange, json.loads(content))
         finally:
-            exchange.ended = time.monotonic()
+            with self._ending:
+                exchange.ended = time.monotonic()
+                self._ending.notify_all()
 
     def _fault(self, key: str) -> str:
         source = random.Random(key)
@@ -153,11 +158,10 @@ def vllm_server(model: Path, log: Path, *, name: str = "teacher", threads: int =
     with log.open("w") as out:
         server = subprocess.Popen(command, env=cpu_environment(threads), stdout=out, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + START_S
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"vLLM's server did not start: {log.read_text()[-2000:]}")
-            time.sleep(0.5)  # it tells nobody when it is there
+        try:
+            await_answer(f"http://127.0.0.1:{port}/health", server, START_S)
+        except RuntimeError as error:
+            raise RuntimeError(f"vLLM's server did not start ({error}): {log.read_text()[-2000:]}") from None
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
@@ -168,10 +172,3 @@ def cpu_environment(threads: int = 1) -> dict[str, str]:
     """The variables with which vLLM runs a small model without a GPU."""
     variables = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads), "VLLM_CPU_KVCACHE_SPACE": "1"}
     return {**os.environ, **variables, "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def _answers(url: str) -> bool:
-    try:
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    except OSError:
-        return False

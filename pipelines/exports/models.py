@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import is_uri, local_path
+from raydistill.pipelines.config.students import adapter_base
 from raydistill.pipelines.views.run_folder import RunFolder
 
 TOKENIZER = ("tokenizer*", "chat_template*", "special_tokens_map.json", "generation_config.json", "raydistill.json")
@@ -57,6 +57,7 @@ def _base(student: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    told = json.loads((student / "adapter_config.json").read_text(encoding="utf-8"))
-    model = local_path(str(told["base_model_name_or_path"]))
-    return AutoModelForCausalLM.from_pretrained(model, revision=told.get("revision"), dtype=torch.float32)
+    base = adapter_base(student)
+    assert base  # whoever asks has seen that it is an adapter
+    model = local_path(base["model"])
+    return AutoModelForCausalLM.from_pretrained(model, revision=base["revision"], dtype=torch.float32)

@@ -21,7 +21,8 @@ from raydistill.pipelines.sampling.plan import Completer
 from raydistill.pipelines.sampling.prompter import Prompt, Prompter
 from raydistill.pipelines.sampling.samples import completion_row, to_sample
 from raydistill.pipelines.sampling.verdicts import judge
-from raydistill.pipelines.tasks.base import Grade, ReadableTask, choices_of
+from raydistill.pipelines.tasks.base import ReadableTask
+from raydistill.pipelines.tasks.unjudged import ReadsAnswers
 from raydistill.serve.schema import SolveRequest
 from raydistill.serve.solving.events import Completed, Repairing, Tell, Voted, judged, nobody
 from raydistill.serve.solving.vote import count_votes, is_decided
@@ -103,7 +104,9 @@ class Asking:
             [sample] = await self._judged(answerer.follow_ups, task, prompts, completions, [place], turn)
             return sample
 
-        return await converse(answerer, question, first, ask_again, lambda text: self._grade(text, question))
+        return await converse(
+            answerer, question, first, ask_again, lambda text: ReadsAnswers(self.task).grade(text, question)
+        )
 
     def _requests(self, question: Question, prompts: Mapping[str, Prompt], n: int) -> list[Request]:
         asked = self.request
@@ -150,17 +153,13 @@ class Asking:
         for place, row in zip(places, rows, strict=True):
             told = {name: row[name] for name in ("finish_reason", "completion_tokens")}
             self.tell(Completed(sample=place, turn=turn, completion=row["text"], **told))
-        verdicts = await judge([(question, row) for row in rows], prompter, self._grade, self.executors)
+        asked, grade = [(question, row) for row in rows], ReadsAnswers(self.task).grade
+        verdicts = await judge(asked, prompter, grade, self.executors)
         self.spent.execution_s += sum(verdict.get("wall_s") or 0.0 for verdict in verdicts)
         samples = [to_sample(row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
         for place, sample in zip(places, samples, strict=True):
             self.tell(judged(place, turn, sample))
         return samples
-
-    def _grade(self, value: Any, question: Question) -> Grade:
-        """What answer `value` is: whether it is right nobody knows."""
-        answer = self.task.read(value, choices_of(question))
-        return Grade("passed", "ok", answer) if answer else Grade("failed", "no_answer", "")
 
 
 class OneParty:

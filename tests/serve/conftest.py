@@ -152,7 +152,7 @@ class Guarded(Service):
     def answers(self, number: int, body: object, path: str = "/v1/completions") -> tuple[int, Any, Message]:
         """To the client of this number; asked again while the queue is full."""
         while (told := self.ask(path, body, self.KEYS[f"client-{number}"]))[0] == 503:
-            time.sleep(0.05)
+            time.sleep(0.05)  # a place in the queue is whoever's asks first: nobody is told
         return told
 
 

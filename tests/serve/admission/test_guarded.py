@@ -111,10 +111,9 @@ def test_keys_change_without_a_restart(guarded: Guarded) -> None:
 def test_a_client_that_leaves_frees_the_engine(guarded: Guarded) -> None:
     for stream in (False, True):
         connection = send(guarded, "/v1/completions", json.dumps(LONG | {"stream": stream}), "client-6")
-        time.sleep(1.5)
-        assert engine_load(guarded, 0.5) > 0.5
+        wait_until(lambda: engine_load(guarded, 0.5) > 0.5, 10, "the engine to work for the client")
         connection.close()
-        time.sleep(FREE_S)
+        time.sleep(FREE_S)  # the time that is promised
         assert engine_load(guarded, 1) < IDLE
 
 
@@ -127,7 +126,7 @@ def test_the_deadline_ends_work_in_the_engine(guarded: Guarded) -> None:
     assert guarded.DEADLINE_S - 0.5 < took < guarded.DEADLINE_S + SLACK_S
     text = exchange(guarded, "/v1/completions", json.dumps(LONG | {"stream": True}), "client-7")
     assert "deadline_exceeded" in text.strip().splitlines()[-1] and "[DONE]" not in text
-    time.sleep(FREE_S)
+    time.sleep(FREE_S)  # the time that is promised
     assert engine_load(guarded, 1) < IDLE
 
 
@@ -169,7 +168,7 @@ def engine_load(service: Guarded, seconds: float) -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
 
     before, started = used(), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the time that is measured
     return (used() - before) / (time.monotonic() - started)
 
 

@@ -37,7 +37,7 @@ def under_way(service: Guarded, pool: ThreadPoolExecutor) -> list[Future[tuple[i
     """Requests of both kinds that have begun."""
     kinds = [(CHAT, "/v1/completions"), (SEVEN | {"n": 3}, "/v1/solve")]
     futures = [pool.submit(asked, service, *kinds[number % 2]) for number in range(UNDER_WAY)]
-    time.sleep(0.3)
+    time.sleep(0.3)  # what is killed is to be met in the midst of them, wherever they are
     return futures
 
 

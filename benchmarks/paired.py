@@ -1,0 +1,30 @@
+"""A row of `docs/results/performance.json` from two arms that took turns."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import command
+from raydistill.pipelines.report import environment
+
+
+def paired_row(
+    name: str, ours: Sequence[float], other: Sequence[float], reach: float, *, at_most: bool = False
+) -> dict[str, Any]:
+    """The median of ours / other turn by turn, beside `reach`, which it is to attain or (`at_most`) not to exceed."""
+    ratios = sorted(mine / theirs for mine, theirs in zip(ours, other, strict=True))
+    ratio = statistics.median(ratios)
+    return {
+        "name": name,
+        "ours": round(statistics.median(ours), 4),
+        "other": round(statistics.median(other), 4),
+        "ratio": round(ratio, 3),
+        "reach": reach,
+        "holds": ratio <= reach if at_most else ratio >= reach,
+        "n": len(ratios),
+        "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
+        "versions": environment()["versions"],
+        "command": command(),
+    }
