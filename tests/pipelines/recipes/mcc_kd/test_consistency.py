@@ -107,5 +107,6 @@ def test_the_command_prints_and_writes_what_was_measured(tiny_model, tmp_path):
     done = subprocess.run([*command, "--out", str(tmp_path / "out.json")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    assert found == answer_consistency(rationales(4), tiny_model).to_json()
+    # Another process's sums may end in another digit.
+    assert found == pytest.approx(answer_consistency(rationales(4), tiny_model).to_json(), rel=1e-5)
     assert f"answer KL {found['answer_kl']:.4f}" in done.stdout
