@@ -82,7 +82,7 @@ class Pool:
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
-        self.running = False
+        self.running = self._deployed = False
         self._config: dict[str, Any] = {}
 
     @property
@@ -95,18 +95,28 @@ class Pool:
 
         Raises EngineError with the member's own reason if it cannot start.
         """
-        from ray import serve
-
         if self.running and config == self._config:
             return
-        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
         try:
-            serve.run(self.application(**config), name=self.settings.name, route_prefix=None)
+            self._deploy(config, wait=True)
         except RuntimeError as error:
             reason = self._reason(str(error))
-            serve.delete(self.settings.name)
+            self.release()
             raise EngineError(f"pool {self.settings.name} cannot start: {reason}") from None
         self.running, self._config = True, config
+
+    def begin(self) -> None:
+        """Have the members start beside what the caller does next; `start` waits for them."""
+        if not self._deployed:
+            self._deploy({}, wait=False)
+
+    def _deploy(self, config: Mapping[str, Any], *, wait: bool) -> None:
+        from ray import serve
+
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+        target = serve.RunTarget(self.application(**config), self.settings.name, route_prefix=None)
+        self._deployed = True
+        serve.run_many([target], wait_for_applications_running=wait)
 
     def application(self, **config: Any) -> Application:
         """The pool as a Serve application, to be run under the pool's name."""
@@ -160,9 +170,9 @@ class Pool:
         """Stop the members and give their resources back; `start` brings the pool up again."""
         from ray import serve
 
-        if self.running:
+        if self._deployed:
             serve.delete(self.settings.name, _blocking=wait)
-        self.running = False
+        self.running = self._deployed = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
-"""Engines without a GPU, one thread each and one for each core: the pool's, against vLLM's own executor for CPUs.
+"""Tokens per second of an engine pool, beside bare vLLM, which gets everything in one call, on one thread each.
 
-    python -m benchmarks.engines                three minutes on a quiet machine
-    python -m benchmarks.engines --samples 500  a look
+    python -m benchmarks.engines                       ten minutes; leave the machine alone meanwhile
+    python -m benchmarks.engines --model ~/models/smollm2-135m-instruct --questions 16
+    python -m benchmarks.engines --questions 8 --rounds 2  a look
 
-By default vLLM's engine core has a worker process on a CPU, too, and waits for it in a loop; the pool's engine
-computes in the core itself (`actors/engine/engine.py`). A pool of either attempts the same questions
-(demo/models/critic, temperature 1). Prints one line of JSON: tokens per second of wall time and per second of processor
-time of the engines' processes, ours over vLLM's, which all texts must be the same for; exits 1 where ours generates no
-more.
+The arms answer the same questions with four samples each, temperature 1, and take turns; each is up all the time:
+
+    pool        an engine as runs have it: a Ray Serve replica that is called by handle, a call for each question
+    bare        `vllm.LLM.generate` in a process of its own, with the pool's arguments: the limit
+    worker      a pool whose engine computes in a worker process, as vLLM has it by default without a GPU
+
+Prints one JSON line: rows for `docs/results/performance.json`. Exits 1 where the arms' greedy texts differ.
 """
 
 from __future__ import annotations
@@ -15,94 +18,168 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
 
-import psutil
-
-from benchmarks import command
-from benchmarks.replications.cells import ROOT, provenance
-from raydistill.actors.engine.requests import Completion, Request, Sampling
+from benchmarks.paired import paired_row
+from benchmarks.replications.cells import ROOT
+from raydistill.actors.engine.requests import Request, Sampling
 from raydistill.pipelines.config.sections import EngineConfig, Questions
-from raydistill.pipelines.runtime.pools import connect, engine_pool
+from raydistill.pipelines.prompts import render
+from raydistill.pipelines.runtime.pools import connect, engine_environment, engine_pool
 from raydistill.pipelines.tasks import load_questions
-from raydistill.pipelines.tasks.stepwise.prompts import attempt_prompt
 
-EXECUTORS: dict[str, dict[str, Any]] = {"ours": {}, "vllm": {"distributed_executor_backend": "mp"}}
-IN_FLIGHT = 256  # sequences per engine
+PEERS = {"bare": ("vllm.LLM.generate, all in one call", 0.97), "worker": ("an engine with a worker process", 1.0)}
+WORKER = {"distributed_executor_backend": "mp"}
+CONTEXT_TOKENS, CACHE_GB = 1024, 1
 
-
-def prompts(samples: int) -> list[Request]:
-    """Attempts at multistep arithmetic, as TriPosT's students make them."""
-    questions = Questions(task="stepwise:multistep_arithmetic", size=samples, options={"levels": "seen"})
-    sampling = Sampling(max_tokens=400)
-    return [
-        Request(question.id, [{"role": "user", "content": attempt_prompt(question.text)}], sampling, seed=1000 * number)
-        for number, question in enumerate(load_questions(questions).questions)
-    ]
+Texts = list[list[str]]
 
 
-def busy(processes: Sequence[psutil.Process]) -> float:
-    """Seconds of processor time that they have had."""
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+class Arm(Protocol):
+    def __call__(self, temperature: float, seed: int) -> tuple[float, int, Texts]:
+        """Seconds, generated tokens and the texts of a pass over all questions."""
 
 
-def measure(executor: str, engines: int, requests: list[Request]) -> tuple[dict[str, float], list[str]]:
-    """What a pool with this executor makes of the requests, started and asked once before; and its texts."""
-    config = EngineConfig(
-        model=str(ROOT / "demo" / "models" / "critic"),
+def engine_config(options: argparse.Namespace, **further: Any) -> EngineConfig:
+    return EngineConfig(
+        model=options.model,
         dtype="float32",
-        max_model_len=1024,
-        kv_cache_gb=1,
-        max_num_seqs=IN_FLIGHT,
-        replicas=(engines, engines),
-        options=EXECUTORS[executor],
+        max_model_len=CONTEXT_TOKENS,
+        kv_cache_gb=CACHE_GB,
+        max_num_seqs=options.in_flight,
+        options=further,
     )
-    pool = engine_pool(f"benchmark-{executor}", config, ledger="")
-    pool.start()
 
-    async def answer(some: Sequence[Request]) -> list[list[Completion]]:
-        return await asyncio.gather(*(pool.client.call("generate", [request]) for request in some))
+
+def prompts(options: argparse.Namespace) -> list[list[dict[str, str]]]:
+    """Questions as PaD asks them."""
+    asked = Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=70_000)
+    return [list(render("instruct", "program", one.text)) for one in load_questions(asked).questions]
+
+
+@contextmanager
+def pool_arm(name: str, config: EngineConfig, options: argparse.Namespace) -> Iterator[Arm]:
+    pool = engine_pool(f"benchmark-{name}", config, ledger="")
+    pool.start()
+    asked = prompts(options)
+
+    def answer(temperature: float, seed: int) -> tuple[float, int, Texts]:
+        sampling = Sampling(temperature=temperature, max_tokens=options.new_tokens)
+        indices = tuple(range(options.n))
+        requests = [Request(str(i), chat, sampling, indices, seed=seed + i * 1000) for i, chat in enumerate(asked)]
+
+        async def calls() -> list[Any]:
+            return await asyncio.gather(*(pool.client.call("generate", [request]) for request in requests))
+
+        started = time.perf_counter()
+        came = asyncio.run(calls())
+        seconds = time.perf_counter() - started
+        return seconds, sum(one.completion_tokens for some in came for one in some), [[o.text for o in c] for c in came]
 
     try:
-        asyncio.run(answer(requests[:: max(1, len(requests) // 50)]))
-        below = psutil.Process().children(recursive=True)
-        processes = [process for process in below if "VLLM::" in " ".join(process.cmdline())]
-        started, before = time.monotonic(), busy(processes)
-        answers = asyncio.run(answer(requests))
-        seconds, processor = time.monotonic() - started, busy(processes) - before
+        yield answer
     finally:
         pool.release()
-    tokens = sum(completion.completion_tokens for [completion] in answers)
-    rates = {"tokens_per_s": tokens / seconds, "tokens_per_processor_s": tokens / processor}
-    return rates, [completion.text for [completion] in answers]
+
+
+@contextmanager
+def bare_arm(config: EngineConfig, options: argparse.Namespace) -> Iterator[Arm]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_bare, args=(theirs, config, options))
+    process.start()
+    assert ours.recv() == "ready"
+
+    def answer(temperature: float, seed: int) -> tuple[float, int, Texts]:
+        ours.send((temperature, seed))
+        return ours.recv()
+
+    try:
+        yield answer
+    finally:
+        ours.send(None)
+        process.join()
+
+
+def serve_bare(connection: Connection, config: EngineConfig, options: argparse.Namespace) -> None:
+    """Passes of `vllm.LLM.generate` in this process, as the connection asks for them."""
+    os.environ |= engine_environment(config)
+    from vllm import LLM, SamplingParams
+
+    from raydistill.actors.engine.engine import CPU_ARGUMENTS, LONE_CPU_ARGUMENTS
+
+    model = LLM(
+        model=config.model,
+        dtype="float32",
+        max_model_len=CONTEXT_TOKENS,
+        max_num_seqs=config.max_num_seqs,
+        **CPU_ARGUMENTS,
+        **LONE_CPU_ARGUMENTS,
+    )
+    asked = prompts(options)
+    connection.send("ready")
+    while asked_for := connection.recv():
+        temperature, seed = asked_for
+        each = [
+            SamplingParams(n=options.n, temperature=temperature, max_tokens=options.new_tokens, seed=seed + i * 1000)
+            for i in range(len(asked))
+        ]
+        started = time.perf_counter()
+        came = model.chat(asked, each, use_tqdm=False)
+        seconds = time.perf_counter() - started
+        texts = [[one.text for one in some.outputs] for some in came]
+        connection.send((seconds, sum(len(one.token_ids) for some in came for one in some.outputs), texts))
+
+
+def take_turns(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round, which starts with another arm every time."""
+    greedy: dict[str, Texts] = {name: arm(0.0, 0)[2] for name, arm in arms.items()}  # of each the first: not counted
+    first, *others = greedy.values()
+    same = min(sum(map(_same, first, other, strict=True)) / len(first) for other in others)
+    print(f"greedy texts that all arms agree on: {same:.1%}", file=sys.stderr)
+    if same < 0.95:  # batches of other sizes turn near-ties
+        sys.exit("the arms' greedy texts differ: not the same work")
+    rates: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(rounds):
+        for name in [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]:
+            seconds, tokens, _ = arms[name](1.0, 10**6 * (turn + 1))
+            rates[name].append(tokens / seconds)
+            print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
+    return rates
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> bool:
+    return sorted(one) == sorted(other)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=1200)
-    parser.add_argument("--engines", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--n", type=int, default=4, help="samples of each question")
+    parser.add_argument("--new-tokens", type=int, default=200, help="of a sample, at most")
+    parser.add_argument("--in-flight", type=int, default=256, help="sequences in an engine at once")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    connect(options.engines + 2)
-    requests, rates, texts = prompts(options.samples), {}, {}
-    for executor in EXECUTORS:
-        rates[executor], texts[executor] = measure(executor, options.engines, requests)
-    ratios = {name: rates["ours"][name] / rates["vllm"][name] for name in rates["ours"]}
-    result: dict[str, Any] = {
-        "benchmark": "engines",
-        "engines": options.engines,
-        "samples": options.samples,
-        "same_texts": texts["ours"] == texts["vllm"],
-        "ratio": {name: round(value, 3) for name, value in ratios.items()},
-        **{executor: {name: round(value, 1) for name, value in told.items()} for executor, told in rates.items()},
-        "command": command(),
-        **provenance(),
-    }
-    print(json.dumps(result))
-    sys.exit(not result["same_texts"] or ratios["tokens_per_s"] <= 1)
+    connect(4)
+    with ExitStack() as up:
+        arms = {
+            "pool": up.enter_context(pool_arm("pool", engine_config(options), options)),
+            "bare": up.enter_context(bare_arm(engine_config(options), options)),
+            "worker": up.enter_context(pool_arm("worker", engine_config(options, **WORKER), options)),
+        }
+        rates = take_turns(arms, options.rounds)
+    name = f"engine pool, {Path(options.model).name}, n = {options.n}, tokens/s"
+    rows = [paired_row(f"{name}, beside {t}", rates["pool"], rates[peer], r) for peer, (t, r) in PEERS.items()]
+    print(json.dumps(rows))
 
 
 if __name__ == "__main__":

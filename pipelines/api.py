@@ -11,7 +11,9 @@ raydistill.grade("It costs $1,080.", "1080").status
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,8 +94,19 @@ def run(
     elif overrides or run_dir:
         raise UsageError("settings are changed in a file's run; a Run is taken as it is: use its model_copy")
     with infrastructure_log(config.run_dir):
-        run_all(config, EventConsole(on_event) if on_event else None)
+        _outside_loops(lambda: run_all(config, EventConsole(on_event) if on_event else None))
     return load_run(config.run_dir)
+
+
+def _outside_loops(work: Callable[[], Any]) -> None:
+    """Do the work in this thread; where an event loop has it, as in notebooks, in another one: runs have their own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        work()
+        return
+    with ThreadPoolExecutor(1) as other:
+        other.submit(work).result()
 
 
 def load_run(run_dir: str | Path) -> Report:

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.engines import engines, imported, ledger, pool
+
+__all__ = ["engines", "imported", "ledger", "pool"]  # fixtures
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray Train looks after its workers every 2 s, and a checkpoint waits for the look before it.
@@ -16,20 +20,29 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 # Tests share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+SHARE_ENGINES = {
+    "tests/actors/engine/test_engine.py",
+    "tests/actors/engine/test_scoring.py",
+    "tests/pipelines/doctor/test_engines.py",
+    "tests/pipelines/doctor/test_scores.py",
+}
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Have one worker run the tests of a file, and all tests of one service: its start takes a minute."""
+    """Have one worker run the tests of a file, all tests of one service, and all of one pool: starts take long."""
     from xdist.scheduler import LoadFileScheduling
 
-    class ByService(LoadFileScheduling):
+    class ByStart(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
+            if file in SHARE_ENGINES:
+                return "engines"
             if not file.startswith("tests/serve/"):
                 return file
             return "service" if file.count("/") == 2 else "guarded"
 
-    return ByService(config, log)
+    return ByStart(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ the selector and the questions. So more samples per question, other limits or an
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
@@ -148,11 +149,11 @@ def run_sampling(
     engines: Completer,
     executors: PoolClient,
     *,
-    start_engines: Callable[[], None],
+    prepare: Callable[[bool], None],
     keep_outcomes: bool = False,
     on_progress: Callable[[SamplingStats], None] | None = None,
 ) -> SamplingStats:
-    """Run a job to its end; `start_engines` is called in front of each flow that some completion is missing for.
+    """Run a job to its end; `prepare` is called before each flow, and told whether it lacks a completion.
 
     Raises RaydistillError naming questions that did not come back exactly once from a round.
     """
@@ -165,10 +166,10 @@ def run_sampling(
         for start in range(0, len(remaining), QUESTIONS_PER_FLOW):
             portion = remaining[start : start + QUESTIONS_PER_FLOW]
             known, judged = completions.of(portion), verdicts.of(portion)
-            if any(i not in known.sample_ids for question in portion for i in plan.sample_ids(question)):
-                start_engines()
+            prepare(any(i not in known.sample_ids for question in portion for i in plan.sample_ids(question)))
             started, came, finished = time.monotonic(), Counter[str](), set[str]()
-            for outcome in _flow(job, plan, _source(job, portion, known, judged), engines, executors):
+            rows = [_to_row(question, known, judged) for question in portion]
+            for outcome in _flow(job, plan, rows, engines, executors):
                 came[outcome["question_id"]] += 1
                 result.add(outcome, keep_outcomes)
                 if outcome["finished"]:
@@ -183,9 +184,15 @@ def run_sampling(
 
 
 def _flow(
-    job: SamplingJob, plan: SamplingPlan, questions: Any, engines: Completer, executors: PoolClient
+    job: SamplingJob, plan: SamplingPlan, rows: Sequence[dict[str, Any]], engines: Completer, executors: PoolClient
 ) -> Iterator[dict[str, Any]]:
-    """Stream some questions through one round of a job: the outcome of each."""
+    """Stream the rows of some questions through one round of a job: the outcome of each."""
+    budget = Budget(plan.rounds == job.rounds, job.question_tokens, plan.most)
+    generate, verify = (plan, engines, job.completions), (plan.prompter, job.task, executors, job.verdicts)
+    select, batch = (job.selector, job.examples, budget), _batch(job)
+    if len(rows) <= batch:
+        yield from asyncio.run(_at_once(rows, Generate(*generate), Verify(*verify), Select(*select)))
+        return
     from ray.data import ActorPoolStrategy
 
     actor = {"num_cpus": 0, "batch_format": "pyarrow"}
@@ -193,14 +200,22 @@ def _flow(
     ahead = ActorPoolStrategy(  # the next block starts before one is done
         size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
     )
-    budget = Budget(plan.rounds == job.rounds, job.question_tokens, plan.most)
-    generate, verify = (plan, engines, job.completions), (plan.prompter, job.task, executors, job.verdicts)
-    batch = _batch(job)
-    flow = questions.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
+    flow = _blocks(rows, batch)
+    flow = flow.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
     flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
-    flow = flow.map_batches(Select, fn_constructor_args=(job.selector, job.examples, budget), compute=one, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=select, compute=one, **actor)
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         yield from table.to_pylist()
+
+
+async def _at_once(
+    rows: Sequence[dict[str, Any]], generate: Generate, verify: Verify, select: Select
+) -> list[dict[str, Any]]:
+    """The outcomes of a single batch, in this process: it would pass from actor to actor, and nothing overlap."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist([{"question": json.dumps(row)} for row in rows])
+    return select(await verify(await generate(table))).to_pylist()
 
 
 def _batch(job: SamplingJob) -> int:
@@ -210,15 +225,12 @@ def _batch(job: SamplingJob) -> int:
     return max(1, math.ceil(job.samples_in_flight / per_round / 4))
 
 
-def _source(
-    job: SamplingJob, questions: Sequence[Question], completions: StoredSamples, verdicts: StoredSamples
-) -> Any:
-    """The questions as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
+def _blocks(rows: Sequence[dict[str, Any]], batch: int) -> Any:
+    """The rows as blocks, one JSON text each. (`from_arrow` would run tasks, which need a free CPU.)"""
     import ray
 
-    rows = [{"question": json.dumps(_to_row(question, completions, verdicts))} for question in questions]
-    blocks = math.ceil(len(rows) / max(_batch(job), QUESTIONS_PER_BLOCK))
-    return ray.data.from_items(rows, override_num_blocks=blocks)
+    blocks = math.ceil(len(rows) / max(batch, QUESTIONS_PER_BLOCK))
+    return ray.data.from_items([{"question": json.dumps(row)} for row in rows], override_num_blocks=blocks)
 
 
 def _to_row(question: Question, completions: StoredSamples, verdicts: StoredSamples) -> dict[str, Any]:

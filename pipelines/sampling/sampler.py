@@ -7,6 +7,7 @@ judge. Pools start when a job needs them, and give their resources away when tra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -182,8 +183,15 @@ class Sampler:
     ) -> SamplingStats:
         """Run the job with its executors, a line of progress and a record."""
         self._connect()
-        if job.plan.prompter.executes:
-            self.executors.start()
+        if executes := job.plan.prompter.executes:
+            self.executors.begin()  # beside the engines
+
+        def prepare(is_lacking: bool) -> None:
+            if is_lacking:
+                start_engines()
+            if executes:
+                self.executors.start()
+
         if list_segments(job.completions) and not list_segments(job.verdicts):
             self.say(f"{title}: judging stored completions anew; no new tokens for these")
         name = model or type(completer).__name__
@@ -193,7 +201,7 @@ class Sampler:
                 questions,
                 completer,
                 self.executors.client,
-                start_engines=start_engines,
+                prepare=prepare,
                 keep_outcomes=keep_outcomes,
                 on_progress=lambda result: shown.update(result.questions, self._tally(result)),
             )
@@ -300,6 +308,7 @@ class Sampler:
             self.close()
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop all pools; without `wait` they are told to, and go when they can."""
-        self.engines.release(wait=wait)
-        self.executors.release(wait=wait)
+        """Stop all pools, beside each other; without `wait` they are told to, and go when they can."""
+        with ThreadPoolExecutor() as beside:
+            for _ in beside.map(lambda pools: pools.release(wait=wait), (self.engines, self.executors)):
+                pass

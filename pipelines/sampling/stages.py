@@ -1,11 +1,11 @@
-"""The three stages of a sampling job, as Ray Data actors; the streaming row is one question carrying its samples.
+"""The three stages of a sampling job; the streaming row is one question carrying its samples.
 
     Generate   consumes questions             waits for the engine pool     writes completions/
     Verify     consumes their completions     waits for the executor pool   writes verdicts/
     Select     consumes verified questions    waits for nobody              writes examples/
 
 Generate and Verify read what an earlier run has stored instead of paying for it again, and store each new result
-before they pass it on.
+before they pass it on. They are Ray Data actors, but for what is a single batch.
 """
 
 from __future__ import annotations

@@ -48,10 +48,11 @@ class StoredRows:
 
 
 def started_again() -> bool:
-    """Whether Ray has restarted the actor that this is called in."""
+    """Whether Ray has restarted the actor that this is called in, if it is one."""
     import ray
 
-    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+    context = ray.get_runtime_context()
+    return context.get_actor_id() is not None and bool(context.was_current_actor_reconstructed)
 
 
 def to_question(row: dict[str, Any]) -> Question:

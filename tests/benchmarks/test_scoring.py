@@ -34,6 +34,7 @@ def test_ratios_are_of_rounds_and_the_middle_one_counts() -> None:
     assert generated["ratio"] == 0.12 and generated["name"] == "scoring tokens by m, beside generating as many"
 
 
+@pytest.mark.slow
 def test_one_line_of_rows(tiny_model: str) -> None:
     sizes = ["--questions=2", "--new-tokens=8", "--rounds=2"]
     command = [sys.executable, "-m", "benchmarks.scoring", f"--model={tiny_model}", *sizes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -61,7 +62,11 @@ def test_a_run_is_made_told_of_and_found_again(cluster: None, questions_file: Pa
     assert len([*again.examples()]) == 12
     with pytest.raises(UsageError, match="student was not measured in .*; expected one of: none"):
         again.accuracy()
-    whole = raydistill.run(Run.model_validate(settings))
+
+    async def notebook() -> raydistill.Report:
+        return raydistill.run(Run.model_validate(settings))
+
+    whole = asyncio.run(notebook())
     assert whole["resumed"]["new_samples"] == 0
     with pytest.raises(UsageError, match="a Run is taken as it is"):
         raydistill.run(Run.model_validate(settings), "teacher.n=2")

@@ -1,12 +1,9 @@
-"""The engine actor: a real vLLM over a tiny model, called through its pool. One engine start for all tests."""
+"""The engine actor: a real vLLM over a tiny model, called through its pool (`tests.engines`)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,48 +14,10 @@ from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.pool import Pool, PoolSettings
-from raydistill.pipelines.config.sections import EngineConfig
-from raydistill.pipelines.runtime.pools import check_model, engine_pool
+from raydistill.pipelines.runtime.pools import check_model
 from tests.waiting import wait_until
 
 QUESTION = [{"role": "user", "content": "What is 3 plus 3?"}]
-
-
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("ledger"))
-
-
-WATCH = """
-import os, sys
-
-class Watch:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ("actors", "pipelines", "serve", "raydistill"):
-            with open(os.path.join(os.path.dirname(__file__), f"imports-{os.getpid()}"), "a") as file:
-                print(name, file=file)
-
-sys.meta_path.insert(0, Watch)
-"""
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which each process of the pool notes what it imports of ours, in a file by its process id."""
-    folder = tmp_path_factory.mktemp("imported")
-    (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pool(cluster: None, tiny_model: str, ledger: str, imported: Path) -> Iterator[Pool]:
-    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=0.25, max_lora_rank=8)
-    pool = engine_pool("test-engine", config, ledger)
-    path = os.pathsep.join(filter(None, [str(imported), os.environ.get("PYTHONPATH")]))
-    pool.settings = replace(pool.settings, environment={**pool.settings.environment, "PYTHONPATH": path})
-    pool.start(weights=tiny_model)
-    yield pool
-    pool.release()
 
 
 def generate(pool: Pool, *requests: Request) -> list[Completion]:

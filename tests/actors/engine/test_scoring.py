@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,16 @@ from raydistill.actors.engine.rendering import PLAIN_TURNS
 from raydistill.actors.engine.requests import Completion, Request, Sampling, Scored, ScoreRequest
 from raydistill.actors.engine.scoring import Room, adapts_output
 from raydistill.actors.pool import Pool
-from raydistill.pipelines.config.sections import EngineConfig, Lora, Train
+from raydistill.pipelines.config.sections import Lora, Train
 from raydistill.pipelines.data.records import TokenIds
-from raydistill.pipelines.runtime.pools import engine_pool
 from raydistill.pipelines.scoring.preflight import gap, trainer_logprobs
 from tests.actors.engine.test_engine import write_adapter
 from tests.actors.engine.test_rendering import ADDING_BOS, ADDING_SYSTEM, TRIMMING
+from tests.engines import CONTEXT
 from tests.tiny import TEMPLATE
 
 QUESTION = [{"role": "user", "content": "What is 3 plus 3?"}]
 TEMPLATES = {"own": TEMPLATE, "bos": ADDING_BOS, "system": ADDING_SYSTEM, "trimming": TRIMMING, "plain": PLAIN_TURNS}
-CONTEXT = 256
-
-
-@pytest.fixture(scope="module")
-def pool(cluster: None, tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=CONTEXT, kv_cache_gb=0.25, max_lora_rank=8)
-    pool = engine_pool("test-scoring", config, str(tmp_path_factory.mktemp("ledger")))
-    pool.start(weights=tiny_model)
-    yield pool
-    pool.release()
 
 
 @pytest.fixture(scope="module")

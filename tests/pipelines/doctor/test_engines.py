@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
 from types import SimpleNamespace
@@ -11,20 +10,9 @@ from typing import Any
 import pytest
 
 from raydistill.actors.pool import Pool
-from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.doctor import engines
-from raydistill.pipelines.runtime.pools import engine_pool
 from tests.pipelines.doctor.conftest import Make
 from tests.tiny import make_opinionated
-
-
-@pytest.fixture(scope="module")
-def pool(cluster: None, tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    config = EngineConfig(model=tiny_model, dtype="float32", max_model_len=256, kv_cache_gb=0.25)
-    pool = engine_pool("test-doctor", config, str(tmp_path_factory.mktemp("ledger")))
-    pool.start(weights=tiny_model)
-    yield pool
-    pool.release()
 
 
 def on(pool: Pool, checkup: Any) -> Any:

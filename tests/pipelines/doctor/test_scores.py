@@ -12,13 +12,11 @@ from raydistill.actors.pool import Pool
 from raydistill.pipelines.doctor import engines, scores
 from tests.actors.engine.test_engine import write_adapter
 from tests.pipelines.doctor.conftest import Make
-from tests.pipelines.doctor.test_engines import on, pool, statuses
+from tests.pipelines.doctor.test_engines import on, statuses
 from tests.pipelines.training.answer_tokenizers import build
 from tests.tiny import TEMPLATE, pad_vocabulary, write_tiny_model
 
 OPD = {"recipe": "opd", "cold_start": None}
-
-__all__ = ["pool"]  # the fixture
 
 
 def found(findings: Any) -> Any:

@@ -221,6 +221,7 @@ def test_a_missing_encoder_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not (TEACHER / "model.safetensors").is_file(), reason="needs the demo's teacher")
+@pytest.mark.slow
 def test_a_real_engines_lines_join_to_its_greedy_answers(
     cluster: None, executor: LocalExecutor, tmp_path: Path
 ) -> None:

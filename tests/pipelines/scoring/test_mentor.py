@@ -13,6 +13,7 @@ from tests.actors.engine.test_engine import write_adapter
 from tests.rows import write_rows
 
 
+@pytest.mark.slow
 def test_a_mentor_writes_and_gives_soft_targets(cluster: None, tiny_model: str, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel

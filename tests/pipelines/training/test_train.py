@@ -160,6 +160,7 @@ def with_pairs(request, cluster, tiny_model, tmp_path_factory):
     return changes, folder, train(rationales(60), config, str(folder))
 
 
+@pytest.mark.slow
 def test_pairs_follow_the_same_trajectory_with_two_workers_one_of_them_killed(with_pairs, tiny_model, tmp_path):
     """The pairs of an epoch do not depend on workers, nor on where in it a checkpoint was taken."""
     changes, _, result = with_pairs

@@ -90,6 +90,7 @@ def stored(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")}
 
 
+@pytest.mark.slow
 def test_failed_seeds_alone_are_written_about_and_agreeing_programs_answer(
     cluster: None, student: str, tmp_path: Path
 ) -> None:

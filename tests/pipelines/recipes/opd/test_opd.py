@@ -14,6 +14,7 @@ from raydistill.pipelines.run_config import Run
 from tests.pipelines.recipes.opd.test_rounds import sections
 
 
+@pytest.mark.slow
 def test_rounds_one_after_another_and_the_same_command_again(
     cluster: None, tiny_model: str, other_weights: str, questions_file: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,13 @@ def sections(root: Path, teacher: str, student: str, questions: Path, **recipe: 
         "student": {"max_lora_rank": 8},
         "execution": {"cpus": 0.5},
         "recipe": {"recipe": "opd", "cold_start": None, "samples": 2, **recipe},
-        "train": {"student": student, "learning_rate": 1e-3, "batch_tokens": 400, "micro_batch_tokens": 400},
+        "train": {
+            "student": student,
+            "learning_rate": 1e-3,
+            "batch_tokens": 400,
+            "micro_batch_tokens": 400,
+            "precision": "float32",  # as the engines, whose log-probabilities are compared with the trainer's
+        },
     }
 
 

@@ -42,6 +42,7 @@ def run(tmp_path: Path, recording: Path, student: str, iterations: int, **settin
     return runner
 
 
+@pytest.mark.slow
 def test_each_iteration_goes_on_from_the_last_student(
     cluster: None, tmp_path: Path, recording: Path, tiny_model: str, started: list[tuple[Any, ...]]
 ) -> None:
