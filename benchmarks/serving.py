@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks import command
 from benchmarks.paired import paired_row
-from benchmarks.replications.cells import ROOT, environment
+from benchmarks.replications.cells import ROOT, provenance
 from benchmarks.servers import await_answer
 from raydistill.actors.engine.engine import LONE_CPU_ARGUMENTS
 from raydistill.pipelines.config.sections import Questions
@@ -126,7 +126,7 @@ def idle_cores(server: Server, seconds: float) -> float:
 
 
 def rows(told: dict[tuple[str, int], list[Told]], idle: dict[str, float]) -> list[dict[str, Any]]:
-    known = {"versions": environment()["versions"], "command": command()}
+    known = {"n": 1, "spread": None, "at_most": True, **provenance(), "command": command()}
     found = []
     for name, clients in [key for key in told if key[0] != "vllm"]:
         for field, reach in REACH.items():
@@ -136,7 +136,7 @@ def rows(told: dict[tuple[str, int], list[Told]], idle: dict[str, float]) -> lis
             found.append(paired_row(title, mine, other, reach, at_most=field != "tokens_per_s"))
     for name, cores in idle.items():
         told_idle = {"ours": round(cores, 4), "other": None, "ratio": None, "reach": IDLE_REACH}
-        found.append({"name": f"idle cores ({name})", **told_idle, "holds": cores < IDLE_REACH, "n": 1} | known)
+        found.append({"name": f"idle cores ({name})", **told_idle, "holds": cores < IDLE_REACH} | known)
     return found
 
 

@@ -136,10 +136,14 @@ def shard_for_rank(pieces: Sequence[np.ndarray], rank: int, world: int) -> list[
 
 
 def collate(table: TokenTable, units: np.ndarray, terms: Sequence[LossTerm[Any]]) -> Batch:
-    """One micro-batch as padded tensors; padding is token 0, and no units are one row of it."""
+    """One micro-batch as padded tensors; padding is token 0, and no units are one row of it.
+
+    A term that has nothing to count in it has no part; where none has, the first gives a loss of 0.
+    """
     pieces = [table.ids[row] for row in rows_of(units)]
     shape = max(len(pieces), 1), max(map(len, pieces), default=2)
-    parts = ((term.name, term.collate(units, shape)) for term in terms)
+    here = [term for term in terms if term.count(units)] or terms[:1]
+    parts = ((term.name, term.collate(units, shape)) for term in here)
     return Batch(padded(pieces, shape, "int64"), {name: part for name, part in parts if part is not None})
 
 
