@@ -60,10 +60,18 @@ class EngineSettings:
 
 
 def adapter_room(rank: int) -> int:
-    """The least of the ranks that vLLM makes room for which holds adapters of this rank."""
+    """The least of the ranks that vLLM makes room for which holds adapters of this rank.
+
+    Raises UsageError where it has none.
+    """
     from vllm.config.lora import MaxLoRARanks
 
-    return min(room for room in get_args(MaxLoRARanks) if room >= rank)
+    rooms = get_args(MaxLoRARanks)
+    if rank > max(rooms):
+        raise UsageError(
+            f"an adapter of rank {rank}: expected a rank of at most {max(rooms)}, the most that vLLM takes"
+        )
+    return min(room for room in rooms if room >= rank)
 
 
 def end_of_turn(tokenizer: Any) -> list[int]:
