@@ -88,6 +88,22 @@ def teach(folder: Path, answers: Mapping[str, str], *, steps: int = 400) -> Path
     return folder
 
 
+def write_adapter(model: str, folder: Path, *, seed: int = 0, rank: int = 4) -> str:
+    """A LoRA adapter over `model` whose random weights change what it writes."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapter = get_peft_model(AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32), config)
+    for name, weights in adapter.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.3)
+    adapter.save_pretrained(str(folder))
+    return str(folder)
+
+
 def make_opinionated(folder: Path) -> Path:
     """Give a model what those of the hub have: sampling settings, and a template with a system prompt of its own."""
     generation, template = folder / "generation_config.json", folder / "chat_template.jinja"

@@ -12,6 +12,7 @@ from raydistill.actors.errors import UsageError
 from raydistill.pipelines.exports.export import export
 from raydistill.pipelines.views.run_folder import RunFolder
 from tests.pipelines.views.written import write_run
+from tests.tiny import write_adapter
 
 PROMPTS = [f"What is {i} plus {i}?" for i in range(100)]
 
@@ -19,18 +20,10 @@ PROMPTS = [f"What is {i} plus {i}?" for i in range(100)]
 @pytest.fixture
 def adapted(tiny_model: str, tmp_path: Path) -> RunFolder:
     """A run whose student is an adapter of random weights over a tiny model."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     root = write_run(tmp_path / "run", 12)
-    torch.manual_seed(0)
-    base: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
-    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
-    for name, weights in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weights, std=0.3)
-    model.save_pretrained(str(root / "student"))
+    write_adapter(tiny_model, root / "student")
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(root / "student")
     return RunFolder.open(str(root))
 
