@@ -1,10 +1,11 @@
-"""The finished student behind HTTP.
+"""Finished students behind HTTP.
 
     POST /v1/solve --ingress--> Solver.solve --Answerer--> n completions (vLLM, Ray's LLM server)
         --Prompter.read--> programs --executor pool--> verdicts --follow-ups--> answers --elect--> answer
 
 student     what is served: weights, and how it is asked, from the student's raydistill.json
-deployment  the two Ray Serve applications, executors and student; app starts them for `raydistill serve`, builders for
+students/   several in one service: names, shared engines, those who come and go
+deployment  the Ray Serve applications, executors and students; app starts them for `raydistill serve`, builders for
             KubeRay
 admission/  who may ask, how much, and until when: API keys, limits, deadlines
 solving/    one question: samples, programs and vote, each as it comes

@@ -1,6 +1,6 @@
-"""`raydistill serve`: a finished student behind HTTP, until Ctrl-C.
+"""`raydistill serve`: finished students behind HTTP, until Ctrl-C.
 
-    student --deploy--> executors, engine, ingress --first healthy answer--> ready --Ctrl-C, SIGTERM--> removed
+    students --deploy--> executors, engines, ingress --first healthy answer--> ready --Ctrl-C, SIGTERM--> removed
 
 A Ray that this started ends with it; of a cluster that it joined only its own applications are removed.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -29,10 +30,11 @@ from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import connect, this_node
 from raydistill.serve.admission.gate import DEADLINE_S, MOST_UNDER_WAY, Rules
 from raydistill.serve.admission.keys import KEYS_VARIABLE
-from raydistill.serve.admission.rules import is_loopback, rules_of
+from raydistill.serve.admission.rules import ADMIN_VARIABLE, is_loopback, rules_of
 from raydistill.serve.deployment import Service
 from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
-from raydistill.serve.student import Student, find_student
+from raydistill.serve.student import Student
+from raydistill.serve.students.naming import find_students
 
 GRACE_S = 30.0
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
@@ -46,8 +48,8 @@ EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-def serve_student(
-    student_or_run: str,
+def serve_students(
+    students_or_runs: Sequence[str],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -55,39 +57,54 @@ def serve_student(
     body_bytes: int = BODY_BYTES,
     keys: str | None = None,
     is_open: bool = False,
+    admin_key_file: str | None = None,
     queue: int = MOST_UNDER_WAY,
     deadline_s: float = DEADLINE_S,
     grace_s: float = GRACE_S,
     console: Console | None = None,
 ) -> None:
-    """Serve a run's student, or a student directory, until SIGINT or SIGTERM; then take everything down.
+    """Serve runs' students, or student directories, until SIGINT or SIGTERM; then take everything down.
 
     What is under way then has `grace_s` to end, without new requests; a second signal ends it at once.
 
     Requests with a body of more than `body_bytes` are refused, those without a key of the file `keys`, or of
     KEYS_VARIABLE, where there are keys; more than `queue` are not under way, and none for longer than `deadline_s`.
 
-    Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where `student_or_run` is neither or
-    the port is taken, where `keys` are none, or where there are none, `host` is not this machine's alone and the
-    service is not to be open; EngineError where the model cannot be served.
+    Each is a path or NAME=PATH; adapters of one base share an engine. Who has the key in `admin_key_file`, or in
+    ADMIN_VARIABLE, may add others of a base that is served, and take them away.
+
+    Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where one is neither, two have the
+    same name, a rank is too high or the port is taken, where `keys` are none, or where there are none, `host` is not
+    this machine's alone and the service is not to be open; EngineError where a model cannot be served.
     """
-    student = find_student(student_or_run)
-    rules = rules_of(keys, is_open=is_open, loopback=is_loopback(host), queue=queue, deadline_s=deadline_s)
-    os.environ.pop(KEYS_VARIABLE, None)  # or all processes of a Ray that is started now would have it
+    students = find_students(students_or_runs)
+    rules = rules_of(
+        keys,
+        is_open=is_open,
+        loopback=is_loopback(host),
+        queue=queue,
+        deadline_s=deadline_s,
+        admin_key_file=admin_key_file,
+    )
+    for variable in (KEYS_VARIABLE, ADMIN_VARIABLE):
+        os.environ.pop(variable, None)  # or all processes of a Ray that is started now would have it
     _check_port(host, port)
     say = partial(console.print, markup=False, highlight=False) if console else lambda _: None
-    say(f"starting {student.name} ({student.adapter or student.model}) ...")
+    say(f"starting {', '.join(f'{student.name} ({student.folder})' for student in students)} ...")
     started = time.monotonic()
     joined = bool(os.environ.get("RAY_ADDRESS"))
     service: Service | None = None
     try:
-        _start_http(host, port, body_bytes)
-        service = Service(student, replicas, body_bytes, replace(rules, node_labels=this_node()))
+        service = Service(students, replicas, body_bytes, rules)
+        _start_http(host, port, body_bytes, service.cpus)
+        service.rules = replace(rules, node_labels=this_node())
+        for line in service.wanted_memory():
+            say(line)
         service.deploy()
         url = f"http://{EVERYWHERE.get(host, host)}:{port}"
         _await_health(url)
         service.is_ready = True
-        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, student, rules)}")
+        say(f"ready after {time.monotonic() - started:.0f} s; Ctrl-C stops it\n\n{_welcome(url, students, rules)}")
         threading.Event().wait()
     except KeyboardInterrupt:
         say("stopping ...")
@@ -106,13 +123,16 @@ def _check_port(host: str, port: int) -> None:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; --port takes another one") from None
 
 
-def _start_http(host: str, port: int, body_bytes: int) -> None:
-    """Connect to Ray and start Serve's proxy. From here on SIGTERM does what Ctrl-C does."""
+def _start_http(host: str, port: int, body_bytes: int, cpus: float) -> None:
+    """Connect to Ray, which has so many CPUs if it starts here, and start Serve's proxy.
+
+    From here on SIGTERM does what Ctrl-C does.
+    """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
     for name, value in (CALM | {PROXY_VARIABLE: PROXY_CALLBACK}).items():
         os.environ.setdefault(name, value)  # the processes of a Ray that is started now have these, too
     os.environ[BODY_VARIABLE] = str(body_bytes)
-    connect()
+    connect(max(4, os.cpu_count() or 1, math.ceil(cpus)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ray import serve
     from ray.exceptions import RayTaskError
@@ -171,8 +191,11 @@ def _stop(service: Service | None, joined: bool) -> None:
     ray.shutdown()
 
 
-def _welcome(url: str, student: Student, rules: Rules) -> str:
+def _welcome(url: str, students: Sequence[Student], rules: Rules) -> str:
     """The addresses, and two commands to copy, for a shell whose KEY is an API key where there are some."""
+    student, others = students[0], ", ".join(student.name for student in students[1:])
+    more = [f"  {url}/admin/students        who is served; takes the admin key\n"] if rules.admin else []
+    more += [f'\n  "model" is {student.name} where a request names none, or one of {others}\n'] if others else []
     key, header = ("none", "") if rules.are_open else ("$KEY", ' -H "Authorization: Bearer $KEY"')
     question = json.dumps({"question": EXAMPLE})
     messages = list(make_recipe(student.recipe).student.prompts(Question("", EXAMPLE, ""))[0].messages)
@@ -181,7 +204,7 @@ def _welcome(url: str, student: Student, rules: Rules) -> str:
   {url}/v1/solve              executed answers
   {url}/v1/chat/completions   OpenAI's protocol; also /v1/completions, /v1/models
   {url}/healthz               {url}/docs
-
+{"".join(more)}
 curl -s {url}/v1/solve{header} -H 'Content-Type: application/json' -d '{question}'
 
 python -c "from openai import OpenAI; \\

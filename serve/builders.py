@@ -14,7 +14,8 @@ from raydistill.serve.admission.gate import DEADLINE_S, MOST_UNDER_WAY
 from raydistill.serve.admission.rules import rules_of
 from raydistill.serve.deployment import Service
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.student import find_student
+from raydistill.serve.student import Student
+from raydistill.serve.students.naming import find_students
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -25,24 +26,43 @@ class Served(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    student: str = Field(description="a run directory, or a student directory")
+    student: str | list[str] = Field(
+        description="a run directory, or a student directory; or several, as paths or NAME=PATH"
+    )
     replicas: int = Field(1, ge=1, description="most engine replicas")
     body_bytes: int = Field(BODY_BYTES, ge=1, description="of a request's body, at most")
     keys: str | None = Field(None, description="file of API keys, on every node")
     open: bool = Field(False, description="without keys: whoever reaches the service may ask")
+    admin_key_file: str | None = Field(None, description="of who may add and remove students, on every node")
     queue: int = Field(MOST_UNDER_WAY, ge=1, description="requests under way, at most")
     deadline: float = Field(DEADLINE_S, gt=0, description="seconds that a request may take")
 
+    def students(self) -> tuple[Student, ...]:
+        return find_students([self.student] if isinstance(self.student, str) else self.student)
+
 
 def executors(args: Served) -> Application:
-    """The executors that programs of the student run in; UsageError where it writes none."""
-    service = Service(find_student(args.student), args.replicas)
-    if service.executors is None:
-        raise UsageError(f"{args.student}: this student writes no programs: leave the application of executors out")
-    return service.executors.application()
+    """The executors that programs of the first student run in; UsageError where it writes none.
+
+    Students whose programs have other limits want executors of their own, in an application of the name
+    raydistill-serve-NAME-executors, after the first of them.
+    """
+    students = args.students()
+    if not (pools := list(Service(students, args.replicas).executors.values())):
+        raise UsageError(
+            f"{students[0].folder}: this student writes no programs: leave the application of executors out"
+        )
+    return pools[0].application()
 
 
 def student(args: Served) -> Application:
-    """Engines and HTTP routes of the student; programs go to the application that `executors` makes."""
-    rules = rules_of(args.keys, is_open=args.open, loopback=False, queue=args.queue, deadline_s=args.deadline)
-    return Service(find_student(args.student), args.replicas, args.body_bytes, rules).application()
+    """Engines and HTTP routes of the students; programs go to the applications that `executors` makes."""
+    rules = rules_of(
+        args.keys,
+        is_open=args.open,
+        loopback=False,
+        queue=args.queue,
+        deadline_s=args.deadline,
+        admin_key_file=args.admin_key_file,
+    )
+    return Service(args.students(), args.replicas, args.body_bytes, rules).application()

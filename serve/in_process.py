@@ -24,6 +24,7 @@ from raydistill.pipelines.runtime.pools import engine_environment, engine_settin
 from raydistill.serve.schema import SolveAnswer, SolveRequest
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student, find_student
+from raydistill.serve.students.naming import FIRST
 
 HOSTING: dict[str, Any] = {"max_num_seqs": 64, "kv_cache_gb": 1.0}  # unless the student or the caller says otherwise
 
@@ -82,6 +83,8 @@ class InProcessStudent:
         except ValidationError as error:
             first = error.errors()[0]
             raise UsageError(f"solve: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        if checked.model not in (None, FIRST, self._student.name):
+            raise UsageError(f"solve: model: there is no {checked.model!r:.100} here; expected {self._student.name}")
         return self._run(self._solver.solve(checked))
 
     def _run(self, work: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The ingress deployment: the routes around a student's engines and executors, built where they are served.
+"""The ingress deployment: the routes around students' engines and executors, built where they are served.
 
 client --HTTP--> Front --> routes --handle--> LLMServer (vLLM, 1..replicas)      chat, completions
                               '----handle----> LLMServer, then executor pool      solve
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import Response
@@ -18,14 +18,12 @@ from raydistill.actors.pool import PoolClient
 from raydistill.serve.admission.gate import Gate, Grant, Rules
 from raydistill.serve.admission.windows import Amounts
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.model import Model
-from raydistill.serve.openai.relay import Relay
 from raydistill.serve.routes import make_app
 from raydistill.serve.schema import Health, SolveAnswer, SolveRequest
-from raydistill.serve.solver import Solver
 from raydistill.serve.solving.asking import Spent
 from raydistill.serve.solving.events import Tell, nobody, told_by, with_failure
 from raydistill.serve.student import Student
+from raydistill.serve.students.catalog import Catalog, Served
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -36,17 +34,26 @@ LOST = "the model or the sandbox cannot answer now: ask again"
 
 
 def make_ingress(
-    student: Student, executors: PoolClient | None, body_bytes: int = BODY_BYTES, rules: Rules = EVERYBODY
+    students: Sequence[Student],
+    executors: Mapping[tuple[Any, ...], PoolClient],
+    body_bytes: int = BODY_BYTES,
+    rules: Rules = EVERYBODY,
 ) -> Callable[..., Any]:
-    """The class of the ingress deployment; without `executors` answers are read, not executed.
+    """The class of the ingress deployment; `executors` are those of programs by their limits.
 
-    It is bound to the engines' deployment, and to that of the keys where `rules` have some.
+    It is bound to the deployments of engines, to that of the keys where `rules` have some, and to that of the table
+    where students may come and go.
     """
     from ray import serve
 
     class StudentIngress(Backend):
-        def __init__(self, engines: DeploymentHandle, counter: DeploymentHandle | None = None) -> None:
-            super().__init__(student, engines, executors, Gate(rules, counter))
+        def __init__(
+            self,
+            engines: Mapping[str, DeploymentHandle],
+            counter: DeploymentHandle | None = None,
+            table: DeploymentHandle | None = None,
+        ) -> None:
+            super().__init__(Catalog(students, engines, executors, table), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
             return make_app(self, body_bytes)
@@ -55,36 +62,28 @@ def make_ingress(
 
 
 class Backend:
-    """What the routes ask: a student's engines behind `engines`, and its executors."""
+    """What the routes ask: the students, and the gate before them."""
 
-    def __init__(
-        self, student: Student, engines: DeploymentHandle, executors: PoolClient | None, gate: Gate | None = None
-    ) -> None:
-        self.student, self.relay, self.gate = student, Relay(student.name, engines), gate or Gate(EVERYBODY)
-        self._model, self._executors = Model(student, engines), executors
-        self._solver = Solver(student, self._model, executors)
+    def __init__(self, students: Catalog, gate: Gate) -> None:
+        self.students, self.gate = students, gate
         self._checking: asyncio.Task[Health] | None = None
 
-    async def context(self) -> int:
-        """How many tokens a prompt and its answer have room for."""
-        return await self._model.context()
-
-    async def solve(self, request: SolveRequest, grant: Grant) -> SolveAnswer | Response:
+    async def solve(self, served: Served, request: SolveRequest, grant: Grant) -> SolveAnswer | Response:
         """Ask the student, run the programs that it writes, and return what most of them return."""
         async with grant:
             if not request.stream:
-                return await self._solve(request, grant)
-            events = told_by(lambda tell: self._solve(request, grant, tell))
+                return await self._solve(served, request, grant)
+            events = told_by(lambda tell: self._solve(served, request, grant, tell))
             return grant.stream(with_failure(await anext(events), events))
 
-    async def _solve(self, request: SolveRequest, grant: Grant, tell: Tell = nobody) -> SolveAnswer:
+    async def _solve(self, served: Served, request: SolveRequest, grant: Grant, tell: Tell = nobody) -> SolveAnswer:
         from ray.exceptions import RayError
         from ray.serve.exceptions import RayServeException
 
         spent = Spent()
         try:
             async with grant.in_time():
-                answer = await self._solver.solve(request, spent, tell)
+                answer = await served.solver.solve(request, spent, tell)
         except TimeoutError:
             raise grant.late() from None
         except (RayError, RayServeException) as error:
@@ -104,16 +103,19 @@ class Backend:
         return await asyncio.shield(self._checking)
 
     async def _check(self) -> Health:
-        tried = "model"
+        students = await self.students.current()
+        model, tried = ", ".join(served.student.name for served in students), "model"
+        engines = {served.student.engine: served.model for served in students}
+        executors = {served.executors.name: served.executors for served in students if served.executors}
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                await self._model.check()
+                await asyncio.gather(*(engine.check() for engine in engines.values()))
                 tried = "sandbox"
-                grade = (await self._executors.call("status"))["grade"] if self._executors else None
+                told = await asyncio.gather(*(pool.call("status") for pool in executors.values()))
         except Exception as error:  # whatever it is, it keeps the service from answering
             reason = f"{tried}: {_last_line(error)}"
-            return Health(status="unavailable", model=self.student.name, sandbox=None, reason=reason)
-        return Health(status="ok", model=self.student.name, sandbox=grade)
+            return Health(status="unavailable", model=model, sandbox=None, reason=reason)
+        return Health(status="ok", model=model, sandbox=max((status["grade"] for status in told), default=None))
 
 
 def _last_line(error: Exception) -> str:

@@ -34,7 +34,7 @@ class Model:
     def __init__(self, student: Student, handle: Any) -> None:
         from transformers import AutoTokenizer
 
-        self._name, self._handle = student.name, handle.options(stream=True)
+        self._student, self._handle = student, handle.options(stream=True)
         self._tokenizer = AutoTokenizer.from_pretrained(student.tokenizer, revision=student.revision)
         self._context: int | None = None
 
@@ -61,12 +61,12 @@ class Model:
         from ray.serve.llm.openai_api_models import CompletionRequest
 
         ids = prompt_ids(self._tokenizer, request)
-        settings = {"model": self._name, "n": len(request.indices), "seed": request.seed}
+        settings = {"model": self._student.asked_as, "n": len(request.indices), "seed": request.seed}
         body = CompletionRequest.model_validate(_body(request, ids, await self._room(len(ids))) | settings)
         missing = {*range(len(request.indices))}
         for last in (False, True):
             try:
-                async with aclosing(parts_of(self._handle.samples, body)) as samples:
+                async with aclosing(parts_of(self._handle.samples, body, *self._student.later)) as samples:
                     async for sample in samples:
                         if sample.index in missing:
                             missing.remove(sample.index)
@@ -112,7 +112,7 @@ class Model:
             prompt_tokens=len(choice.prompt_token_ids),
             completion_tokens=len(choice.token_ids),
             seed=request.seed + index,
-            engine=self._name,
+            engine=self._student.name,
             token_ids=tuple(choice.token_ids),
             logprobs=None if sampling.logprobs is None else tuple(_steps(choice)),
             prompt_logprobs=None
@@ -123,7 +123,8 @@ class Model:
     async def _complete(self, body: dict[str, Any]) -> Any:
         from ray.serve.llm.openai_api_models import CompletionRequest
 
-        return await self._send("completions", CompletionRequest.model_validate(body | {"model": self._name}))
+        asked = CompletionRequest.model_validate(body | {"model": self._student.asked_as})
+        return await self._send("completions", asked, *self._student.later)
 
     async def _send(self, method: str, *body: Any) -> Any:
         """The one response to a request that does not stream. UsageError where vLLM refuses the request."""

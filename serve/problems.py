@@ -24,6 +24,18 @@ from raydistill.serve.schema import Problem, ProblemReport
 SOLVE = "/v1/solve"
 BROKEN = "the service failed on this request; its log has the reason"
 LATER = "the service cannot answer now: ask again"
+SAID = {
+    400: "The request is wrong: one line says where.",
+    401: "There is no such API key.",
+    404: "There is no such model.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body does not say that it is JSON.",
+    422: "The request is wrong: one line says where.",
+    429: "The key has used what it has by the minute; Retry-After says when to ask again.",
+    500: "The service failed.",
+    503: "The model or the sandbox cannot answer now, or the service is full; Retry-After says when to ask again.",
+}
 CHARACTERS = 500  # of a message
 MOST_MISTAKES = 3  # of a body that one message tells
 INSIDE = re.compile(
@@ -43,6 +55,11 @@ class Refused(HTTPException):
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         super().__init__(status, message, headers | ({"WWW-Authenticate": "Bearer"} if status == 401 else {}))
         self.code, self.param = code, param
+
+
+def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """What a route's page says of these failures."""
+    return {code: {"model": ProblemReport, "description": SAID[code]} for code in codes}
 
 
 def problem(
@@ -84,8 +101,8 @@ def as_refused(error: Exception) -> Refused:
     return Refused(500, BROKEN, code="internal_error")
 
 
-def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
-    """Give every failure of `app` such an answer. `settings` are what a request to solve may set."""
+def report_problems(app: FastAPI) -> None:
+    """Give every failure of `app` such an answer."""
 
     async def ours(_: Request, error: Any) -> JSONResponse:
         found = as_refused(error)
@@ -96,9 +113,8 @@ def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
         return problem(status, error.detail, code=error.code, param=error.param, headers=error.headers)
 
     async def bad_body(request: Request, error: Any) -> JSONResponse:
-        solving = request.url.path == SOLVE
-        param, message = describe(error.errors(), error.body, settings if solving else ())
-        return problem(422 if solving else 400, message, code="invalid_value", param=param)
+        param, message = describe(error.errors(), error.body)
+        return problem(400, message, code="invalid_value", param=param)
 
     async def no_route(request: Request, error: Any) -> JSONResponse:
         asked = f"{request.method} {request.url.path}"
@@ -120,15 +136,19 @@ def report_problems(app: FastAPI, settings: Sequence[str] = ()) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def describe(mistakes: Sequence[Mapping[str, Any]], body: Any, settings: Sequence[str]) -> tuple[str | None, str]:
+def describe(
+    mistakes: Sequence[Mapping[str, Any]], body: Any, settings: Sequence[str] = (), within: int = 1
+) -> tuple[str | None, str]:
     """The first wrong parameter, and a line on the first mistakes, from pydantic's account of them.
+
+    `settings` are what a request to a student may set; the body begins `within` so many parts of an account's paths.
 
     ``question: Field required``; of a value that may be one thing or another, what it is for neither, or what is wrong
     in it where it is nearly one.
     """
     told: dict[str, list[str]] = {}
     for mistake in mistakes:
-        said = told.setdefault(_place(mistake["loc"][1:], body, mistake["type"] == "missing"), [])
+        said = told.setdefault(_place(mistake["loc"][within:], body, mistake["type"] == "missing"), [])
         if (message := _message(mistake, settings)) not in said:
             said.append(message)
     deepest = {place: said for place, said in told.items() if not any(one.startswith(f"{place}.") for one in told)}

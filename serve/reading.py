@@ -19,19 +19,21 @@ EXACT = 2**53  # numbers above are not told apart by all readers of JSON
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body, if it has one, with `read_json`; under /v1 the gate first asks for a key."""
+    """A route that reads its body, if it has one, with `read_json`; the gate first asks for a key."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handler = super().get_route_handler()
-        guarded, has_body = self.path.startswith("/v1/"), self.body_field is not None
+        has_body = self.body_field is not None
 
         async def handle(request: Request) -> Any:
-            if guarded:
-                request.state.key = await request.app.state.gate.identify(request.headers.get("authorization", ""))
+            gate, authorization = request.app.state.gate, request.headers.get("authorization", "")
+            if self.path.startswith("/v1/"):
+                request.state.key = await gate.identify(authorization)
+            elif self.path.startswith("/admin/"):
+                gate.check_administrator(authorization)
             if not has_body:
                 return await handler(request)
-            check_kind(request.headers.get("content-type", ""))
-            return await handler(JsonRequest(request.scope, request.receive))
+            return await handler(checked(request))
 
         return handle
 
@@ -39,6 +41,12 @@ class JsonRoute(APIRoute):
 class JsonRequest(Request):
     async def json(self) -> Any:
         return read_json(await self.body())
+
+
+def checked(request: Request) -> JsonRequest:
+    """The request, whose body is read with `read_json`. Raises Refused unless it says that it is JSON."""
+    check_kind(request.headers.get("content-type", ""))
+    return JsonRequest(request.scope, request.receive)
 
 
 def check_kind(kind: str) -> None:

@@ -39,6 +39,7 @@ class SolveRequest(BaseModel):
     )
 
     question: str = Field(min_length=1, description="in plain words; the student's own prompt is put around it")
+    model: str | None = Field(None, description="the student's name, as /v1/models has it; default: the first")
     choices: list[Option] | dict[Label, Option] | None = Field(
         None,
         min_length=1,
@@ -135,11 +136,13 @@ class SolveAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the service can answer: the model has generated a token and the sandbox has reported."""
+    """Whether the service can answer: each engine has generated a token and the sandbox has reported."""
 
     status: Literal["ok", "unavailable"]
-    model: str
-    sandbox: str | None = Field(description="grade of the confinement (A to D); null where answers are not executed")
+    model: str = Field(description="the students, by their names")
+    sandbox: str | None = Field(
+        description="grade of the confinement (A to D), of several the worst; null where answers are not executed"
+    )
     reason: str = Field("", description="what is unavailable, and why")
 
 

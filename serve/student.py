@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import local_path
-from raydistill.pipelines.config.sections import Execution, Questions
+from raydistill.pipelines.config.sections import LIMITS, Execution, Questions
 from raydistill.pipelines.config.sections import Student as Hosting
 from raydistill.pipelines.config.students import adapter_base, student_folder
 from raydistill.pipelines.recipes.registry import default_recipe
@@ -21,6 +21,13 @@ from raydistill.pipelines.tasks import ReadableTask, task_for
 from raydistill.pipelines.tasks.base import AnswerTask
 
 EXPECTED = "expected a run directory (with student/ in it) or a student directory (a model, or a PEFT adapter)"
+
+
+class Adapter(NamedTuple):
+    """A LoRA adapter, by the name under which engines know it."""
+
+    name: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,26 @@ class Student:
     execution: Execution = Execution()  # the limits of its programs
     hosting: Hosting = Hosting()  # what its run says of its engines
     max_tokens: int = 512  # of an answer, where a request says nothing else
+    engine: str = ""  # the one that answers for it, by the name of the first student that it was started with
+    known_as: str = ""  # to its engine, if not by its name: an adapter that came later
+
+    @property
+    def folder(self) -> str:
+        return self.adapter or self.model
+
+    @property
+    def asked_as(self) -> str:
+        return self.known_as or self.name
+
+    @property
+    def later(self) -> tuple[Adapter, ...]:
+        """The adapter, where its engine was started without it."""
+        return (Adapter(self.known_as, self.adapter),) if self.known_as and self.adapter else ()
+
+    @property
+    def limits(self) -> tuple[Any, ...]:
+        """Of its programs: students of the same limits share executors."""
+        return tuple(getattr(self.execution, name) for name in LIMITS)
 
 
 def find_student(path: str) -> Student:

@@ -41,6 +41,7 @@ class Rules:
     node_labels: Mapping[str, str] | None = None  # of the nodes that have the file
     most_under_way: int = MOST_UNDER_WAY
     deadline_s: float = DEADLINE_S
+    admin: Key | None = None  # of whoever may change which students are served; without it nobody may
 
     @property
     def are_open(self) -> bool:
@@ -63,14 +64,17 @@ class Gate:
         """Whose request it is; None where everybody may ask. Raises Refused."""
         if self.rules.are_open:
             return None
-        scheme, _, given = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
-            raise _unknown("the request has no API key; expected Authorization: Bearer KEY")
+        given = _bearer(authorization, "API key")
         await self._read_keys()
-        key = find_key(self._keys, given.strip())
+        key = find_key(self._keys, given)
         if key is None:
             raise _unknown("there is no such API key")
         return key
+
+    def check_administrator(self, authorization: str) -> None:
+        """Raise Refused unless the administrator asks."""
+        if self.rules.admin is None or find_key([self.rules.admin], _bearer(authorization, "admin key")) is None:
+            raise _unknown("this is not the admin key")
 
     async def _read_keys(self) -> None:
         async with self._reading:  # one asks for all that wait
@@ -205,6 +209,14 @@ async def _call(method: Any, *arguments: Any) -> Any:
         return await method.remote(*arguments)
     except (RayError, RayServeException) as error:
         raise EngineError("API keys cannot be looked up now: ask again") from error
+
+
+def _bearer(authorization: str, what: str) -> str:
+    """The key that a request brings. Raises Refused where it brings none."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not given.strip():
+        raise _unknown(f"the request has no {what}; expected Authorization: Bearer KEY")
+    return given.strip()
 
 
 def _unknown(message: str) -> Refused:

@@ -1,6 +1,7 @@
 """The replica around a student's engine: Ray's server of a model, with what the service needs beside it.
 
-LLMServer (Ray) <- StudentServer: samples as they end, the context's length, an end with its engine
+LLMServer (Ray) <- StudentServer: samples as they end, the context's length, an end with its engine, and adapters of
+                   local folders that the engine was started without, which requests bring along
 VLLMEngine (Ray) <- StudentEngine: without a GPU, vLLM's executor in the engine core's process, as runs have it
 """
 
@@ -18,6 +19,8 @@ from raydistill.actors.engine.requests import Completion
 if TYPE_CHECKING:
     from ray.serve.llm.openai_api_models import CompletionRequest
 
+    from raydistill.serve.student import Adapter
+
 LOOK_S = 0.5  # between two looks whether the engine lives
 
 
@@ -32,13 +35,33 @@ def student_server() -> type:
         async def start(self) -> None:
             await super().start()
             self._watching = asyncio.create_task(_end_with(self.engine))
+            self._learning = asyncio.Lock()
+
+        async def learn(self, *later: Adapter) -> None:
+            """Load adapters that are not there yet. Raises ValueError with vLLM's reason where one cannot be loaded."""
+            from ray.llm._internal.serve.core.configs.llm_config import DiskMultiplexConfig
+
+            engine: Any = self.engine
+            for name, path in later:
+                told = {"model_id": name, "local_path": path, "max_total_tokens": None, "lora_assigned_int_id": 0}
+                async with self._learning:
+                    await engine.resolve_lora(DiskMultiplexConfig.model_validate(told))
+
+        async def chat(self, request: Any, *later: Any) -> Any:
+            await self.learn(*later)
+            return await super().chat(request)
+
+        async def completions(self, request: Any, *later: Any) -> Any:
+            await self.learn(*later)
+            return await super().completions(request)
 
         async def context_length(self) -> AsyncIterator[int]:
             engine: Any = self.engine
             yield engine._engine_client.model_config.max_model_len
 
-        async def samples(self, request: CompletionRequest) -> AsyncIterator[Completion]:
+        async def samples(self, request: CompletionRequest, *later: Adapter) -> AsyncIterator[Completion]:
             """Each sample of a prompt of token ids as it ends, with its place among the request's n as its index."""
+            await self.learn(*later)
             async for sample in _samples(self.engine, request):
                 yield sample
 

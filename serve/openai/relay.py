@@ -21,6 +21,7 @@ from raydistill.serve.calls import LOST, parts_of
 from raydistill.serve.openai.answers import UNTOLD
 from raydistill.serve.openai.requests import ChatRequest, EngineRequest
 from raydistill.serve.problems import Refused, plain, report
+from raydistill.serve.student import Student
 
 REFUSED = "the model cannot take this request"
 TOO_MANY = re.compile(r"(\w+=\d+) cannot be greater than max_model_len=max_total_tokens=(\d+)")
@@ -28,12 +29,12 @@ ASIDE = re.compile(r" \(parameter=.*\)$", re.DOTALL)
 
 
 class Relay:
-    """Asks the engines behind `handle`, of the deployment that `serve.deployment` makes of a student."""
+    """Asks the engines behind `handle`, of the deployment that `serve.deployment` makes of a student and others."""
 
-    def __init__(self, name: str, handle: Any) -> None:
+    def __init__(self, student: Student, handle: Any) -> None:
         from ray.serve.llm import openai_api_models  # vLLM's, which take seconds: now, not with the first request
 
-        self._name, self._handle, self._engine = name, handle.options(stream=True), openai_api_models
+        self._student, self._handle, self._engine = student, handle.options(stream=True), openai_api_models
 
     async def answer(self, request: EngineRequest, grant: Grant) -> Response:
         """The engines' answer. Raises Refused where they do not take the request or the grant ends, EngineError
@@ -60,13 +61,22 @@ class Relay:
     async def _parts(self, request: EngineRequest, counts: bool) -> AsyncGenerator[Any, None]:
         """What the engines send, one by one: events as text, or the whole answer."""
         method, body = self._body(request, counts)
-        async with aclosing(parts_of(getattr(self._handle, method), body)) as batches:
+        async with aclosing(parts_of(getattr(self._handle, method), body, *self._student.later)) as batches:
             async for batch in batches:
                 for part in batch if isinstance(batch, list) else [batch]:
-                    yield part
+                    yield self._by_name(part)
+
+    def _by_name(self, part: Any) -> Any:
+        """What an engine sends, of the student by the name that clients know."""
+        if isinstance(part, str):
+            model, name = (json.dumps(name) for name in (self._student.asked_as, self._student.name))
+            return part.replace(f'"model":{model}', f'"model":{name}', 1)
+        if hasattr(part, "model"):
+            part.model = self._student.name
+        return part
 
     def _body(self, request: EngineRequest, counts: bool) -> tuple[Literal["chat", "completions"], Any]:
-        asked = request.asked() | {"model": self._name}
+        asked = request.asked() | {"model": self._student.asked_as}
         if counts and request.stream:
             asked["stream_options"] = asked.get("stream_options", {}) | {"include_usage": True}
         try:

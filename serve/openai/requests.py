@@ -105,7 +105,7 @@ class StructuredOutputs(Strictly):
 class EngineRequest(Strictly):
     """What chat and plain completions have in common."""
 
-    model: str | None = Field(None, description="the student's name, as /v1/models has it; default: the student")
+    model: str | None = Field(None, description="the student's name, as /v1/models has it; default: the first")
     n: int | None = Field(None, ge=1, le=64, description="answers per prompt; default: 1")
     stream: bool | None = Field(None, description="answer in server-sent events, which end with [DONE]")
     stream_options: StreamOptions | None = None

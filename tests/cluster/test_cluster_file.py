@@ -161,7 +161,7 @@ def test_served_applications_call_each_other(tmp_path: Path) -> None:
     (tmp_path / "student").mkdir()
     (tmp_path / "student" / "config.json").write_text("{}")
     made = executors(Served(student=str(tmp_path)))
-    service = Service(find_student(str(tmp_path)), 1)
-    assert service.executors
-    assert service.executors.client.name == f"raydistill-serve-{service.student.name}-executors"
+    student = find_student(str(tmp_path))
+    [executors_of] = Service([student], 1).executors.values()
+    assert executors_of.client.name == f"raydistill-serve-{student.name}-executors"
     assert made._bound_deployment.name == "member"

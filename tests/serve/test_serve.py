@@ -20,7 +20,7 @@ from raydistill.pipelines.config.sections import Execution, Questions
 from raydistill.pipelines.inference.answering import Answered
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.tasks import load_questions, task_for
-from raydistill.serve.app import serve_student
+from raydistill.serve.app import serve_students
 from raydistill.serve.schema import SolveRequest
 from raydistill.serve.solver import Solver, choose
 from raydistill.serve.solving.vote import count_votes
@@ -213,16 +213,16 @@ def test_an_adapter_is_served_over_its_base(tmp_path: Path, tiny_model: str) -> 
 
 def test_what_is_no_student_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such directory; expected a run directory"):
-        serve_student(str(tmp_path / "nowhere"))
+        serve_students([str(tmp_path / "nowhere")])
     with pytest.raises(UsageError, match="neither config.json nor adapter_config.json"):
-        serve_student(str(tmp_path))
+        serve_students([str(tmp_path)])
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "raydistill.json").write_text("{")
     with pytest.raises(UsageError, match="raydistill.json: not valid JSON"):
-        serve_student(str(tmp_path))
+        serve_students([str(tmp_path)])
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="cannot listen on 127"):
-        serve_student(str(tmp_path), port=taken.getsockname()[1])
+        serve_students([str(tmp_path)], port=taken.getsockname()[1])

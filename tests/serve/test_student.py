@@ -13,7 +13,7 @@ from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.models import publish_student
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.tasks import load_questions, task_for
-from raydistill.serve.deployment import _ends_of_turns
+from raydistill.serve.engines.config import ends_of_turns
 from raydistill.serve.student import Student, find_student
 
 ROWS = {"numbers": "1,080", "letters": "(B)", "words": "the desert"}
@@ -83,7 +83,7 @@ def test_an_unknown_grader_is_one_clear_line() -> None:
 
 def test_an_adapter_is_served_with_the_ends_of_turns_that_it_came_with(tmp_path: Path) -> None:
     bare = Student("student", "base", str(tmp_path), adapter=str(tmp_path))
-    assert _ends_of_turns(bare) == "vllm"
+    assert ends_of_turns(bare) == "vllm"
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 5]}')
-    assert _ends_of_turns(bare) == str(tmp_path)
-    assert _ends_of_turns(Student("student", str(tmp_path), str(tmp_path))) == "vllm"
+    assert ends_of_turns(bare) == str(tmp_path)
+    assert ends_of_turns(Student("student", str(tmp_path), str(tmp_path))) == "vllm"
