@@ -23,6 +23,7 @@ from raydistill.serve.students.naming import FIRST
 from raydistill.serve.students.table import ask
 
 FRESH_S = 1.0  # how long what the table has said counts
+NEWS_S = 0.05  # and for a name that is not in it
 TABLE_S = 2.0  # that it is waited for, where it is being started again
 
 
@@ -59,7 +60,7 @@ class Catalog:
     ) -> None:
         self._engines, self._executors, self._table = engines, executors, table
         self._served = {student.name: self._make(student) for student in students}
-        self._fresh_until, self._reading = 0.0, asyncio.Lock()
+        self._heard, self._reading = -FRESH_S, asyncio.Lock()
 
     def _make(self, student: Student) -> Served:
         executes = make_recipe(student.recipe).student.executes
@@ -78,7 +79,7 @@ class Catalog:
         """The student of this name. Raises Refused where there is none."""
         await self._refresh()
         if self._get(name) is None:
-            await self._refresh(at_once=True)
+            await self._refresh(NEWS_S)
         if (found := self._get(name)) is None:
             raise no_model(name, self._served)
         return found
@@ -89,23 +90,24 @@ class Catalog:
     async def add(self, path: str, name: str) -> Served:
         """Serve an adapter. Raises UsageError where that cannot be, EngineError where it is not known."""
         student: Student = await ask(self._table.add, path, name)
-        await self._refresh(at_once=True)
+        await self._refresh(0)
         if (added := self._served.get(student.name)) is None:
             raise EngineError("it was added, but cannot be asked here")
         return added
 
     async def remove(self, name: str) -> None:
         """Serve it no longer. Raises Refused where there is none, UsageError where it cannot go."""
-        if not await ask(self._table.remove, name):
+        removed: bool = await ask(self._table.remove, name)
+        await self._refresh(0)
+        if not removed:
             raise no_model(name, self._served)
-        await self._refresh(at_once=True)
 
-    async def _refresh(self, at_once: bool = False) -> None:
-        """Hear of what has changed; what the table cannot say now is as before."""
-        if self._table is None:
+    async def _refresh(self, seconds: float = FRESH_S) -> None:
+        """Hear of what has changed, unless that was so long ago at most; what the table cannot say now is as before."""
+        if self._table is None or time.monotonic() < self._heard + seconds:
             return
-        async with self._reading:  # one asks for all that wait
-            if not at_once and time.monotonic() < self._fresh_until:
+        async with self._reading:
+            if time.monotonic() < self._heard + seconds:  # somebody else has asked meanwhile
                 return
             try:
                 async with asyncio.timeout(TABLE_S):
@@ -114,7 +116,7 @@ class Catalog:
                 logging.getLogger("ray.serve").error("the students are those from before: %r", error)
             else:
                 self._served = await self._as_told(students)
-            self._fresh_until = time.monotonic() + FRESH_S
+            self._heard = time.monotonic()
 
     async def _as_told(self, students: Sequence[Student]) -> dict[str, Served]:
         """These, of which those stay as they are that are there already."""

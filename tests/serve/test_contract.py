@@ -140,5 +140,5 @@ def test_the_page_lists_what_requests_may_set(service: Service) -> None:
         path: sorted(codes for route in routes.values() for codes in route["responses"])
         for path, routes in page["paths"].items()
     }
-    assert told["/v1/solve"] == ["200", "401", "408", "413", "415", "422", "429", "500", "503"]
+    assert told["/v1/solve"] == ["200", "401", "404", "408", "413", "415", "422", "429", "500", "503"]
     assert told[CHAT] == told[TEXT] == ["200", "400", "401", "404", "408", "413", "415", "429", "500", "503"]

@@ -21,12 +21,12 @@ from raydistill.serve.students.sharing import by_engine, wanted_memory, with_eng
 KEY = "an-admin-key-of-a-test"
 
 
-def adapter(run: Path, base: str, rank: int = 4, **noted: Any) -> str:
-    """A run with an adapter that has no weights; `noted` is its student's hosting."""
+def adapter(run: Path, base: str, rank: int = 4, target: str = "program", **hosting: Any) -> str:
+    """A run with an adapter that has no weights; its student writes `target`."""
     folder = run / "student"
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "r": rank}))
-    said = {"recipe": {"recipe": "pad"}, "questions": {"task": "gsm8k"}, "student": noted}
+    said = {"recipe": {"recipe": "pad", "target": target}, "questions": {"task": "gsm8k"}, "student": hosting}
     (folder / "raydistill.json").write_text(json.dumps(said))
     return str(run)
 
