@@ -263,9 +263,7 @@ def grade(
 def serve(
     students: Annotated[
         list[str],
-        typer.Argument(
-            help="run directories, or student directories; NAME=PATH names one", metavar="STUDENT_OR_RUN..."
-        ),
+        typer.Argument(help="run directories, or student directories; NAME=PATH names one", metavar="STUDENT_OR_RUN"),
     ],
     host: Annotated[str, typer.Option(help="address to listen on; loopback unless told otherwise")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 8000,

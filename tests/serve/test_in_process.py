@@ -17,6 +17,8 @@ def test_a_student_solves_without_a_service(knowing: str) -> None:
         assert student.solve("Hang.").reason == "timeout" and WALL_S < 5
         with pytest.raises(UsageError, match=r"^solve: n: .*less than or equal to 64"):
             student.solve("What is 3 plus 4?", n=65)
+        with pytest.raises(UsageError, match="^solve: model: there is no 'other' here; expected student$"):
+            student.solve("What is 3 plus 4?", model="other")
 
 
 def test_what_is_no_student_is_one_line(tmp_path) -> None:
