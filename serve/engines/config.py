@@ -110,7 +110,10 @@ def rank_room(students: Sequence[Student]) -> int:
         return 0
     highest = max(adapters, key=lambda student: student.adapter_rank)
     said = (adapters[0].hosting.options or {}).get("max_lora_rank")
-    room = int(said) if said else adapter_room(highest.adapter_rank)
+    try:
+        room = int(said) if said else adapter_room(highest.adapter_rank)
+    except UsageError as error:
+        raise UsageError(f"{highest.folder}: {error}") from None
     check_rank(highest, room)
     return room
 

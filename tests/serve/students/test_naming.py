@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from raydistill.actors.engine.engine import adapter_room
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.serve.admission.rules import ADMIN_VARIABLE, admin_key
@@ -84,8 +83,8 @@ def test_the_highest_rank_makes_the_room(tmp_path: Path, tiny_model: str) -> Non
     fixed = find_student(adapter(tmp_path / "fixed", tiny_model, 40, options={"max_lora_rank": 16}))
     with pytest.raises(UsageError, match=r"^\S+/student: an adapter of rank 40, .* takes ranks up to 16: [^\n]+$"):
         rank_room([fixed])
-    with pytest.raises(UsageError, match="^an adapter of rank 600: expected a rank of at most 512"):
-        adapter_room(600)
+    with pytest.raises(UsageError, match=r"^\S+/600/student: an adapter of rank 600: expected a rank of at most 512"):
+        rank_room([small, find_student(adapter(tmp_path / "600", tiny_model, 600))])
 
 
 def test_a_line_says_what_memory_an_engine_will_want(tmp_path: Path, tiny_model: str) -> None:
