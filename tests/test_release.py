@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from tests import ROOT
@@ -35,3 +37,19 @@ def test_images_say_what_they_are() -> None:
     text = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8")
     labels = {*re.findall(r"org\.opencontainers\.image\.(\w+)", text)}
     assert labels >= {"title", "version", "revision", "licenses"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool (Debian: prometheus)")
+@pytest.mark.parametrize("what", ["check config deploy/prometheus.yaml", "test rules deploy/alerts-test.yaml"])
+def test_prometheus_takes_its_files_and_alerts_fire(what: str) -> None:
+    done = subprocess.run(["promtool", *what.split()], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "SUCCESS" in done.stdout, done.stdout + done.stderr
+
+
+def test_each_alert_is_tried() -> None:
+    rules, tried = (
+        yaml.safe_load((ROOT / "deploy" / name).read_text(encoding="utf-8"))
+        for name in ("alerts.yaml", "alerts-test.yaml")
+    )
+    fired = {one["alertname"] for test in tried["tests"] for one in test["alert_rule_test"] if one["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in rules["groups"][0]["rules"]}
