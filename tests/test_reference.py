@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import yaml
 
 from tests import ROOT
@@ -13,6 +15,8 @@ from tests import ROOT
 READ = re.compile(
     r"""environ(?:\.get|\.setdefault|\.pop)?[\[(]"([A-Z_]+)"|^[A-Z]+_VARIABLE = "([A-Z_]+)\"""", re.MULTILINE
 )
+LINK = re.compile(r"(?<!!)\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 OURS_TO_SET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED", "TQDM_DISABLE", "VLLM_LOGGING_LEVEL"}
 
 
@@ -53,3 +57,26 @@ def test_pages_that_the_site_lists_are_there() -> None:
     assert len(listed) > 8 and all((ROOT / "docs" / page).is_file() for page in listed)
     top = {path.name for path in (ROOT / "docs").glob("*.md")}
     assert top <= {*listed}, f"not in the site: {sorted(top - {*listed})}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as they are made into ids."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for link, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        there = page.parent / link if link else page
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), f"{link}#{anchor}"
+
+
+def test_each_question_that_others_were_asked_names_the_issue_and_a_page() -> None:
+    text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+    questions = re.split(r"^(?=\*\*)", text, flags=re.MULTILINE)[1:]
+    assert len(questions) >= 10
+    for question in questions:
+        assert re.search(r"\]\(https://github\.com/[\w-]+/[\w-]+/issues/\d+\)", question), question
+        assert LINK.search(question) or "SECURITY.md" in question, question
