@@ -4,7 +4,8 @@
     python docs/make_tutorials.py own-task --check # say where what came differs from the page, and end with 1
 
 A line that begins with "$ " is a command (with "> " it goes on), what follows is what it said. Numbers that depend on
-the machine are masked before two outputs are compared (`steady`).
+the machine are masked before two outputs are compared (`steady`). Where RAYDISTILL_MODELS names a folder, its models
+stand for those that a page fetches into `models`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ MASKS = (
     (re.compile(r"\b0 (?:KB|MB|GB)\b"), "0 B"),
     (re.compile(r"^(.{60}).* \.\.\.$", re.MULTILINE), r"\1 ..."),  # lines that were cut, with paths of any length
 )
+BAR = re.compile(r"(.+): [\d,]+ of [\d,]+\b")
 PROGRESS = re.compile(r"^.+: 0 of 0\b.*\n", re.MULTILINE)  # lines of bars, as many as there was time for
 MACHINE = re.compile(r"^(?:ok|warn) +(?:memory|disk|versions)\b.*\n(?: +-> .*\n)?|^0 ok.*\n", re.MULTILINE)
 """What the doctor says of a machine, and how much of it is well."""
@@ -59,13 +61,18 @@ def _steps(block: str) -> Iterator[Step]:
         yield Step(command.rstrip("\n"), "".join(lines[last + 1 :]))
 
 
-def play(commands: list[str], folder: Path) -> list[str]:
-    """What each command says, in one shell in `folder`. Raises RuntimeError where one fails."""
+def play(commands: list[str], folder: Path, models: str | Path | None = None) -> list[str]:
+    """What each command says, in one shell in `folder` with these `models`. Raises RuntimeError where one fails."""
+    variables = {**os.environ, "COLUMNS": "120", "LC_ALL": "C.UTF-8"}
+    there = variables.pop("RAYDISTILL_MODELS", None)
+    places = {str(folder): "/home/me/mine", str(PACKAGE): "/home/me/venv/lib/python3.11/site-packages/raydistill"}
+    if models := models or there:
+        (folder / "models").symlink_to(Path(models).resolve())
+        places = {str(Path(models).resolve()): "/home/me/mine/models", **places}
     ended = f"code=$?; printf '{MARK}%s' $code; [ $code = 0 ] || exit\n"
     script = "trap 'kill $(jobs -p) 2> /dev/null' EXIT\n"  # servers of a page that fails
     script += "".join(f"printf '{MARK}'\n{command}\n{ended}" for command in commands)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    variables = {**os.environ, "PATH": path, "COLUMNS": "120", "LC_ALL": "C.UTF-8"}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = ["timeout", f"{MOST_S}", "bash", "-c", script]
     done = subprocess.run(
         command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -74,7 +81,6 @@ def play(commands: list[str], folder: Path) -> list[str]:
     for command, said, code in zip(commands, told[::2], told[1::2], strict=False):
         if code.strip() != "0":
             raise RuntimeError(f"{command}: exit code {code}: {said[-2000:]}")
-    places = {str(folder): "/home/me/mine", str(PACKAGE): "/home/me/venv/lib/python3.11/site-packages/raydistill"}
     return [shown(elsewhere(said, places)) for said in told[::2]]
 
 
@@ -86,9 +92,12 @@ def elsewhere(said: str, places: Mapping[str, str]) -> str:
 
 
 def shown(said: str) -> str:
-    """What a page shows: lines that are not too long, without the states of bars that were overwritten."""
+    """What a page shows: lines that are not too long, and the last state of each bar."""
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in said.splitlines()]
-    kept = [line if len(line) <= LONGEST else f"{line[:LONGEST]} ..." for line in lines]
+    bars = [BAR.match(line) for line in lines]
+    again = [one and other and one[1] == other[1] for one, other in zip(bars, [*bars[1:], None], strict=False)]
+    last = [line for line, more in zip(lines, again, strict=True) if not more]
+    kept = [line if len(line) <= LONGEST else f"{line[:LONGEST]} ..." for line in last]
     return "".join(f"{line}\n" for line in kept).strip("\n") + "\n" if said.strip() else ""
 
 
