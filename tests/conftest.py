@@ -15,6 +15,7 @@ __all__ = ["engines", "imported", "ledger", "pool"]  # fixtures
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 # Ray Train looks after its workers every 2 s, and a checkpoint waits for the look before it.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 # Tests share the cores.

@@ -34,6 +34,7 @@ def connect(cpus: int | None = None) -> None:
     A Ray started here gets at least 4 logical CPUs: the pools reserve shares of cores, not cores.
     Raises UsageError where RAY_ADDRESS names no cluster that answers, RaydistillError if Ray does not start.
     """
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # Serve's threads outlive a shutdown, and would start a Ray
     import ray
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

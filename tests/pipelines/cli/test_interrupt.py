@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,14 @@ class Command:
     def said(self) -> str:
         return self.out.read_text()
 
+    def names(self) -> list[str]:
+        """The command lines of its processes; some may end meanwhile."""
+        found = []
+        for one in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                found.append(" ".join(one.cmdline()))
+        return found
+
 
 def config(folder: Path, **teacher: Any) -> dict[str, Any]:
     rows = [{"question": f"What is {i} plus 20?", "answer": str(i + 20)} for i in range(60)]
@@ -97,8 +106,7 @@ def test_while_an_engine_starts(tmp_path: Path, tiny_model: str) -> None:
     command = Command(tmp_path, config(tmp_path, model=tiny_model, kv_cache_gb=1, dtype="float32", max_model_len=256))
 
     def member() -> bool:
-        names = [" ".join(one.cmdline()) for one in psutil.Process(command.process.pid).children(recursive=True)]
-        return "starting engine" in command.said() and any("-engines:member" in name for name in names)
+        return "starting engine" in command.said() and any("-engines:member" in name for name in command.names())
 
     assert "nothing yet" in command.interrupted(member, "an engine that starts")
 
