@@ -28,6 +28,7 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tests.pipelines.views.browser import check_browser, chromium
 from tests.tiny import make_opinionated, teach
 
 TEACHER = ROOT / "demo" / "models" / "teacher"
@@ -172,3 +173,10 @@ def guarded(knowing: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield service
     if service.process.poll() is None:
         assert service.stop() == []
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    check_browser()
+    with chromium(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver

@@ -14,7 +14,7 @@ import pytest
 
 from raydistill.serve.front import BODY_BYTES
 from raydistill.serve.page import policy
-from tests.pipelines.views.browser import check_browser, chromium, complaints, look, overflow, violations
+from tests.pipelines.views.browser import complaints, look, overflow, violations
 from tests.serve.conftest import Service
 from tests.waiting import wait_until
 
@@ -126,13 +126,6 @@ def test_half_closed_and_pipelined_requests(service: Service) -> None:
             text = answer.read()
     assert text.count(b"HTTP/1.1 200") == 1 and text.count(b"HTTP/1.1 404") == 1
     assert service.request("/healthz")[0] == 200
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    check_browser()
-    with chromium(tmp_path_factory.mktemp("browser")) as driver:
-        yield driver
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])

@@ -20,6 +20,7 @@ import pytest
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.serve.student import find_student
+from tests.pipelines.views.browser import complaints, look, overflow, violations
 from tests.serve.conftest import Service, free_port
 from tests.serve.engines.test_faults import kill, replicas
 from tests.tiny import write_adapter
@@ -142,6 +143,18 @@ def test_mixed_requests_get_their_own_student_s_answers(
 ) -> None:
     assert len({json.dumps(answers) for answers in greedy.values()}) == len(greedy)
     mixed(several, greedy, 120)
+
+
+def test_the_page_lets_one_choose(browser: Any, several: Service) -> None:
+    look(browser, f"{several.url}/", 400, "light")
+    wait_until(lambda: browser.find_element("id", "model").is_displayed(), 60, "the students' names")
+    names = browser.find_element("id", "model")
+    assert names.text.split() == ["first", "second", "whole"]
+    names.send_keys("second")
+    browser.find_element("id", "go").click()
+    wait_until(lambda: browser.find_element("id", "progress").text == "done", 120, "an answer")
+    assert browser.find_element("id", "verdict").text.startswith("second, ")
+    assert overflow(browser) <= 0 and violations(browser) == [] and complaints(browser) == []
 
 
 @pytest.mark.slow
