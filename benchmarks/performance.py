@@ -1,7 +1,7 @@
 """All speeds: runs each benchmark, and makes docs/results/performance.json and the page of what they print.
 
     python -m benchmarks.performance                          (make bench) leave the machine alone for some hours
-    python -m benchmarks.performance --only trainer starts    these, even where they are done
+    python -m benchmarks.performance --only scoring starts    these, even where they are done
     python -m benchmarks.performance --page                   the page of the rows that there are
 
 Each benchmark prints rows; one whose rows were measured at the present commit is not run again, so that a run that was
@@ -28,8 +28,9 @@ from raydistill.pipelines.report import environment
 
 BENCHMARKS: dict[str, list[str]] = {  # by what is run: arguments of each time, by `SMOLLM` where the weights are there
     "starts": [""],
-    "loss_terms": [""],
-    "trainer": ["--rounds 5", "--rounds 5 --batch-tokens 2048 --steps 8 --questions 40 --model SMOLLM"],
+    "training.loss_terms": [""],
+    "training.trainer": ["--rounds 5", "--rounds 5 --batch-tokens 2048 --steps 8 --questions 40 --model SMOLLM"],
+    "training.trl": [""],
     "scoring": [""],
     "engines": ["", "--questions 16 --new-tokens 64 --model SMOLLM"],
     "serving": ["", "--requests 3 --model SMOLLM"],

@@ -17,7 +17,13 @@ READ = re.compile(
 )
 LINK = re.compile(r"(?<!!)\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-OURS_TO_SET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED", "TQDM_DISABLE", "VLLM_LOGGING_LEVEL"}
+OURS_TO_SET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "RAY_ENABLE_AUTO_CONNECT",
+    "RAY_USAGE_STATS_ENABLED",
+    "TQDM_DISABLE",
+    "VLLM_LOGGING_LEVEL",
+}
 
 
 def test_pages_are_those_that_the_code_makes() -> None:

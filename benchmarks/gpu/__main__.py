@@ -27,7 +27,7 @@ import torch
 from benchmarks import command
 from benchmarks.gpu import generation, students, training
 from benchmarks.replications.cells import ROOT, provenance
-from benchmarks.trainer import worked_solutions
+from benchmarks.training.trainer import worked_solutions
 from raydistill.pipelines.config.sections import Questions
 
 HARDEST = {"levels": [4]}  # long questions with long solutions

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.gpu.generation import answers
 from benchmarks.replications.cells import by_question
 from benchmarks.replications.real.pool import Worked, completions, rows_of_test, training
-from benchmarks.trainer import make_trainer
+from benchmarks.training.trainer import make_trainer
 from raydistill.actors.executor import Executor
 from raydistill.pipelines.config.sections import Train
 from raydistill.pipelines.data.records import Example, Question

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.trainer import WARM_UP, counted_tokens, make_job, make_trainer, rate_plain
+from benchmarks.training.trainer import WARM_UP, counted_tokens, make_job, make_trainer, rate_plain
 from raydistill.pipelines.config.sections import Lora
 from raydistill.pipelines.data.records import Example
 from raydistill.pipelines.training.batches import rows_of

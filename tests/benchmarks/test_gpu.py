@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.gpu import students
 from benchmarks.gpu.training import peak_of, step_flops, with_config
-from benchmarks.trainer import make_job, make_trainer
+from benchmarks.training.trainer import make_job, make_trainer
 from raydistill.pipelines.config.sections import Lora
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.batches import rows_of

@@ -87,7 +87,7 @@ def behind(url: str) -> dict[str, Any]:
     return {"engine": "openai", "model": "model", "endpoint": {"base_url": url, "api_key_env": None}}
 
 
-@pytest.mark.parametrize("stage", ["synthesis", "evaluation"])
+@pytest.mark.parametrize("stage", ["synthesis", pytest.param("evaluation", marks=pytest.mark.slow)])
 def test_while_answers_are_awaited(tmp_path: Path, stage: str) -> None:
     hangs = "What is 20 plus 20?" if stage == "synthesis" else "What is 41 plus 20?"
     with Endpoint(lambda asked: "hang" if hangs in asked else "", say=program) as server:

@@ -1,7 +1,7 @@
 """How fast training runs inside Ray Train, beside the same steps in this process and a loop over one formed batch.
 
-    python -m benchmarks.trainer
-    python -m benchmarks.trainer --model ~/models/SmolLM2-135M-Instruct --batch-tokens 2048 --steps 8 --questions 40
+    python -m benchmarks.training.trainer
+    python -m benchmarks.training.trainer --model ~/models/SmolLM2-135M-Instruct --batch-tokens 2048 --steps 8
 
 Three arms take turns: one trains with Ray Train as `raydistill run` does, one calls the product's `Trainer.step`
 in this process, one is forward, backward and optimiser step over the first step's batch again and again. Each
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.paired import paired_row
+from benchmarks.replications.cells import ROOT
 from raydistill.pipelines.config.sections import Questions, Train
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.tasks import load_questions
@@ -35,7 +36,6 @@ from raydistill.pipelines.training.losses.forward import term_sums
 from raydistill.pipelines.training.student import load_student
 from raydistill.pipelines.training.tokens import TokenTable, load_tokenizer, stop_token_id, tokenise, write_tokens
 
-ROOT = Path(__file__).parent.parent
 OURS, REACH = "in Ray Train", 0.92
 RATE = 1e-6  # of learning
 WARM_UP = 4  # steps of each arm that do not count

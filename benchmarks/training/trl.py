@@ -1,7 +1,7 @@
 """How fast the trainer is beside TRL's `SFTTrainer`, with its packing and with its rows grouped by length.
 
-    python -m benchmarks.trl_trainer                     half an hour; leave the machine alone meanwhile
-    python -m benchmarks.trl_trainer --model ~/models/smollm2-135m-instruct --batch-tokens 2048 --steps 6
+    python -m benchmarks.training.trl                     half an hour; leave the machine alone meanwhile
+    python -m benchmarks.training.trl --model ~/models/smollm2-135m-instruct --batch-tokens 2048 --steps 6
 
 Worked solutions, most of them short and some four to eight times as long, as real rationales are. All arms train the
 same rows' completions from the same weights with AdamW at a constant rate, in the same precision, with about as many
@@ -28,7 +28,7 @@ import torch
 
 from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT
-from benchmarks.trainer import RATE, WARM_UP, make_job, make_trainer, worked_solutions
+from benchmarks.training.trainer import RATE, WARM_UP, make_job, make_trainer, worked_solutions
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.checkpoints import Progress

@@ -1,7 +1,7 @@
 """What a step with a further loss term costs over a plain cross-entropy step on the same tokens.
 
-    python -m benchmarks.loss_terms                    each term; some minutes
-    python -m benchmarks.loss_terms --terms policy --vocabulary 128000 --batch-tokens 1024 --steps 6
+    python -m benchmarks.training.loss_terms                    each term; some minutes
+    python -m benchmarks.training.loss_terms --terms policy --vocabulary 128000 --batch-tokens 1024 --steps 6
 
     consistency    the divergence of answers between pairs of rationales (MCC-KD), at most 1.10
     policy         a clipped policy gradient over sampled tokens (on-policy distillation), at most 1.15

@@ -1,0 +1,1 @@
+"""How fast students are trained, by part and beside others."""
