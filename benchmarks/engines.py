@@ -1,6 +1,6 @@
 """Tokens per second of an engine pool, beside bare vLLM, which gets everything in one call, on one thread each.
 
-    python -m benchmarks.engines                       ten minutes; leave the machine alone meanwhile
+    python -m benchmarks.engines                       leave the machine alone meanwhile
     python -m benchmarks.engines --model ~/models/smollm2-135m-instruct --questions 16
     python -m benchmarks.engines --questions 8 --rounds 2  a look
 
@@ -24,11 +24,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.paired import paired_row
+from benchmarks.paired import paired_row, take_turns
 from benchmarks.replications.cells import ROOT
 from raydistill.actors.engine.requests import Request, Sampling
 from raydistill.pipelines.config.sections import EngineConfig, Questions
@@ -39,6 +40,7 @@ from raydistill.pipelines.tasks import load_questions
 PEERS = {"bare": ("vllm.LLM.generate, all in one call", 0.97), "worker": ("an engine with a worker process", 1.0)}
 WORKER = {"distributed_executor_backend": "mp"}
 CONTEXT_TOKENS, CACHE_GB = 1024, 1
+SAME_TEXTS = 0.95  # at least; batches of other sizes turn near-ties
 
 Texts = list[list[str]]
 
@@ -59,6 +61,11 @@ def engine_config(options: argparse.Namespace, **further: Any) -> EngineConfig:
     )
 
 
+def samples(options: argparse.Namespace, temperature: float) -> int:
+    """How many of a question: greedily one, which vLLM insists on."""
+    return options.n if temperature else 1
+
+
 def prompts(options: argparse.Namespace) -> list[list[dict[str, str]]]:
     """Questions as PaD asks them."""
     asked = Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=70_000)
@@ -73,7 +80,7 @@ def pool_arm(name: str, config: EngineConfig, options: argparse.Namespace) -> It
 
     def answer(temperature: float, seed: int) -> tuple[float, int, Texts]:
         sampling = Sampling(temperature=temperature, max_tokens=options.new_tokens)
-        indices = tuple(range(options.n))
+        indices = tuple(range(samples(options, temperature)))
         requests = [Request(str(i), chat, sampling, indices, seed=seed + i * 1000) for i, chat in enumerate(asked)]
 
         async def calls() -> list[Any]:
@@ -96,6 +103,7 @@ def bare_arm(config: EngineConfig, options: argparse.Namespace) -> Iterator[Arm]
     ours, theirs = context.Pipe()
     process = context.Process(target=serve_bare, args=(theirs, config, options))
     process.start()
+    theirs.close()  # so that the end of that process is heard of here
     assert ours.recv() == "ready"
 
     def answer(temperature: float, seed: int) -> tuple[float, int, Texts]:
@@ -123,7 +131,12 @@ def serve_bare(connection: Connection, config: EngineConfig, options: argparse.N
     while asked_for := connection.recv():
         temperature, seed = asked_for
         each = [
-            SamplingParams(n=options.n, temperature=temperature, max_tokens=options.new_tokens, seed=seed + i * 1000)
+            SamplingParams(
+                n=samples(options, temperature),
+                temperature=temperature,
+                max_tokens=options.new_tokens,
+                seed=seed + i * 1000,
+            )
             for i in range(len(asked))
         ]
         started = time.perf_counter()
@@ -133,21 +146,19 @@ def serve_bare(connection: Connection, config: EngineConfig, options: argparse.N
         connection.send((seconds, sum(len(one.token_ids) for some in came for one in some.outputs), texts))
 
 
-def take_turns(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
-    """Tokens/s of each arm in each round, which starts with another arm every time."""
-    greedy: dict[str, Texts] = {name: arm(0.0, 0)[2] for name, arm in arms.items()}  # of each the first: not counted
-    first, *others = greedy.values()
+def measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round. Raises SystemExit where the arms do not do the same work."""
+    first, *others = (arm(0.0, 0)[2] for arm in arms.values())  # of each the first pass: not counted
     same = min(sum(a == b for a, b in zip(first, other, strict=True)) / len(first) for other in others)
     print(f"greedy texts that all arms agree on: {same:.1%}", file=sys.stderr)
-    if same < 0.95:  # batches of other sizes turn near-ties
+    if same < SAME_TEXTS:
         sys.exit("the arms' greedy texts differ: not the same work")
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    for turn in range(rounds):
-        for name in [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]:
-            seconds, tokens, _ = arms[name](1.0, 10**6 * (turn + 1))
-            rates[name].append(tokens / seconds)
-            print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
-    return rates
+
+    def rate(arm: Arm, turn: int) -> float:
+        seconds, tokens, _ = arm(1.0, 10**6 * (turn + 1))
+        return tokens / seconds
+
+    return take_turns({name: partial(rate, arm) for name, arm in arms.items()}, rounds)
 
 
 def main() -> None:
@@ -166,7 +177,7 @@ def main() -> None:
             "bare": up.enter_context(bare_arm(engine_config(options), options)),
             "worker": up.enter_context(pool_arm("worker", engine_config(options, **WORKER), options)),
         }
-        rates = take_turns(arms, options.rounds)
+        rates = measure(arms, options.rounds)
     name = f"engine pool, {Path(options.model).name}, n = {options.n}, tokens/s"
     rows = [paired_row(f"{name}, beside {t}", rates["pool"], rates[peer], r) for peer, (t, r) in PEERS.items()]
     print(json.dumps(rows))

@@ -1,9 +1,10 @@
-"""A row of `docs/results/performance.json` from two arms that took turns."""
+"""Arms that take turns, and a row of `docs/results/performance.json` from two of them."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import command
@@ -29,3 +30,13 @@ def paired_row(
         **provenance(),
         "command": command(),
     }
+
+
+def take_turns(arms: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round, by its number; every round starts with another arm."""
+    rates: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(rounds):
+        for name in [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]:
+            rates[name].append(arms[name](turn))
+            print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
+    return rates

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.paired import paired_row
+from benchmarks.paired import paired_row, take_turns
 from benchmarks.replications.cells import ROOT
 from raydistill.pipelines.config.sections import Questions, Train
 from raydistill.pipelines.data.records import Example, WeightedText
@@ -114,8 +113,8 @@ def rate_formed(trainer: Trainer) -> float:
     return steps * tokens / (time.perf_counter() - started)
 
 
-def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[float]]:
-    """Tokens/s of each arm in each round, which starts with another arm every time."""
+def measure(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round."""
     trainer = make_trainer(job)
     torch.set_num_threads(threads(job.config))
     arms: dict[str, Callable[[int], float]] = {
@@ -123,13 +122,7 @@ def take_turns(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[flo
         "the same steps in this process": lambda turn: rate_plain(trainer),
         "a formed batch": lambda turn: rate_formed(trainer),
     }
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    for turn in range(rounds):
-        order = [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]
-        for name in order:
-            rates[name].append(arms[name](turn))
-            print(f"round {turn + 1}: {name} {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
-    return rates
+    return take_turns(arms, rounds)
 
 
 def rows(options: argparse.Namespace, rates: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -139,19 +132,25 @@ def rows(options: argparse.Namespace, rates: dict[str, list[float]]) -> list[dic
     return [paired_row(f"{name}, beside {peer}", rates[OURS], rates[peer], REACH) for peer in peers]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def training_parser(about: str | None) -> argparse.ArgumentParser:
+    """The options of both benchmarks that train."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "base-student"))
     parser.add_argument("--questions", type=int, default=600)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--micro-batch-tokens", type=int, default=4096)
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    return parser
+
+
+def main() -> None:
+    parser = training_parser(__doc__)
     parser.add_argument("--steps", type=int, default=40, help="counted steps of each arm in each round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     examples = worked_solutions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
     with tempfile.TemporaryDirectory() as folder:
-        rates = take_turns(make_job(options, folder, examples), folder, options.rounds)
+        rates = measure(make_job(options, folder, examples), folder, options.rounds)
     print(json.dumps(rows(options, rates)))
 
 

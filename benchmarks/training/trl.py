@@ -1,6 +1,6 @@
 """How fast the trainer is beside TRL's `SFTTrainer`, with its packing and with its rows grouped by length.
 
-    python -m benchmarks.training.trl                     half an hour; leave the machine alone meanwhile
+    python -m benchmarks.training.trl                     leave the machine alone meanwhile
     python -m benchmarks.training.trl --model ~/models/smollm2-135m-instruct --batch-tokens 2048 --steps 6
 
 Worked solutions, most of them short and some four to eight times as long, as real rationales are. All arms train the
@@ -26,9 +26,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.paired import paired_row
-from benchmarks.replications.cells import ROOT
-from benchmarks.training.trainer import RATE, WARM_UP, make_job, make_trainer, worked_solutions
+from benchmarks.paired import paired_row, take_turns
+from benchmarks.training.trainer import RATE, WARM_UP, make_job, make_trainer, training_parser, worked_solutions
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Example, WeightedText
 from raydistill.pipelines.training.checkpoints import Progress
@@ -112,8 +111,8 @@ def as_rows(table: TokenTable) -> list[dict[str, Any]]:
     ]
 
 
-def take_turns(options: argparse.Namespace, examples: Sequence[Example], folder: str) -> dict[str, list[float]]:
-    """Tokens/s of each arm in each round, which starts with another arm every time."""
+def measure(options: argparse.Namespace, examples: Sequence[Example], folder: str) -> dict[str, list[float]]:
+    """Tokens/s of each arm in each round; the losses go to stderr."""
     job = make_job(options, folder, examples)
     torch.set_num_threads(threads(job.config))
     rows = as_rows(TokenTable(job.tokens))
@@ -121,28 +120,23 @@ def take_turns(options: argparse.Namespace, examples: Sequence[Example], folder:
         "ours": lambda: rate_ours(make_trainer(job)),
         **{arm: partial(rate_trl, options, rows, arm, f"{folder}/{arm}") for arm in PEERS},
     }
-    rates: dict[str, list[float]] = {name: [] for name in arms}
-    for turn in range(options.rounds):
-        for name in [*arms][turn % len(arms) :] + [*arms][: turn % len(arms)]:
-            rate, loss = arms[name]()
-            rates[name].append(rate)
-            print(f"round {turn + 1}: {name} {rate:.0f} tokens/s, loss {loss:.3f}", file=sys.stderr)
-    return rates
+
+    def rate(name: str, _: int) -> float:
+        tokens_per_s, loss = arms[name]()
+        print(f"{name}: loss {loss:.3f}", file=sys.stderr)
+        return tokens_per_s
+
+    return take_turns({name: partial(rate, name) for name in arms}, options.rounds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "base-student"))
-    parser.add_argument("--questions", type=int, default=600)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--micro-batch-tokens", type=int, default=4096)
-    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser = training_parser(__doc__)
     parser.add_argument("--steps", type=int, default=20, help="counted steps of each arm in each round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     examples = skewed(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=5))
     with tempfile.TemporaryDirectory() as folder:
-        rates = take_turns(options, examples, folder)
+        rates = measure(options, examples, folder)
     name = f"training {Path(options.model).name} on rows of skewed lengths"
     print(json.dumps([paired_row(f"{name}, beside {t}", rates["ours"], rates[a], REACH) for a, t in PEERS.items()]))
 

@@ -150,6 +150,8 @@ def paragraph(run: RunFolder) -> str:
         teacher = config["teacher"]["model"]
         models = {sampling.model for sampling in run.samplings if not sampling.evaluates}
         who = f"The teacher {teacher}" if teacher in models or not models else "The run's own students"
+        if several := config.get("teachers"):
+            who = f"The teachers {' and '.join(one['name'] or one['model'] for one in several)}"
         about = f" about {counts['questions']:,} questions" if counts.get("questions") else ""
         sentences.append(
             f"{who} wrote {asked:,} answers{about}; {counts.get('passed', 0):,} of them were verified as right, "

@@ -12,6 +12,8 @@ import pytest
 from raydistill.pipelines.cli.export_requests import export_requests
 from raydistill.pipelines.models import base_model
 from raydistill.pipelines.run_config import Run
+from raydistill.pipelines.views.facts import paragraph
+from raydistill.pipelines.views.run_folder import RunFolder
 from tests.endpoint import Endpoint
 from tests.pipelines.test_run_remote import program, rows, synthesized
 from tests.rows import write_rows
@@ -67,6 +69,7 @@ def test_samples_of_several_teachers_are_selected_together(cluster: None, tmp_pa
         == sum(one.completion_tokens for one in server.received if one.whole)
     )
     assert again["teachers"] == report["teachers"]
+    assert paragraph(RunFolder.open(str(tmp_path / "run"))).startswith("The teachers book and web wrote ")
 
     models = teacher_of(tmp_path)
     names = {"model": "web", str(tmp_path / "book.jsonl"): "book"}

@@ -80,7 +80,7 @@ def test_a_stream_whose_engine_dies_ends_with_an_error(guarded: Guarded) -> None
     body = json.dumps(CHAT | {"n": 8, "temperature": 1, "max_tokens": 400, "stream": True})
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(exchange, guarded, "/v1/completions", body, KEY)
-        time.sleep(0.5)
+        time.sleep(0.5)  # the stream is to be met in its midst
         kill(guarded.processes("EngineCore"))
         text = stream.result()
     wait_until(lambda: guarded.request("/healthz")[0] == 200, 60, "the service to be healthy")
@@ -115,9 +115,9 @@ def test_stopping_lets_what_is_under_way_end(guarded: Guarded) -> None:
     body = CHAT | {"n": 32, "max_tokens": 400, "temperature": 1}
     with ThreadPoolExecutor(3) as pool:
         long = [pool.submit(asked, guarded, body, "/v1/completions") for _ in range(3)]
-        time.sleep(0.5)
+        time.sleep(0.5)  # requests are to be under way
         guarded.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        time.sleep(1)  # the signal is to have been heard; no other process tells
         wait_until(lambda: is_stopping(guarded), 10, "new requests to be refused")
         assert not all(future.done() for future in long)
         assert {future.result()[0] for future in long} == {200}
