@@ -46,6 +46,7 @@ PAPERS = (
                 "+10 points over baselines (abstract)",
                 "pad-pad-over-cot-same-questions-and-teacher-tokens-known",
                 ("pad-over-cot-svamp", "pad-over-cot-multiarith", "pad-live-chain-gsm8k", "programs-over-text-gsm8k"),
+                control="pad-over-calculated-cot-svamp-800",
             ),
             Claim(
                 "verified programs teach more than unverified ones",

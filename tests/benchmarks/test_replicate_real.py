@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -101,6 +102,20 @@ def test_a_cell_with_a_tiny_student_ends_in_a_page_and_claims(tiny_model, tmp_pa
     assert "pad-over-cot-svamp" in (tmp_path / "claims.json").read_text()
     assert "right with a calculator" in (tmp_path / "real-svamp.md").read_text()
     assert PLAN.minutes(options, Cell(0, 100, "pad"), []) < 5
+
+
+@needs_data
+def test_claims_go_by_pool_and_test(tmp_path: Path) -> None:
+    options = parse(["--student", "none", "--out", str(tmp_path), "--questions", "800", "--name", "real-svamp-800"])
+    made = {"pad": {"passed": 400, "executable": 800}, "cot": {"passed": 200, "executable": 850, "calculated": 450}}
+    for arm, told in made.items():
+        right = {way: [1] * count + [0] * (850 - count) for way, count in told.items()}
+        cell = {"tests": {"svamp": {**right, "tokens": 1}}, "examples": 800, "training": {"tokens": 1}, "seconds": 1.0}
+        write_cell(cell_path(options, Cell(0, 100, arm)), Cell(0, 100, arm), cell)
+    write_report(options, {Cell(0, 100, arm): cell_path(options, Cell(0, 100, arm)) for arm in made})
+    rows = {row["id"]: row for row in json.loads((tmp_path / "claims.json").read_text())}
+    assert [*rows] == ["pad-over-cot-svamp-800", "pad-over-calculated-cot-svamp-800"]
+    assert [row["holds"] for row in rows.values()] == [True, False]
 
 
 @needs_data

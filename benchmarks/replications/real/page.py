@@ -66,10 +66,10 @@ def summarise(options: argparse.Namespace, cells: Mapping[Cell, Measured]) -> di
                 if found := outcomes(named, arm, test, way):
                     scores[arm].setdefault(test, {})[way] = mean_of(matrix([*found.values()]), clusters=group)
     claims = [
-        told
+        {"id": f"{IDS[options.pool][way]}-{test}", "test": TITLES[test], **told}
         for test in groups
-        for name in CLAIMS
-        if test != "dev" and (told := _claim(named, name, test, groups[test]))
+        for way in CLAIMS
+        if test != "dev" and (told := _claim(named, way, test, groups[test]))
     ]
     return {"scores": scores, "claims": claims}
 
@@ -118,17 +118,16 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
     """The page, its JSON, and the claims' rows."""
     content = write_results(options, paths, ("questions",), partial(summarise, options), page)
     suffix = options.name.removeprefix("real").removeprefix(f"-{options.pool}")
-    told = f"SmolLM2-135M-Instruct, {options.questions:,} questions, {TEXTS[options.pool]}"
-    setting = " ".join([told, *options.changed])
+    told = f"{options.questions:,} questions, {TEXTS[options.pool]}"
     write_claims(
         Path(options.out),
         [
             {
-                "paper": PAPER,
-                "setting": setting,
-                "command": command(),
                 **claim,
                 "id": claim["id"] + suffix,
+                "paper": PAPER,
+                "setting": ", ".join(["SmolLM2-135M-Instruct", claim["test"], told, *options.changed]),
+                "command": command(),
             }
             for claim in content["claims"]
         ],
