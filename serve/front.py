@@ -5,7 +5,7 @@
 
 It is ASGI around ASGI: around Ray Serve's proxy (`proxy_callback`), which alone can refuse a body before it is in
 memory, and around the routes, where a proxy is not ours. The application gets a request when its body is whole, so
-slow senders hold up nobody.
+slow senders hold up nobody, and a request whose replica dies before it has begun to answer goes to another one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -25,9 +26,11 @@ from raydistill.serve.problems import BROKEN, LATER, Refused, report
 BODY_BYTES = 1_000_000
 BODY_SECONDS = 60.0
 RETRY_AFTER = "1"  # seconds, where nothing better is known
+AGAIN_S = (0.2, 1.0)  # waited before a request whose replica has died is handed on again
 BODY_VARIABLE = "RAYDISTILL_BODY_BYTES"  # for the proxy, whose callback is given nothing
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = "raydistill.serve.front.proxy_callback"
+ADMIN = "/admin/"  # what is asked there changes the service
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 NOT_FOR_CLIENTS = re.compile(r"x-request-(timeout-seconds|disconnect-disabled)|serve-.*|x-serve-.*|x-session-id")
 """Headers that steer Ray Serve, with hyphens."""
@@ -37,14 +40,18 @@ def proxy_callback() -> list[Any]:
     """What Ray Serve's proxy puts around itself where PROXY_VARIABLE names this."""
     from starlette.middleware import Middleware
 
-    return [Middleware(Front, body_bytes=int(os.environ.get(BODY_VARIABLE, BODY_BYTES)))]
+    return [Middleware(Front, body_bytes=int(os.environ.get(BODY_VARIABLE, BODY_BYTES)), again_s=AGAIN_S)]
 
 
 class Front:
-    """Around `app`, of which no request has a body of more than `body_bytes`."""
+    """Around `app`, of which no request has a body of more than `body_bytes`.
 
-    def __init__(self, app: ASGIApp, body_bytes: int = BODY_BYTES) -> None:
-        self._app, self._body_bytes = app, body_bytes
+    Where `app` ends without an answer, as Ray Serve's proxy does when a replica dies, it is asked again after each time
+    in `again_s`, unless what is asked changes the service.
+    """
+
+    def __init__(self, app: ASGIApp, body_bytes: int = BODY_BYTES, again_s: Sequence[float] = ()) -> None:
+        self._app, self._body_bytes, self._again_s = app, body_bytes, again_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,13 +63,24 @@ class Front:
             return await answer.tell(error.status_code, error.detail, error.code)
         if body is None:
             return None  # the client has left
+        client = Client(body, receive)
         try:
-            await self._app(scope, _replay(body, receive), answer)
+            await self._ask(scope, client, answer)
         except Exception:  # whatever it is, the client gets an answer in the one shape, and the log the error itself
             if answer.started:
                 raise
             await answer.tell(500, BROKEN, "internal_error")
             raise
+
+    async def _ask(self, scope: Scope, client: Client, answer: Answer) -> None:
+        """Hand the request on until there is an answer."""
+        for pause in (0.0, *(() if scope["path"].startswith(ADMIN) else self._again_s)):
+            await asyncio.sleep(pause)
+            await self._app({**scope}, client.receive_again(), answer)
+            if answer.started or client.has_left:
+                break
+        if not client.has_left:
+            await answer.end()
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None where the client leaves before its end. Raises Refused."""
@@ -86,12 +104,33 @@ class Front:
         return Refused(413, f"the body has more than {self._body_bytes:,} bytes", code="body_too_large")
 
 
+class Client:
+    """Who has sent a whole request, and may leave before it is answered."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body, self._receive = body, receive
+        self.has_left = False
+
+    def receive_again(self) -> Receive:
+        """`receive` of an application that is handed the request; later it tells when the client leaves."""
+        waiting = [self._body]
+
+        async def receive() -> Message:
+            if waiting:
+                return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+            message = await self._receive()
+            self.has_left = self.has_left or message["type"] == "http.disconnect"
+            return message
+
+        return receive
+
+
 class Answer:
     """Sends what the application sends, with the request's id; failures that are no JSON in the one shape."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send, self._id = send, request_id
-        self.started = self._replaced = False
+        self.started = self._replaced = self._streams = self._over = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -107,12 +146,22 @@ class Answer:
             if status == 503 and "retry-after" not in headers:
                 headers["retry-after"] = RETRY_AFTER
             headers["x-request-id"] = self._id
+            self._streams = kind.startswith("text/event-stream")
         if not self._replaced:
+            self._over = message["type"] == "http.response.body" and not message.get("more_body")
             await self._send(message)
+
+    async def end(self) -> None:
+        """End what was left without an end: by a last event, or by an answer where none was begun."""
+        if not self.started:
+            await self.tell(503, LATER, "unavailable")
+        elif self._streams and not self._over:
+            event = f"data: {json.dumps(report(503, LATER, code='unavailable'))}\n\n"
+            await self._send({"type": "http.response.body", "body": event.encode()})
 
     async def tell(self, status: int, message: str, code: str) -> None:
         """A whole answer. A client that is late with its body is not waited for."""
-        self.started = True
+        self.started = self._over = True
         body = json.dumps(report(status, message, code=code)).encode()
         start: Message = {"type": "http.response.start", "status": status, "headers": []}
         headers = MutableHeaders(scope=start)
@@ -138,15 +187,3 @@ def _take_headers(scope: Scope) -> str:
     kept = [(name, value) for name, value in headers if name.lower() != b"x-request-id"]
     scope["headers"] = [*kept, (b"x-request-id", request_id.encode())]
     return request_id
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """`receive` of a request whose body is there; later it tells when the client leaves."""
-    waiting = [body]
-
-    async def again() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
-
-    return again

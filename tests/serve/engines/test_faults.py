@@ -55,6 +55,7 @@ VICTIMS: dict[str, Callable[[Service], list[psutil.Process]]] = {
     "engine core": lambda service: service.processes("EngineCore"),
     "engine": lambda service: replicas(service, "LLMServer"),
     "executor": lambda service: replicas(service, "executors"),
+    "ingress": lambda service: replicas(service, "ingress"),
     "zygote": lambda service: [p for p in service.processes("actors/sandbox") if p.children()][:1],
 }
 
