@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -32,11 +32,12 @@ from raydistill.serve.admission.gate import DEADLINE_S, MOST_UNDER_WAY, Rules
 from raydistill.serve.admission.keys import KEYS_VARIABLE
 from raydistill.serve.admission.rules import ADMIN_VARIABLE, is_loopback, rules_of
 from raydistill.serve.deployment import Service
-from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
+from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PATIENCE_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
 from raydistill.serve.student import Student
 from raydistill.serve.students.naming import find_students
 
 GRACE_S = 30.0
+SLACK_S = 5.0  # that the proxy has more patience than the service
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
 # How often an idle Ray looks around (docs/decisions.md: what that takes of a core).
 CALM = {
@@ -96,7 +97,7 @@ def serve_students(
     service: Service | None = None
     try:
         service = Service(students, replicas, body_bytes, rules)
-        _start_http(host, port, body_bytes, service.cpus)
+        _start_http(host, port, service.cpus, {BODY_VARIABLE: body_bytes, PATIENCE_VARIABLE: deadline_s + SLACK_S})
         service.rules = replace(rules, node_labels=this_node())
         for line in service.wanted_memory():
             say(line)
@@ -123,15 +124,15 @@ def _check_port(host: str, port: int) -> None:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; --port takes another one") from None
 
 
-def _start_http(host: str, port: int, body_bytes: int, cpus: float) -> None:
-    """Connect to Ray, which has so many CPUs if it starts here, and start Serve's proxy.
+def _start_http(host: str, port: int, cpus: float, told: Mapping[str, float]) -> None:
+    """Connect to Ray, which has so many CPUs if it starts here, and start Serve's proxy, which is `told` its limits.
 
     From here on SIGTERM does what Ctrl-C does.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
     for name, value in (CALM | {PROXY_VARIABLE: PROXY_CALLBACK}).items():
         os.environ.setdefault(name, value)  # the processes of a Ray that is started now have these, too
-    os.environ[BODY_VARIABLE] = str(body_bytes)
+    os.environ.update({name: str(value) for name, value in told.items()})
     connect(max(4, os.cpu_count() or 1, math.ceil(cpus)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ray import serve

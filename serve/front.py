@@ -28,6 +28,7 @@ BODY_SECONDS = 60.0
 RETRY_AFTER = "1"  # seconds, where nothing better is known
 AGAIN_S = (0.2, 1.0)  # waited before a request whose replica has died is handed on again
 BODY_VARIABLE = "RAYDISTILL_BODY_BYTES"  # for the proxy, whose callback is given nothing
+PATIENCE_VARIABLE = "RAYDISTILL_PATIENCE_S"  # likewise
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = "raydistill.serve.front.proxy_callback"
 ADMIN = "/admin/"  # what is asked there changes the service
@@ -40,18 +41,26 @@ def proxy_callback() -> list[Any]:
     """What Ray Serve's proxy puts around itself where PROXY_VARIABLE names this."""
     from starlette.middleware import Middleware
 
-    return [Middleware(Front, body_bytes=int(os.environ.get(BODY_VARIABLE, BODY_BYTES)), again_s=AGAIN_S)]
+    body_bytes, patience = int(os.environ.get(BODY_VARIABLE, BODY_BYTES)), os.environ.get(PATIENCE_VARIABLE)
+    return [Middleware(Front, body_bytes=body_bytes, again_s=AGAIN_S, patience_s=float(patience) if patience else None)]
 
 
 class Front:
     """Around `app`, of which no request has a body of more than `body_bytes`.
 
     Where `app` ends without an answer, as Ray Serve's proxy does when a replica dies, it is asked again after each time
-    in `again_s`, unless what is asked changes the service.
+    in `again_s`, unless what is asked changes the service. It has `patience_s` to begin to answer: while a replica
+    starts, requests wait in the proxy, where no deadline of the service ends them.
     """
 
-    def __init__(self, app: ASGIApp, body_bytes: int = BODY_BYTES, again_s: Sequence[float] = ()) -> None:
-        self._app, self._body_bytes, self._again_s = app, body_bytes, again_s
+    def __init__(
+        self,
+        app: ASGIApp,
+        body_bytes: int = BODY_BYTES,
+        again_s: Sequence[float] = (),
+        patience_s: float | None = None,
+    ) -> None:
+        self._app, self._body_bytes, self._again_s, self._patience_s = app, body_bytes, again_s, patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,12 +82,18 @@ class Front:
             raise
 
     async def _ask(self, scope: Scope, client: Client, answer: Answer) -> None:
-        """Hand the request on until there is an answer."""
-        for pause in (0.0, *(() if scope["path"].startswith(ADMIN) else self._again_s)):
-            await asyncio.sleep(pause)
-            await self._app({**scope}, client.receive_again(), answer)
-            if answer.started or client.has_left:
-                break
+        """Hand the request on until there is an answer, or patience is over."""
+        answer.patience = asyncio.timeout(self._patience_s)
+        try:
+            async with answer.patience:
+                for pause in (0.0, *(() if scope["path"].startswith(ADMIN) else self._again_s)):
+                    await asyncio.sleep(pause)
+                    await self._app({**scope}, client.receive_again(), answer)
+                    if answer.started or client.has_left or answer.patience.expired():  # which Serve's proxy swallows
+                        break
+        except TimeoutError:
+            if not answer.patience.expired():
+                raise
         if not client.has_left:
             await answer.end()
 
@@ -131,10 +146,13 @@ class Answer:
     def __init__(self, send: Send, request_id: str) -> None:
         self._send, self._id = send, request_id
         self.started = self._replaced = self._streams = self._over = False
+        self.patience: asyncio.Timeout | None = None  # until an answer is begun
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            if self.patience:
+                self.patience.reschedule(None)
             headers = MutableHeaders(scope=message)
             kind, status = headers.get("content-type", ""), message["status"]
             if status >= 400 and not kind.startswith("application/json"):

@@ -2,6 +2,8 @@
 
 client --HTTP--> Front --> routes --handle--> LLMServer (vLLM, 1..replicas)      chat, completions
                               '----handle----> LLMServer, then executor pool      solve
+
+Where one engine is all there is, the routes are in its process, and `Here` stands for the handle.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from raydistill.actors.errors import EngineError
 from raydistill.actors.pool import PoolClient
 from raydistill.serve.admission.gate import Gate, Grant, Rules
 from raydistill.serve.admission.windows import Amounts
+from raydistill.serve.engines.here import Here
+from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
 from raydistill.serve.routes import make_app
 from raydistill.serve.schema import Health, SolveAnswer, SolveRequest
@@ -27,6 +31,7 @@ from raydistill.serve.students.catalog import Catalog, Served
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
+    from ray.serve.llm import LLMConfig
 
 EVERYBODY = Rules()
 HEALTH_TIMEOUT_S = 20.0
@@ -59,6 +64,30 @@ def make_ingress(
             return make_app(self, body_bytes)
 
     return serve.ingress()(StudentIngress)
+
+
+def make_engine_ingress(
+    students: Sequence[Student],
+    executors: Mapping[tuple[Any, ...], PoolClient],
+    body_bytes: int = BODY_BYTES,
+    rules: Rules = EVERYBODY,
+) -> type:
+    """The class of an ingress that has the only engine in its own process; it is bound to that of the keys."""
+    from ray import serve
+
+    class EngineIngress(student_server()):  # type: ignore[misc]
+        async def __init__(self, llm_config: LLMConfig, counter: DeploymentHandle | None) -> None:  # type: ignore[misc]
+            await super().__init__(llm_config)
+            engines = {student.engine: Here(self) for student in students}
+            self._backend = Backend(Catalog(students, engines, executors), Gate(rules, counter))
+
+        async def __serve_build_asgi_app__(self) -> Any:
+            return make_app(self._backend, body_bytes)
+
+        async def drain(self, seconds: float) -> int:
+            return await self._backend.drain(seconds)
+
+    return serve.ingress()(EngineIngress)
 
 
 class Backend:

@@ -25,7 +25,7 @@ HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: applicati
 
 def way(service: Service) -> list[psutil.Process]:
     """The processes that a body goes through: Ray's names of them tell what they do just then, so they may change."""
-    found = service.processes("Proxy", "ingress")
+    found = service.processes("Proxy", "LLMServer")
     assert len(found) >= 2, found
     return found
 

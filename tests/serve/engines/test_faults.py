@@ -55,7 +55,6 @@ VICTIMS: dict[str, Callable[[Service], list[psutil.Process]]] = {
     "engine core": lambda service: service.processes("EngineCore"),
     "engine": lambda service: replicas(service, "LLMServer"),
     "executor": lambda service: replicas(service, "executors"),
-    "ingress": lambda service: replicas(service, "ingress"),
     "zygote": lambda service: [p for p in service.processes("actors/sandbox") if p.children()][:1],
 }
 
@@ -89,24 +88,9 @@ def test_a_stream_whose_engine_dies_ends_with_an_error(guarded: Guarded) -> None
     assert "model_unavailable" in last or "[DONE]" in text
 
 
-@pytest.mark.slow
-def test_an_ingress_that_dies_is_replaced(guarded: Guarded) -> None:
-    kill(replicas(guarded, "ingress"))
-    killed = time.monotonic()
-    wait_until(lambda: answers(guarded), 60, "an answer")
-    print(f"answered {time.monotonic() - killed:.1f} s after the ingress died")
-
-
 def is_stopping(service: Guarded) -> bool:
     status, problem = asked(service, SEVEN, "/v1/solve")
     return status == 503 and problem["error"]["code"] == "stopping"
-
-
-def answers(service: Guarded) -> bool:
-    try:
-        return asked(service, SEVEN, "/v1/solve")[0] == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.slow

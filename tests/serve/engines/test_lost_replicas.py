@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ START = {"type": "http.response.start", "status": 200, "headers": [(b"content-ty
 PIECE = {"type": "http.response.body", "body": b'data: {"n":1}\n\n', "more_body": True}
 WHOLE = [START, PIECE | {"more_body": False}]
 
+PATIENCE_S = 1.0
+
 
 class Proxy:
     """An application that answers each time with the next messages, as Ray Serve's proxy ends without a replica."""
@@ -26,7 +29,10 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.bodies.append((await receive())["body"])
         for message in self.answers.pop(0):
-            if message["type"] == "left":
+            if message["type"] == "never":
+                with suppress(asyncio.CancelledError):  # as Ray Serve's proxy does
+                    await asyncio.Event().wait()
+            elif message["type"] == "left":
                 assert (await receive())["type"] == "http.disconnect"
             else:
                 await send({**message})
@@ -44,7 +50,7 @@ def ask(proxy: Proxy, path: str = "/v1/solve", again_s: Sequence[float] = (0, 0)
         sent.append(message)
 
     scope = {"type": "http", "path": path, "headers": []}
-    asyncio.run(Front(proxy, again_s=again_s)(scope, receive, send))
+    asyncio.run(Front(proxy, again_s=again_s, patience_s=PATIENCE_S)(scope, receive, send))
     return sent
 
 
@@ -75,3 +81,8 @@ def test_a_stream_that_has_begun_ends_with_an_error() -> None:
 def test_a_client_that_has_left_is_not_asked_for_again() -> None:
     proxy = Proxy([{"type": "left"}], WHOLE)
     assert ask(proxy) == [] and len(proxy.bodies) == 1
+
+
+def test_patience_ends_before_an_answer_begins() -> None:
+    proxy = Proxy([{"type": "never"}], WHOLE)
+    assert told(ask(proxy))[0] == 503 and len(proxy.bodies) == 1
