@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ def _engines(name: str, model: EngineConfig) -> Finding:
 
 
 def _training(name: str, train: Train) -> Finding:
+    if train.gpus_per_worker and not gpu_bytes() and not os.environ.get("RAY_ADDRESS"):
+        said = f"train.gpus_per_worker is {train.gpus_per_worker:g}, and there is no GPU on this machine"
+        return about(name)[2](said, "set it to 0, or join a cluster that has one (docs/cluster.md)")
     size, shape = parameters(train.student), _shape(train)
     if size is None or shape is None:
         return skipped(name, f"{train.student} is not on this machine: its size is not known")
@@ -53,7 +57,8 @@ def _training(name: str, train: Train) -> Finding:
     state = (4 if train.lora else STATE) * size / (workers if train.strategy == "fsdp" else 1)
     layers, hidden, vocabulary = shape
     kept = layers * hidden * (4 if train.gradient_checkpointing else PER_TOKEN) + 2 * 4 * vocabulary
-    wanted = state + train.micro_batch_tokens * kept + PROCESS
+    tokens = min(train.micro_batch_tokens, -(-train.batch_tokens // workers))  # of one forward pass
+    wanted = state + tokens * kept + PROCESS
     remedy = "lower train.micro_batch_tokens, or set train.gradient_checkpointing=true, train.lora or more FSDP workers"
     if train.gpus_per_worker and (total := gpu_bytes()):
         return _judged(name, wanted, total, remedy)

@@ -9,7 +9,7 @@ from raydistill.actors.errors import RaydistillError
 from raydistill.pipelines.config.sections import Execution
 from raydistill.pipelines.doctor import engines, machine, memory, questions, remote, scores, tokens
 from raydistill.pipelines.doctor.checkup import Checkup
-from raydistill.pipelines.doctor.findings import Finding, Findings
+from raydistill.pipelines.doctor.findings import Finding, Findings, skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,15 @@ def examine(checkup: Checkup | None, *, quick: bool = False) -> Iterator[Finding
     """What is found, as it is found; without a configuration of the machine alone, with `quick` without engines."""
     yield from found_by("versions", machine.versions())
     yield from found_by("sandbox", machine.sandbox(checkup.config.execution if checkup else Execution()))
+    failed = dict[str, str]()  # checks, by what they said
     for check in CHECKS if checkup else ():
-        if not (quick and check.dear):
-            assert checkup
-            yield from found_by(check.name, check.look(checkup))
+        if quick and check.dear:
+            continue
+        assert checkup
+        for finding in found_by(check.name, check.look(checkup)):
+            if finding.status == "fail" and (first := failed.setdefault(finding.said, finding.about)) != finding.about:
+                finding = skipped(finding.about, f"it fails as {first} does")
+            yield finding
 
 
 def found_by(name: str, findings: Findings) -> Iterator[Finding]:

@@ -64,5 +64,20 @@ def test_memory_that_is_not_there(make: Make, tiny_model: str) -> None:
         "memory, student's engines": "fail",  # hosted as the teacher is
         "memory, training": "ok",
     }
-    many = memory.memory(make(train={"micro_batch_tokens": 10**9}))
-    assert [found.status for found in many if "training" in found.about] == ["fail"]
+
+
+@pytest.mark.parametrize(
+    ("train", "status", "said"),
+    [
+        ({"micro_batch_tokens": 10**9}, "ok", "wanted"),  # of which a step is one part
+        ({"micro_batch_tokens": 10**9, "batch_tokens": 10**9}, "fail", "wanted"),
+        ({"gpus_per_worker": 1}, "fail", "train.gpus_per_worker is 1, and there is no GPU on this machine"),
+    ],
+)
+def test_what_training_wants(
+    make: Make, monkeypatch: pytest.MonkeyPatch, train: dict[str, int], status: str, said: str
+) -> None:
+    monkeypatch.setattr(memory, "gpu_bytes", lambda: 0)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    [found] = [found for found in memory.memory(make(train=train)) if "training" in found.about]
+    assert found.status == status and said in found.said
