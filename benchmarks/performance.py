@@ -28,12 +28,15 @@ from raydistill.pipelines.report import environment
 
 BENCHMARKS: dict[str, list[str]] = {  # by what is run: arguments of each time, by `SMOLLM` where the weights are there
     "starts": [""],
+    "executor": [""],
+    "retriever": [""],
     "training.loss_terms": [""],
     "training.trainer": ["--rounds 5", "--rounds 5 --batch-tokens 2048 --steps 8 --questions 40 --model SMOLLM"],
     "training.trl": [""],
     "scoring": [""],
     "engines": ["", "--questions 16 --new-tokens 64 --model SMOLLM"],
     "serving": ["", "--requests 3 --model SMOLLM"],
+    "solving": [""],
 }
 SMOLLM = "smollm2-135m-instruct"
 ROWS, PAGE = RESULTS / "performance.json", RESULTS / "performance.md"

@@ -1,6 +1,8 @@
-"""How fast the executor is, side by side with other ways to run a model's programs. Prints one JSON line.
+"""How fast the executor is, side by side with other ways to run a model's programs.
 
-    python -m benchmarks.executor [--seconds 4] [--rounds 3]  rates, ratios, latency; a few minutes
+Prints one JSON line: rows for `docs/results/performance.json`, or what a soak has shown.
+
+    python -m benchmarks.executor [--seconds 4] [--rounds 5]  rates, ratios, latency; a few minutes
     python -m benchmarks.executor --soak 100000               memory, descriptors, agreement of the lanes
 
 Every arm runs the same programs on the same core, in turns, so that ratios survive a machine whose speed wanders:
@@ -20,9 +22,7 @@ import contextlib
 import itertools
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ from typing import Any
 
 from benchmarks import command
 from benchmarks.executor.arms import DEFERRED, load_programs, run_in_process, run_processes, run_subprocesses
+from benchmarks.paired import paired_row
+from benchmarks.replications.cells import provenance
 from raydistill.actors.executor import Executor, Program
 from raydistill.actors.sandbox.host.supervisor import JailOptions
 from raydistill.actors.sandbox.host.verdict import agree
@@ -41,13 +43,13 @@ LATENCY_CALLS = 300
 HEAP_BYTES = 500 << 20
 # name: (ours, other, the least quotient of their rates)
 REACH = {
-    "isolated lane vs process per program": ("isolated", "process", 7.0),
-    "screened batch vs process per program": ("batch", "process", 120.0),
-    "screened batch vs plain in-process execution": ("batch", "in_process", 0.5),
-    "isolated lane with all layers vs without any": ("isolated", "bare", 1 / 1.10),
-    "isolated lane, two zygotes on two cores vs one": ("isolated_two", "isolated", 1.6),
-    "batch lane, two zygotes on two cores vs one": ("batch_two", "batch", 1.4),
-    "isolated lane beside a heap of 500 MB vs without": ("isolated_heap", "isolated", 0.95),
+    "isolated lane, programs/s, beside a process per program": ("isolated", "process", 7.5),
+    "screened batch, programs/s, beside a process per program": ("batch", "process", 150.0),
+    "screened batch, programs/s, beside plain in-process execution": ("batch", "in_process", 0.55),
+    "isolated lane with all layers, programs/s, beside none": ("isolated", "bare", 1 / 1.10),
+    "isolated lane, two zygotes on two cores, beside one": ("isolated_two", "isolated", 1.6),
+    "batch lane, two zygotes on two cores, beside one": ("batch_two", "batch", 1.4),
+    "isolated lane beside a heap of 500 MB, and without": ("isolated_heap", "isolated", 0.95),
 }
 LATENCY_P50_MS = 2.5
 
@@ -121,29 +123,18 @@ def measure(seconds: float, rounds: int) -> dict[str, Any]:
     return {"programs": origin, "grade": grade, "rates": rates, "latency_ms": latency}
 
 
-def claims(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for name, (ours, other, reach) in REACH.items():
-        if ours not in measured["rates"]:
-            continue
-        pairs = list(zip(measured["rates"][ours], measured["rates"][other], strict=True))
-        ratios = [mine / theirs for mine, theirs in pairs]
-        ratio = statistics.median(ratios)
-        found.append(
-            {
-                "name": name,
-                "ours": round(statistics.median(mine for mine, _ in pairs), 1),
-                "other": round(statistics.median(theirs for _, theirs in pairs), 1),
-                "ratio": round(ratio, 3),
-                "reach": round(reach, 3),
-                "reached": ratio >= reach,
-                "n": len(ratios),
-                "spread": round(max(ratios) - min(ratios), 3),
-            }
-        )
+def rows(measured: dict[str, Any]) -> list[dict[str, Any]]:
+    rates = {name: told for name, told in measured["rates"].items() if told}
+    programs = f"({measured['programs']})"
+    found = [
+        paired_row(f"{name} {programs}", rates[ours], rates[other], reach)
+        for name, (ours, other, reach) in REACH.items()
+        if ours in rates
+    ]
     p50 = measured["latency_ms"]["p50"]
-    latency = {"name": "p50 of one isolated call, ms", "ours": p50, "reach": LATENCY_P50_MS}
-    return [*found, {**latency, "reached": p50 <= LATENCY_P50_MS, "n": LATENCY_CALLS}]
+    latency = {"name": f"p50 of one isolated call, ms {programs}", "ours": p50, "other": None, "ratio": None}
+    bound = {"reach": LATENCY_P50_MS, "at_most": True, "holds": p50 <= LATENCY_P50_MS}
+    return [*found, {**latency, **bound, "n": LATENCY_CALLS, "spread": None, **provenance(), "command": command()}]
 
 
 def footprint(executor: Executor) -> dict[str, int]:
@@ -189,26 +180,13 @@ def soak(number: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the executor.")
     parser.add_argument("--seconds", type=float, default=4.0, help="per arm and round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--soak", type=int, metavar="N", help="instead: N programs through one executor")
     arguments = parser.parse_args()
-    started = time.time()
     if arguments.soak:
-        result = soak(arguments.soak)
+        print(json.dumps(soak(arguments.soak) | provenance() | {"command": command()}))
     else:
-        measured = measure(arguments.seconds, arguments.rounds)
-        result = {**measured, "claims": claims(measured)}
-        result["rates"] = {name: [round(r, 1) for r in rates] for name, rates in measured["rates"].items()}
-    result |= {
-        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
-        "hardware": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
-        "versions": {"python": platform.python_version()},
-        "load": os.getloadavg()[0],
-        "command": command(),
-        "seconds": round(time.time() - started, 1),
-    }
-    print(json.dumps(result))
+        print(json.dumps(rows(measure(arguments.seconds, arguments.rounds))))
 
 
 if __name__ == "__main__":

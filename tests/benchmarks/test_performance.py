@@ -19,14 +19,17 @@ WRITTEN = json.loads(performance.ROWS.read_text(encoding="utf-8"))
 FIELDS = {"name", "ours", "other", "ratio", "reach", "at_most", "holds", "n", "spread", "versions", "command"}
 TINY = {
     "starts": "--rounds 2",
+    "executor": "--seconds 0.1 --rounds 1",
+    "retriever": "--values 6000 --top 100 --rounds 1",
     "training.loss_terms": "--questions 10 --batch-tokens 400 --steps 1 --warm-up 1",
     "training.trainer": "--questions 16 --batch-tokens 400 --steps 2 --rounds 1",
     "training.trl": "--questions 30 --batch-tokens 1500 --steps 2 --rounds 1",
     "scoring": "--questions 2 --new-tokens 8 --rounds 1",
     "engines": "--questions 4 --new-tokens 16 --rounds 1",
+    "solving": "--questions 4 --clients 2 --rounds 1",
     "serving": "--clients 2 --requests 2 --rounds 1 --idle-s 1",
 }
-AT_ONCE = ("starts", "training.loss_terms")
+AT_ONCE = ("starts", "retriever", "training.loss_terms")
 
 
 def row(**changes: Any) -> dict[str, Any]:
