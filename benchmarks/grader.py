@@ -24,6 +24,8 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.paired import paired_row
+
 RATE = """
 import itertools, sys, time
 from raydistill.pipelines.tasks.base import grade_answer
@@ -69,20 +71,20 @@ def rate(code: str, folder: Path, seconds: float) -> float:
     return statistics.median(rates)
 
 
-def rates(before: Path | None, seconds: float, rounds: int) -> dict[str, Any]:
+def rates(before: Path | None, seconds: float, rounds: int) -> list[dict[str, Any]]:
+    """The rows."""
     here = Path(__file__).resolve().parents[1]
     arms = {"ours": (OURS, here), "math_verify": (THEIRS, here)} | ({"before": (OURS, before)} if before else {})
     measured: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(rounds):
         for name, (code, folder) in arms.items():
             measured[name].append(rate(code, folder, seconds))
-    ratios = {
-        f"ours / {other}": statistics.median(a / b for a, b in zip(measured["ours"], measured[other], strict=True))
-        for other in arms
-        if other != "ours"
-    }
-    medians = {name: round(statistics.median(values)) for name, values in measured.items()}
-    return {"answers_per_s": medians, "ratios": ratios, "rounds": rounds}
+    beside = {"math_verify": ("math-verify", 10.0), "before": ("the earlier grader", 0.9)}
+    return [
+        paired_row(f"grader, plain numbers, answers/s, beside {title}", measured["ours"], measured[name], reach)
+        for name, (title, reach) in beside.items()
+        if name in measured
+    ]
 
 
 def real_answers(folder: Path, limit: int = 5_000) -> Iterator[tuple[str, str]]:
@@ -151,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="a checkout to compare rates with")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--agreement", action="store_true", help="compare verdicts instead of rates")
     options = parser.parse_args()
     if not options.agreement:

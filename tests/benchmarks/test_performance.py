@@ -21,6 +21,8 @@ TINY = {
     "starts": "--rounds 2",
     "executor": "--seconds 0.1 --rounds 1",
     "retriever": "--values 6000 --top 100 --rounds 1",
+    "grader": "--seconds 1 --rounds 1",
+    "overlap": "--questions 20 --turns 1 --balance 0.6",
     "training.loss_terms": "--questions 10 --batch-tokens 400 --steps 1 --warm-up 1",
     "training.trainer": "--questions 16 --batch-tokens 400 --steps 2 --rounds 1",
     "training.trl": "--questions 30 --batch-tokens 1500 --steps 2 --rounds 1",
@@ -29,7 +31,7 @@ TINY = {
     "solving": "--questions 4 --clients 2 --rounds 1",
     "serving": "--clients 2 --requests 2 --rounds 1 --idle-s 1",
 }
-AT_ONCE = ("starts", "retriever", "training.loss_terms")
+AT_ONCE = ("starts", "retriever", "grader", "training.loss_terms")
 
 
 def row(**changes: Any) -> dict[str, Any]:
