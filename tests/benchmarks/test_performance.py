@@ -23,6 +23,7 @@ TINY = {
     "retriever": "--values 6000 --top 100 --rounds 1",
     "grader": "--seconds 1 --rounds 1",
     "overlap": "--questions 20 --turns 1 --balance 0.6",
+    "scale": "--sizes 50 100 --out FOLDER",
     "training.loss_terms": "--questions 10 --batch-tokens 400 --steps 1 --warm-up 1",
     "training.trainer": "--questions 16 --batch-tokens 400 --steps 2 --rounds 1",
     "training.trl": "--questions 30 --batch-tokens 1500 --steps 2 --rounds 1",
@@ -79,9 +80,9 @@ def test_what_is_measured_at_this_commit_is_not_measured_again(tmp_path: Path, m
 @pytest.mark.parametrize(
     "name", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in TINY]
 )
-def test_a_benchmark_prints_rows(name: str) -> None:
+def test_a_benchmark_prints_rows(name: str, tmp_path: Path) -> None:
     assert TINY.keys() == BENCHMARKS.keys()
-    command = [sys.executable, "-m", f"benchmarks.{name}", *TINY[name].split()]
+    command = [sys.executable, "-m", f"benchmarks.{name}", *TINY[name].replace("FOLDER", str(tmp_path)).split()]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": ""}, stdout=subprocess.PIPE, text=True, check=True
     )
