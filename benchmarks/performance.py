@@ -38,8 +38,8 @@ BENCHMARKS: dict[str, list[str]] = {  # by what is run: arguments of each time, 
     "training.trl": [""],
     "scoring": [""],
     "engines": ["", "--questions 16 --new-tokens 64 --model SMOLLM"],
-    "serving": ["", "--requests 3 --model SMOLLM"],
-    "solving": [""],
+    "service.serving": ["", "--requests 3 --model SMOLLM"],
+    "service.solving": [""],
 }
 SMOLLM = "smollm2-135m-instruct"
 ROWS, PAGE = RESULTS / "performance.json", RESULTS / "performance.md"

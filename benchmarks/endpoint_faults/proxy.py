@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 
-from benchmarks.servers import await_answer
+from benchmarks.service.servers import await_answer
 
 REFUSALS = {"429": (429, {}), "429 with Retry-After": (429, {"Retry-After": "1"}), "500": (500, {})}
 LOST = ("hang", "cut", "wrong JSON")

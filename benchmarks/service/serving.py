@@ -1,7 +1,7 @@
 """The served student beside a bare vLLM server with the same flags, in turns, at several numbers of clients.
 
-    python -m benchmarks.serving                             ten minutes; leave the machine alone meanwhile
-    python -m benchmarks.serving --before CHECKOUT           an earlier service, too
+    python -m benchmarks.service.serving                             ten minutes; leave the machine alone meanwhile
+    python -m benchmarks.service.serving --before CHECKOUT           an earlier service, too
 
 Chats of the demo's teacher, temperature 1; all servers run all the time, each is asked alone. Prints a JSON line, rows
 for `docs/results/performance.json`. Processor time is that of all of a server's processes, Ray's included.
@@ -29,7 +29,7 @@ import psutil
 from benchmarks import command
 from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT, provenance
-from benchmarks.servers import await_answer
+from benchmarks.service.servers import await_answer
 from raydistill.actors.engine.engine import LONE_CPU_ARGUMENTS
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.data.records import Question

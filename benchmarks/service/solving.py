@@ -1,6 +1,6 @@
 """Solved questions a second beside what they are made of: a bare vLLM server's completions, and the sandbox alone.
 
-    python -m benchmarks.solving                      ten minutes; leave the machine alone meanwhile
+    python -m benchmarks.service.solving                      ten minutes; leave the machine alone meanwhile
 
 `POST /v1/solve` with n samples of the demo's teacher at temperature 0.7, by several clients at once, in turns with the
 same samples from a bare server with the same flags, whose programs a `Sandbox` then runs, all at once. The second arm's
@@ -23,7 +23,7 @@ import aiohttp
 import raydistill
 from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT
-from benchmarks.serving import ANSWER_TOKENS, Server, chats, running
+from benchmarks.service.serving import ANSWER_TOKENS, Server, chats, running
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.tasks import load_questions
 from raydistill.pipelines.tasks.extract import extract_program

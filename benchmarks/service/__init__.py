@@ -1,0 +1,1 @@
+"""The served student beside what it is made of."""
