@@ -1,6 +1,6 @@
 """Do the stages of a synthesis overlap? The engine on one core, executors on another: both at once against each alone.
 
-    python -m benchmarks.overlap                            half an hour on a quiet machine (Linux, two cores)
+    python -m benchmarks.overlap                            six minutes a turn on a quiet machine (Linux, two cores)
     python -m benchmarks.overlap --questions 100 --turns 1  a look
 
 The demo's teacher (vLLM, one thread) has core 0 for itself; one executor, the driver, the stages and Ray share core 1.

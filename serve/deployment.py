@@ -95,36 +95,35 @@ class Service:
     def _apart(self) -> Any:
         """The application whose ingress calls the engines by handle."""
         from ray import serve
-        from ray.serve.llm import build_llm_deployment
 
         engines, rooms = {}, {}
         for name, students in by_engine(self.students).items():
-            rooms[name] = rank_room(students)
-            config = llm_config(students, self._replicas, self.rules.admin is not None)
-            engines[name] = build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=student_server())
-        executors = self._clients()
+            rooms[name], engines[name] = rank_room(students), self._engine(students, student_server())
+        executors, table = self._clients(), None
         deployment = serve.deployment(
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, health_check_period_s=LOOK_S, **self._room()
         )
-        counter = None if self.rules.are_open else counter_application(self.rules)
-        table = None
         if self.rules.admin:
             table = table_application(self.rules, self.students, engines, rooms, list(executors), self._key)
         ingress = make_ingress(self.students, executors, self._body_bytes, self.rules)
-        return deployment(ingress).bind(engines, counter, table)
+        return deployment(ingress).bind(engines, self._counter(), table)
 
     def _one_process(self) -> Any:
         """The application whose ingress is its engine's replica."""
+        ingress = make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules)
+        return self._engine(
+            self.students, ingress, bind_kwargs={"counter": self._counter()}, override_serve_options=self._room()
+        )
+
+    def _engine(self, students: Sequence[Student], server: type, **options: Any) -> Any:
+        """The application of an engine that these share."""
         from ray.serve.llm import build_llm_deployment
 
-        counter = None if self.rules.are_open else counter_application(self.rules)
-        return build_llm_deployment(
-            llm_config(self.students, self._replicas),
-            name_prefix="LLMServer:",
-            deployment_cls=make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules),
-            bind_kwargs={"counter": counter},
-            override_serve_options=self._room(),
-        )
+        config = llm_config(students, self._replicas, self.rules.admin is not None)
+        return build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=server, **options)
+
+    def _counter(self) -> Any:
+        return None if self.rules.are_open else counter_application(self.rules)
 
     def _clients(self) -> dict[tuple[Any, ...], PoolClient]:
         return {limits: pool.client for limits, pool in self.executors.items()}

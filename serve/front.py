@@ -21,7 +21,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from raydistill.serve.problems import BROKEN, LATER, Refused, report
+from raydistill.serve.problems import BROKEN, LATE, LATER, Refused, report
 
 BODY_BYTES = 1_000_000
 BODY_SECONDS = 60.0
@@ -171,7 +171,9 @@ class Answer:
 
     async def end(self) -> None:
         """End what was left without an end: by a last event, or by an answer where none was begun."""
-        if not self.started:
+        if not self.started and self.patience and self.patience.expired():
+            await self.tell(503, "the request was not answered before its deadline", LATE)
+        elif not self.started:
             await self.tell(503, LATER, "unavailable")
         elif self._streams and not self._over:
             event = f"data: {json.dumps(report(503, LATER, code='unavailable'))}\n\n"

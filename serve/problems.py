@@ -23,6 +23,7 @@ from raydistill.serve.schema import Problem, ProblemReport
 
 SOLVE = "/v1/solve"
 BROKEN = "the service failed on this request; its log has the reason"
+LATE = "deadline_exceeded"
 LATER = "the service cannot answer now: ask again"
 SAID = {
     400: "The request is wrong: one line says where.",

@@ -1,6 +1,6 @@
 """Solved questions a second beside what they are made of: a bare vLLM server's completions, and the sandbox alone.
 
-    python -m benchmarks.service.solving                      ten minutes; leave the machine alone meanwhile
+    python -m benchmarks.service.solving                      five minutes; leave the machine alone meanwhile
 
 `POST /v1/solve` with n samples of the demo's teacher at temperature 0.7, by several clients at once, in turns with the
 same samples from a bare server with the same flags, whose programs a `Sandbox` then runs, all at once. The second arm's

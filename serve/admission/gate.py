@@ -20,14 +20,13 @@ from starlette.types import Receive, Scope, Send
 from raydistill.actors.errors import EngineError
 from raydistill.serve.admission.keys import Key, find_key
 from raydistill.serve.admission.windows import Amounts, Wait
-from raydistill.serve.problems import Refused
+from raydistill.serve.problems import LATE, Refused
 
 MOST_UNDER_WAY = 256  # in an ingress replica, running or waiting for the engines
 DEADLINE_S = 300.0
 FRESH_S = 1.0  # how long keys count that were read
 FULL_WAIT_S = 1
 STOPPING_WAIT_S = 10
-LATE = "deadline_exceeded"
 UNITS = {"requests": "requests", "tokens": "tokens", "execution_s": "seconds of execution"}
 LOWER = "lower n or max_tokens"
 

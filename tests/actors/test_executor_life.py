@@ -70,6 +70,7 @@ def test_killed_processes_cost_no_program(victim: str, batch_lane: bool) -> None
 
 def test_a_program_that_somebody_stopped_is_run_again() -> None:
     executor = Executor(Limits(cpu_s=1, wall_s=1), batch_lane=False)
+    # long enough to be stopped in its midst, within the wall limit
     slow = "import time\ndef solution():\n    time.sleep(0.6)\n    return 5\n"
     running = executor.submit([Program("p", slow)])
     [zygote] = executor.zygote_pids()
@@ -81,7 +82,7 @@ def test_a_program_that_somebody_stopped_is_run_again() -> None:
 
 
 def test_nothing_outlives_an_executor_that_is_killed() -> None:
-    program = (
+    program = (  # which waits where nobody ends it
         "import time\nfrom raydistill.actors.executor import Executor, Program\n"
         "executor = Executor()\nprint(*executor.zygote_pids(), flush=True)\n"
         "executor.run([Program('p', 'import time\\ndef solution():\\n    time.sleep(60)')])\n"

@@ -15,6 +15,7 @@ from tests.waiting import wait_until
 
 WALL_S = 1.0
 LIMITS = Limits(cpu_s=1, wall_s=WALL_S)
+# Waits without computing: the wall limit alone ends it.
 HANGING = "import time\ndef solution():\n    time.sleep(1000)\n"
 SPINNING = "def solution():\n    while True:\n        pass\n"
 DEFERRED = "import os\n"  # every other program is isolated

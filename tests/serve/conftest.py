@@ -121,7 +121,7 @@ def client(service: Service) -> Any:
 
 
 WALL_S = 2.0
-KNOWN = {
+KNOWN = {  # the first waits without computing, which the wall limit alone ends
     "Hang.": "```python\nimport time\ndef solution():\n    time.sleep(1000)\n```",
     "Spin.": "```python\ndef solution():\n    while True:\n        pass\n```",
     "What is 3 plus 4?": "```python\ndef solution():\n    return 3 + 4\n```",

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 KNOWN_VERSIONS = ((3, 11),)  # the versions whose opcodes and type attributes were reviewed and attacked
 RANDOM_SEED = 0
 
+# What a screened program may name, and itself catch or raise; nothing is caught here.
 SAFE_BUILTINS = """
     abs all any ascii bin bool bytes callable chr complex dict divmod enumerate filter float format frozenset hash hex
     int isinstance issubclass iter len list map max min next oct ord pow print range repr reversed round set slice

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.serve.admission.test_guarded import exchange
+from tests.serve.admission.test_guarded import engine_load, exchange
 from tests.serve.conftest import Guarded, Service, described
 from tests.serve.solving.test_solving import SEVEN
 from tests.waiting import wait_until
@@ -37,8 +37,12 @@ def under_way(service: Guarded, pool: ThreadPoolExecutor) -> list[Future[tuple[i
     """Requests of both kinds that have begun."""
     kinds = [(CHAT, "/v1/completions"), (SEVEN | {"n": 3}, "/v1/solve")]
     futures = [pool.submit(asked, service, *kinds[number % 2]) for number in range(UNDER_WAY)]
-    time.sleep(0.3)  # what is killed is to be met in the midst of them, wherever they are
+    await_work(service)
     return futures
+
+
+def await_work(service: Guarded) -> None:
+    wait_until(lambda: engine_load(service, 0.1) > 0.5, 10, "the engine to work")
 
 
 def kill(processes: list[psutil.Process]) -> None:
@@ -80,7 +84,7 @@ def test_a_stream_whose_engine_dies_ends_with_an_error(guarded: Guarded) -> None
     body = json.dumps(CHAT | {"n": 8, "temperature": 1, "max_tokens": 400, "stream": True})
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(exchange, guarded, "/v1/completions", body, KEY)
-        time.sleep(0.5)  # the stream is to be met in its midst
+        await_work(guarded)
         kill(guarded.processes("EngineCore"))
         text = stream.result()
     wait_until(lambda: guarded.request("/healthz")[0] == 200, 60, "the service to be healthy")
@@ -100,9 +104,10 @@ def test_stopping_lets_what_is_under_way_end(guarded: Guarded) -> None:
     body = CHAT | {"n": 32, "max_tokens": 400, "temperature": 1}
     with ThreadPoolExecutor(3) as pool:
         long = [pool.submit(asked, guarded, body, "/v1/completions") for _ in range(3)]
-        time.sleep(0.5)  # requests are to be under way
+        await_work(guarded)
         guarded.process.send_signal(signal.SIGTERM)
-        time.sleep(1)  # the signal is to have been heard; no other process tells
+        assert guarded.process.stdout
+        assert any(line.startswith("stopping") for line in guarded.process.stdout)  # the signal was heard
         wait_until(lambda: is_stopping(guarded), 10, "new requests to be refused")
         assert not all(future.done() for future in long)
         assert {future.result()[0] for future in long} == {200}
@@ -111,8 +116,8 @@ def test_stopping_lets_what_is_under_way_end(guarded: Guarded) -> None:
 
 
 def test_an_engine_core_ends_with_its_parent() -> None:
-    child = "from raydistill.actors.engine.in_process import end_with_parent; import time; end_with_parent(); "
-    child += "print(1, flush=True); time.sleep(1000)"
+    child = "from raydistill.actors.engine.in_process import end_with_parent; import signal; end_with_parent(); "
+    child += "print(1, flush=True); signal.pause()"
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}]); print(p.pid); "
     parent += "sys.stdout.flush(); p.wait()"
     started = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)

@@ -85,4 +85,5 @@ def test_a_client_that_has_left_is_not_asked_for_again() -> None:
 
 def test_patience_ends_before_an_answer_begins() -> None:
     proxy = Proxy([{"type": "never"}], WHOLE)
-    assert told(ask(proxy))[0] == 503 and len(proxy.bodies) == 1
+    status, problem = told(ask(proxy))
+    assert status == 503 and problem["error"]["code"] == "deadline_exceeded" and len(proxy.bodies) == 1
