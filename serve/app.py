@@ -39,11 +39,12 @@ from raydistill.serve.students.naming import find_students
 GRACE_S = 30.0
 SLACK_S = 5.0  # that the proxy has more patience than the service
 FIRST_ANSWER_S = 120.0  # how long the first answer may take on a busy machine
-# How often an idle Ray looks around (docs/decisions.md: what that takes of a core).
-CALM = {
+# How often Ray looks around: seldom for what takes of an idle core (docs/decisions.md), often for what is dead.
+LOOKS = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # else 0.1; what has died is noticed by it, too
     "RAY_raylet_report_resources_period_milliseconds": "1000",
     "RAY_metrics_report_interval_ms": "30000",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # else 10, and a proxy is started again after three of them
 }
 EXAMPLE = "A student has 9 pencils. His sister has 4 fewer pencils than he has. How many pencils do they have together?"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -130,7 +131,7 @@ def _start_http(host: str, port: int, cpus: float, told: Mapping[str, float]) ->
     From here on SIGTERM does what Ctrl-C does.
     """
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # of this process, which only describes the engines
-    for name, value in (CALM | {PROXY_VARIABLE: PROXY_CALLBACK}).items():
+    for name, value in (LOOKS | {PROXY_VARIABLE: PROXY_CALLBACK}).items():
         os.environ.setdefault(name, value)  # the processes of a Ray that is started now have these, too
     os.environ.update({name: str(value) for name, value in told.items()})
     connect(max(4, os.cpu_count() or 1, math.ceil(cpus)))

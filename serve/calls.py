@@ -1,4 +1,4 @@
-"""Calls of a deployment's handle: what one that streams gives; whoever leaves it ends it where it runs."""
+"""Calls of a deployment's handle: what it answers, or gives bit by bit; who leaves a call ends it where it runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from raydistill.actors.errors import EngineError
+from raydistill.actors.errors import EngineError, RaydistillError
 
 ASKED = 2  # times, where the replica died before it gave anything
 LOST = "the model cannot answer now: ask again"
@@ -14,6 +14,19 @@ LOST = "the model cannot answer now: ask again"
 
 class ReplicaLost(EngineError):
     """The replica that a call was made to has died."""
+
+
+async def ask(method: Any, *arguments: Any) -> Any:
+    """What a deployment of our own answers. Raises errors of ours as it does, EngineError where it cannot answer."""
+    from ray.exceptions import RayError, RayTaskError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        return await method.remote(*arguments)
+    except (RayError, RayServeException) as error:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, RaydistillError):
+            raise error.cause from None
+        raise EngineError("students cannot be looked up now: ask again") from error
 
 
 async def parts_of(method: Any, *arguments: Any) -> AsyncGenerator[Any, None]:

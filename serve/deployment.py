@@ -11,7 +11,7 @@ An engine costs one logical CPU, an ingress of its own half of one: with an exec
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,8 @@ from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import executor_pool, has_gpus
 from raydistill.serve.admission.counter import counter_application
 from raydistill.serve.admission.gate import Rules
-from raydistill.serve.engines.config import LOOK_S, engine_config, llm_config, rank_room
-from raydistill.serve.engines.server import student_server
+from raydistill.serve.engines.applications import engine_application, reason_of
+from raydistill.serve.engines.config import LOOK_S, engine_config
 from raydistill.serve.front import BODY_BYTES
 from raydistill.serve.ingress import EVERYBODY, make_engine_ingress, make_ingress
 from raydistill.serve.student import Student
@@ -30,7 +30,6 @@ from raydistill.serve.students.sharing import by_engine, wanted_memory, with_eng
 from raydistill.serve.students.table import forget, table_application
 
 INGRESS_CPUS = 0.5
-REASON_CHARACTERS = 500
 DRAIN_SLACK_S = 5.0
 REFUSED_AT_ONCE = 1000  # more than are under way; an ingress only waits
 
@@ -44,7 +43,7 @@ class Service:
         self.students, self.rules = with_engines(students), rules
         self._replicas, self._body_bytes = replicas, body_bytes
         self._name, self._started = f"raydistill-serve-{students[0].name}", False
-        self._key = f"raydistill-students-{uuid.uuid4().hex}"  # of what is noted in Ray's store
+        self._key = f"{self._name}-{uuid.uuid4().hex[:8]}"  # of what is noted in Ray's store, and of engines
         self.is_ready = False  # it has answered
         self._handle: Any = None  # of the ingress
         self.executors: dict[tuple[Any, ...], Pool] = {}  # by the limits of programs
@@ -60,11 +59,12 @@ class Service:
 
     @property
     def cpus(self) -> float:
-        """How many CPUs it reserves to begin with."""
+        """How many CPUs it reserves to begin with, and to start an engine beside the others."""
         engines = [students[0].hosting.cpus or 1 for students in by_engine(self.students).values()]
         return (
             (0 if self.is_one else INGRESS_CPUS)
             + sum(engines)
+            + (max(engines) if self.rules.admin else 0)
             + sum(pool.settings.cpus for pool in self.executors.values())
         )
 
@@ -82,45 +82,48 @@ class Service:
         self._started = True
         for pool in self.executors.values():
             pool.start()
+        engines = self._engines() if self.rules.admin else {}  # those that may go are applications of their own
+        targets = [
+            *(serve.RunTarget(engine, f"{self._key}-{name}", None) for name, engine in engines.items()),
+            serve.RunTarget(self._apart({}) if engines else self.application(), self._name, "/"),
+        ]
         try:
-            self._handle = serve.run(self.application(), name=self._name, route_prefix="/")
+            self._handle = serve.run_many(targets)[-1]
         except RuntimeError as error:
             models = ", ".join(dict.fromkeys(student.model for student in self.students))
-            raise EngineError(f"{models} cannot be served: {self._reason(str(error))}") from None
+            reasons = (reason_of(target.name, "") for target in targets)
+            raise EngineError(f"{models} cannot be served: {next(filter(None, reasons), error)}") from None
 
     def application(self) -> Any:
         """Engines and ingress, as an application that is still to be run. Raises UsageError for too high a rank."""
-        return self._one_process() if self.is_one else self._apart()
+        return self._one_process() if self.is_one else self._apart(self._engines())
 
-    def _apart(self) -> Any:
-        """The application whose ingress calls the engines by handle."""
+    def _engines(self) -> dict[str, Any]:
+        return {
+            name: engine_application(students, self._replicas, changing=self.rules.admin is not None)
+            for name, students in by_engine(self.students).items()
+        }
+
+    def _apart(self, engines: Mapping[str, Any]) -> Any:
+        """The application whose ingress calls engines by handle: these, and those with an application of their own."""
         from ray import serve
 
-        engines, rooms = {}, {}
-        for name, students in by_engine(self.students).items():
-            rooms[name], engines[name] = rank_room(students), self._engine(students, student_server())
         executors, table = self._clients(), None
         deployment = serve.deployment(
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, health_check_period_s=LOOK_S, **self._room()
         )
         if self.rules.admin:
-            table = table_application(self.rules, self.students, engines, rooms, list(executors), self._key)
+            table = table_application(
+                self.rules, self.students, engines, list(executors), self._name, self._key, self._replicas
+            )
         ingress = make_ingress(self.students, executors, self._body_bytes, self.rules)
-        return deployment(ingress).bind(engines, self._counter(), table)
+        return deployment(ingress).bind(engines, self._key, self._counter(), table)
 
     def _one_process(self) -> Any:
         """The application whose ingress is its engine's replica."""
         ingress = make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules)
-        return self._engine(
-            self.students, ingress, bind_kwargs={"counter": self._counter()}, override_serve_options=self._room()
-        )
-
-    def _engine(self, students: Sequence[Student], server: type, **options: Any) -> Any:
-        """The application of an engine that these share."""
-        from ray.serve.llm import build_llm_deployment
-
-        config = llm_config(students, self._replicas, self.rules.admin is not None)
-        return build_llm_deployment(config, name_prefix="LLMServer:", deployment_cls=server, **options)
+        given = {"bind_kwargs": {"counter": self._counter()}, "override_serve_options": self._room()}
+        return engine_application(self.students, self._replicas, False, ingress, **given)
 
     def _counter(self) -> Any:
         return None if self.rules.are_open else counter_application(self.rules)
@@ -133,16 +136,6 @@ class Service:
         most = self.rules.most_under_way + REFUSED_AT_ONCE
         return {"max_ongoing_requests": most, "max_queued_requests": REFUSED_AT_ONCE}
 
-    def _reason(self, fallback: str) -> str:
-        """The last error that Serve has noted about the deployments."""
-        from ray import serve
-
-        application = serve.status().applications.get(self._name)
-        notes = "\n".join(status.message for status in application.deployments.values()) if application else ""
-        before, error, after = notes.rpartition("Error: ")
-        kind = before.rpartition("\n")[2].strip()
-        return f"{kind}{error}{after}".strip()[:REASON_CHARACTERS] if error else fallback
-
     def drain(self, seconds: float) -> int:
         """Refuse new requests, and wait so long for those under way; how many are left."""
         return self._handle.drain.remote(seconds).result(timeout_s=seconds + DRAIN_SLACK_S)
@@ -153,7 +146,10 @@ class Service:
 
         if not self._started:
             return
-        serve.delete(self._name)
+        engines = [name for name in serve.status().applications if name.startswith(f"{self._key}-")]
+        for blocking in (False, True):  # all at once, then wait
+            for name in (self._name, *engines):
+                serve.delete(name, _blocking=blocking)
         for pool in self.executors.values():
             pool.release()
         forget(self._key)

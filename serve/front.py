@@ -50,7 +50,7 @@ class Front:
 
     Where `app` ends without an answer, as Ray Serve's proxy does when a replica dies, it is asked again after each time
     in `again_s`, unless what is asked changes the service. It has `patience_s` to begin to answer: while a replica
-    starts, requests wait in the proxy, where no deadline of the service ends them.
+    starts, requests wait in the proxy, where no deadline of the service ends them. A change of students has any time.
     """
 
     def __init__(
@@ -83,10 +83,11 @@ class Front:
 
     async def _ask(self, scope: Scope, client: Client, answer: Answer) -> None:
         """Hand the request on until there is an answer, or patience is over."""
-        answer.patience = asyncio.timeout(self._patience_s)
+        changes = scope["path"].startswith(ADMIN)
+        answer.patience = asyncio.timeout(None if changes else self._patience_s)
         try:
             async with answer.patience:
-                for pause in (0.0, *(() if scope["path"].startswith(ADMIN) else self._again_s)):
+                for pause in (0.0, *(() if changes else self._again_s)):
                     await asyncio.sleep(pause)
                     await self._app({**scope}, client.receive_again(), answer)
                     if answer.started or client.has_left or answer.patience.expired():  # which Serve's proxy swallows

@@ -19,6 +19,7 @@ from raydistill.actors.errors import EngineError
 from raydistill.actors.pool import PoolClient
 from raydistill.serve.admission.gate import Gate, Grant, Rules
 from raydistill.serve.admission.windows import Amounts
+from raydistill.serve.engines.applications import Engines
 from raydistill.serve.engines.here import Here
 from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
@@ -28,6 +29,7 @@ from raydistill.serve.solving.asking import Spent
 from raydistill.serve.solving.events import Tell, nobody, told_by, with_failure
 from raydistill.serve.student import Student
 from raydistill.serve.students.catalog import Catalog, Served
+from raydistill.serve.students.trial import Trial
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -46,8 +48,8 @@ def make_ingress(
 ) -> Callable[..., Any]:
     """The class of the ingress deployment; `executors` are those of programs by their limits.
 
-    It is bound to the deployments of engines, to that of the keys where `rules` have some, and to that of the table
-    where students may come and go.
+    It is bound to the deployments of engines, or knows the prefix of their applications; to the deployment of the keys
+    where `rules` have some, and to that of the table where students may come and go.
     """
     from ray import serve
 
@@ -55,10 +57,11 @@ def make_ingress(
         def __init__(
             self,
             engines: Mapping[str, DeploymentHandle],
+            prefix: str,
             counter: DeploymentHandle | None = None,
             table: DeploymentHandle | None = None,
         ) -> None:
-            super().__init__(Catalog(students, engines, executors, table), Gate(rules, counter))
+            super().__init__(Catalog(students, Engines(prefix, engines), executors, table), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
             return make_app(self, body_bytes)
@@ -78,7 +81,7 @@ def make_engine_ingress(
     class EngineIngress(student_server()):  # type: ignore[misc]
         async def __init__(self, llm_config: LLMConfig, counter: DeploymentHandle | None) -> None:  # type: ignore[misc]
             await super().__init__(llm_config)
-            engines = {student.engine: Here(self) for student in students}
+            engines = Engines("", {student.engine: Here(self) for student in students})
             self._backend = Backend(Catalog(students, engines, executors), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
@@ -124,6 +127,10 @@ class Backend:
     async def drain(self, seconds: float) -> int:
         """Refuse what comes from now on, and wait so long for what is under way; how many requests are left."""
         return await self.gate.drain(seconds)
+
+    async def try_out(self, student: Student, trial: Trial) -> None:
+        """Whether a student answers that is to be served (`students.trial`)."""
+        await self.students.try_out(student, trial)
 
     async def health(self) -> Health:
         """Whether model and sandbox answer, tried now; who asks meanwhile is told the same."""

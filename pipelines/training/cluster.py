@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 3  # lost workers or nodes, before training gives up
 START_FAILURES = 3  # times that a group of workers may fail to start
+NO_MEMORY = (
+    "lower train.micro_batch_tokens, set train.gradient_checkpointing=true or train.lora, or end what runs beside it; "
+    "the same command goes on from the last checkpoint"
+)
 RESIZE_CHECK_S = 60.0  # seconds between two looks for room for more elastic workers
 
 
@@ -56,7 +60,7 @@ def fit(job: TrainingJob, output_dir: str, on_progress: Callable[[dict[str, Any]
             on_progress(told := message)
     error = outcome.get("error")
     if isinstance(error, TrainingFailedError):
-        raise TrainingError(f"training failed: {_reason(error)}") from error
+        raise TrainingError(f"training failed: {why_it_failed(error)}") from error
     if error:
         raise error
     return outcome["value"]
@@ -212,11 +216,13 @@ def _keep_list_callback(output_dir: str) -> UserCallback:
     return KeepList()
 
 
-def _reason(error: Exception) -> str:
+def why_it_failed(error: Exception) -> str:
     """One line that says why: the worker's own exception where there is one."""
     failures = getattr(error, "worker_failures", None) or {0: getattr(error, "controller_failure", error)}
     rank, cause = min(failures.items())
     cause = getattr(cause, "_base_exc", cause)
+    if type(cause).__name__ == "OutOfMemoryError":  # Ray's or torch's, which tell in a paragraph how to set them up
+        return f"worker {rank} found no memory left: {NO_MEMORY}"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     where = "" if isinstance(cause, RaydistillError) else f"worker {rank}: {type(cause).__name__}: "
     return where + (lines[-1] if lines else "")

@@ -137,5 +137,5 @@ def _adapter_arguments(students: Sequence[Student], changing: bool) -> dict[str,
         "max_lora_rank": rank,
         "max_loras": MOST_AT_ONCE if changing else min(len(students), MOST_AT_ONCE),
         "max_cpu_loras": max(len(students), MOST_IN_MEMORY if changing else 0),
-        "lora_modules": [LoRAModulePath(name=student.name, path=str(student.adapter)) for student in students],
+        "lora_modules": [LoRAModulePath(name=student.asked_as, path=str(student.adapter)) for student in students],
     }

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from raydistill.actors.errors import EngineError
 from raydistill.actors.pool import PoolClient
 from raydistill.pipelines.recipes.registry import make_recipe
+from raydistill.serve.calls import ask
+from raydistill.serve.engines.applications import Engines
 from raydistill.serve.model import Model
 from raydistill.serve.openai.relay import Relay
 from raydistill.serve.problems import Refused, describe
@@ -20,7 +22,7 @@ from raydistill.serve.schema import SolveRequest, request_model
 from raydistill.serve.solver import Solver
 from raydistill.serve.student import Student
 from raydistill.serve.students.naming import FIRST
-from raydistill.serve.students.table import ask
+from raydistill.serve.students.trial import Trial, try_out
 
 FRESH_S = 1.0  # how long what the table has said counts
 NEWS_S = 0.05  # and for a name that is not in it
@@ -30,12 +32,12 @@ TABLE_S = 2.0  # that it is waited for, where it is being started again
 class Served:
     """A student with all that answers for it."""
 
-    def __init__(self, student: Student, engines: Any, executors: PoolClient | None) -> None:
+    def __init__(self, student: Student, engine: Any, executors: PoolClient | None) -> None:
         self.student, self.executors = student, executors
         self.since = int(time.time())
         self.recipe = make_recipe(student.recipe)
         self.body = request_model(self.recipe.options, student.max_tokens)  # of a request to solve
-        self.relay, self.model = Relay(student, engines), Model(student, engines)
+        self.relay, self.model = Relay(student, engine), Model(student, engine)
         self.solver = Solver(student, self.model, executors)
 
     def read(self, given: Any) -> SolveRequest:
@@ -54,7 +56,7 @@ class Catalog:
     def __init__(
         self,
         students: Sequence[Student],
-        engines: Mapping[str, Any],
+        engines: Engines,
         executors: Mapping[tuple[Any, ...], PoolClient],
         table: Any = None,
     ) -> None:
@@ -64,7 +66,8 @@ class Catalog:
 
     def _make(self, student: Student) -> Served:
         executes = make_recipe(student.recipe).student.executes
-        return Served(student, self._engines[student.engine], self._executors[student.limits] if executes else None)
+        engine = self._engines.handle(student.engine)
+        return Served(student, engine, self._executors[student.limits] if executes else None)
 
     @property
     def known(self) -> list[Served]:
@@ -87,11 +90,24 @@ class Catalog:
     def _get(self, name: str | None) -> Served | None:
         return self._served.get(name or "") or (self.known[0] if name in (None, FIRST) else None)
 
-    async def add(self, path: str, name: str) -> Served:
-        """Serve an adapter. Raises UsageError where that cannot be, EngineError where it is not known."""
-        student: Student = await ask(self._table.add, path, name)
+    async def add(self, path: str, name: str, trial: Trial) -> Served:
+        """Serve a student. Raises UsageError where that cannot be, EngineError where it is not known."""
+        return await self._taken_in(await ask(self._table.add, path, name, trial))
+
+    async def replace(self, name: str, path: str, trial: Trial) -> Served:
+        """Serve the student there in the place of another. Raises as `add` does, Refused where there is no other."""
+        if (student := await ask(self._table.replace, name, path, trial)) is None:
+            raise no_model(name, self._served)
+        return await self._taken_in(student)
+
+    async def try_out(self, student: Student, trial: Trial) -> None:
+        """Whether it answers, before it is served. Raises as `trial.try_out` does."""
+        await try_out(await asyncio.to_thread(self._make, student), trial)
+
+    async def _taken_in(self, student: Student) -> Served:
         await self._refresh(0)
-        if (added := self._served.get(student.name)) is None:
+        added = self._served.get(student.name)
+        if added is None or added.student != student:
             raise EngineError("it was added, but cannot be asked here")
         return added
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raydistill.actors.errors import UsageError
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.doctor.findings import in_bytes
-from raydistill.pipelines.doctor.memory import PROCESS, parameters
+from raydistill.pipelines.doctor.memory import PROCESS, free_bytes, parameters
 from raydistill.serve.student import Student
 
 DECIDING = ("dtype", "max_model_len", "options")  # what of an engine's settings decides about answers
@@ -81,6 +82,23 @@ def wanted_memory(students: Sequence[Student], engine: EngineConfig, gpu: bool) 
     if gpu:
         share = f"{engine.gpu_memory_utilization:.0%} of each of its {engine.tensor_parallel_size} GPUs"
         return f"{whose} wants {in_bytes(2 * size)} for weights, and takes {share}"
-    bytes_each = 2 if engine.dtype in ("bfloat16", "float16") else 4
-    wanted = bytes_each * size + engine.kv_cache_gb * 2**30 + PROCESS
+    wanted = _bytes_wanted(size, engine)
     return f"{whose} wants about {in_bytes(wanted)} of memory ({engine.kv_cache_gb:g} GB of it for its cache)"
+
+
+def check_memory(student: Student, engine: EngineConfig) -> None:
+    """Raise UsageError where this machine, which has no GPU, has no room for one more engine: Ray would kill others."""
+    try:
+        wanted = _bytes_wanted(parameters(student.model) or 0, engine)
+    except Exception as error:  # whatever is wrong with a file, in the words of its library
+        raise UsageError(f"{student.folder}: its weights cannot be read: {error}") from None
+    if wanted > (free := free_bytes()):
+        raise UsageError(
+            f"{student.folder}: its engine wants about {in_bytes(wanted)} of memory, and {in_bytes(free)} are free: "
+            "remove a student first, or lower student.kv_cache_gb"
+        )
+
+
+def _bytes_wanted(size: int, engine: EngineConfig) -> float:
+    """Of memory without a GPU, with so many parameters."""
+    return (2 if engine.dtype in ("bfloat16", "float16") else 4) * size + engine.kv_cache_gb * 2**30 + PROCESS

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import ray
+import torch
+from ray.train import WorkerGroupError
 
 from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import Train
-from raydistill.pipelines.training.cluster import make_trainer, worker_environment
+from raydistill.pipelines.training.cluster import make_trainer, why_it_failed, worker_environment
 from raydistill.pipelines.training.loop import TrainingJob
 from raydistill.pipelines.training.train import train
 from tests.pipelines.training.training_examples import sums
@@ -22,6 +24,12 @@ def test_no_room_for_the_workers(cluster, tiny_model, tmp_path):
     with pytest.raises(TrainingError, match=r"no room for 3 training worker\(s\) of 2 CPU within 1 s") as caught:
         train(sums(4), config, str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [ray.exceptions.OutOfMemoryError, torch.OutOfMemoryError])
+def test_no_memory_left_is_one_line_on_what_to_do(kind):
+    told = why_it_failed(WorkerGroupError("", {1: kind("Refer to the documentation ...\nTo adjust, set ...")}))
+    assert told.startswith("worker 1 found no memory left: lower train.micro_batch_tokens") and "\n" not in told
 
 
 def test_threads_sleep_where_cores_are_shared_unless_told_otherwise(cluster, tiny_model, monkeypatch):

@@ -15,14 +15,17 @@ import pytest
 
 from raydistill.actors.errors import UsageError
 from raydistill.serve.admission.gate import Rules
+from raydistill.serve.engines.applications import Engines
 from raydistill.serve.problems import Refused
+from raydistill.serve.student import Student
 from raydistill.serve.students.catalog import FRESH_S, Catalog
 from raydistill.serve.students.naming import find_students
 from raydistill.serve.students.sharing import with_engines
 from raydistill.serve.students.table import table_application
+from raydistill.serve.students.trial import Trial
 from tests.serve.students.test_naming import adapter
 
-NAME = "test-students"
+NAME, INGRESS = "test-students", "test-ingress"
 
 
 class Engine:
@@ -38,6 +41,14 @@ class Engine:
         return self._told
 
 
+class Ingress:
+    """Lets everybody pass but one."""
+
+    async def try_out(self, student: Student, trial: Trial) -> None:
+        if trial.question == "who fails?":
+            raise UsageError(f"{student.folder}: no answer")
+
+
 @pytest.fixture
 def catalogs(cluster: None, tiny_model: str, tmp_path: Path) -> Iterator[list[Catalog]]:
     """Two of one table, as two replicas of an ingress have them."""
@@ -48,11 +59,13 @@ def catalogs(cluster: None, tiny_model: str, tmp_path: Path) -> Iterator[list[Ca
         find_students([adapter(tmp_path / name, tiny_model, target="rationale") for name in ("a", "b")])
     )
     engines = {"a": serve.deployment(name="engine", ray_actor_options={"num_cpus": 0})(Engine).bind()}
-    table = table_application(Rules(), students, engines, {"a": 8}, [], uuid.uuid4().hex)
+    table = table_application(Rules(), students, engines, [], INGRESS, uuid.uuid4().hex, 1)
+    serve.run(serve.deployment(ray_actor_options={"num_cpus": 0})(Ingress).bind(), name=INGRESS, route_prefix=None)
     handle = serve.run(table, name=NAME, route_prefix=None)
-    asked = {"a": serve.get_deployment_handle("engine", NAME)}
+    asked = Engines("", {"a": serve.get_deployment_handle("engine", NAME)})
     yield [Catalog(students, asked, {}, handle) for _ in range(2)]
-    serve.delete(NAME)
+    for name in (NAME, INGRESS):
+        serve.delete(name)
 
 
 def test_a_change_reaches_all_replicas(catalogs: list[Catalog], tiny_model: str, tmp_path: Path) -> None:
@@ -64,8 +77,8 @@ def test_a_change_reaches_all_replicas(catalogs: list[Catalog], tiny_model: str,
 
     async def change() -> None:
         assert await names(here) == await names(there) == ["a", "b"]
-        added = await here.add(path, "")
-        [(known_as, folder)] = await here._engines["a"].told.remote()
+        added = await here.add(path, "", Trial())
+        [(known_as, folder)] = await here._engines.handle("a").told.remote()
         assert folder == f"{path}/student" and known_as == added.student.asked_as != "late"
         assert (await there.find("late")).student == added.student  # a name that is not known is asked for at once
         assert await names(there) == ["a", "b", "late"]
@@ -81,10 +94,17 @@ def test_a_change_reaches_all_replicas(catalogs: list[Catalog], tiny_model: str,
                 await catalog.find("a")
         assert await here.find("late") is added
 
-        again = await there.add(path, "a")
+        again = await there.add(path, "a", Trial())
         assert again.student.asked_as not in ("a", known_as)
         with pytest.raises(UsageError, match="would both be called b: name one as NAME=PATH"):
-            await here.add(path, "b")
+            await here.add(path, "b", Trial())
+        with pytest.raises(UsageError, match="no answer"):
+            await here.replace("b", path, Trial("who fails?"))
+        assert (await there.find("b")).student.folder != f"{path}/student"
+        rolled = await here.replace("b", path, Trial())
+        assert await names(here) == ["b", "late", "a"] and rolled.student.folder == f"{path}/student"
+        with pytest.raises(Refused, match="there is no model 'c'"):
+            await here.replace("c", path, Trial())
         for name in ("b", "late"):
             await here.remove(name)
         with pytest.raises(UsageError, match="a: the last student; add another one first"):
