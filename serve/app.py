@@ -73,7 +73,7 @@ def serve_students(
     KEYS_VARIABLE, where there are keys; more than `queue` are not under way, and none for longer than `deadline_s`.
 
     Each is a path or NAME=PATH; adapters of one base share an engine. Who has the key in `admin_key_file`, or in
-    ADMIN_VARIABLE, may add others of a base that is served, and take them away.
+    ADMIN_VARIABLE, may add others, roll new ones in their place, and take them away.
 
     Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where one is neither, two have the
     same name, a rank is too high or the port is taken, where `keys` are none, or where there are none, `host` is not

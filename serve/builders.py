@@ -33,7 +33,7 @@ class Served(BaseModel):
     body_bytes: int = Field(BODY_BYTES, ge=1, description="of a request's body, at most")
     keys: str | None = Field(None, description="file of API keys, on every node")
     open: bool = Field(False, description="without keys: whoever reaches the service may ask")
-    admin_key_file: str | None = Field(None, description="of who may add and remove students, on every node")
+    admin_key_file: str | None = Field(None, description="of who may add, roll and remove students, on every node")
     queue: int = Field(MOST_UNDER_WAY, ge=1, description="requests under way, at most")
     deadline: float = Field(DEADLINE_S, gt=0, description="seconds that a request may take")
 

@@ -31,6 +31,7 @@ BODY_VARIABLE = "RAYDISTILL_BODY_BYTES"  # for the proxy, whose callback is give
 PATIENCE_VARIABLE = "RAYDISTILL_PATIENCE_S"  # likewise
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_CALLBACK = "raydistill.serve.front.proxy_callback"
+HEALTH, HEALTH_S = "/healthz", 25.0  # who probes is told soon that no replica is there
 ADMIN = "/admin/"  # what is asked there changes the service
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 NOT_FOR_CLIENTS = re.compile(r"x-request-(timeout-seconds|disconnect-disabled)|serve-.*|x-serve-.*|x-session-id")
@@ -84,7 +85,10 @@ class Front:
     async def _ask(self, scope: Scope, client: Client, answer: Answer) -> None:
         """Hand the request on until there is an answer, or patience is over."""
         changes = scope["path"].startswith(ADMIN)
-        answer.patience = asyncio.timeout(None if changes else self._patience_s)
+        patience_s = None if changes else self._patience_s
+        if scope["path"] == HEALTH:
+            patience_s = min(HEALTH_S, patience_s or HEALTH_S)
+        answer.patience = asyncio.timeout(patience_s)
         try:
             async with answer.patience:
                 for pause in (0.0, *(() if changes else self._again_s)):

@@ -1,4 +1,4 @@
-"""What docs/install.md says of an environment: `pip check` finds what is allowed to be missing, and nothing else."""
+"""What docs/install.md says of an environment, and the file of the image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,9 @@ def test_each_one_has_its_reason_and_the_page_names_the_list() -> None:
     lines = [line for line in ALLOWED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert lines and all(re.fullmatch(r"\S+ +\S+ +# \S.+", line) for line in lines)
     assert "deploy/pip-check.txt" in (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+
+
+def test_the_file_of_the_image_is_as_such_files_should_be() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "--no-color", ROOT / "deploy" / "Containerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout

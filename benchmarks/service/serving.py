@@ -3,8 +3,9 @@
     python -m benchmarks.service.serving                             ten minutes; leave the machine alone meanwhile
     python -m benchmarks.service.serving --before CHECKOUT           an earlier service, too
 
-Chats of the demo's teacher, temperature 1; all servers run all the time, each is asked alone. Prints a JSON line, rows
-for `docs/results/performance.json`. Processor time is that of all of a server's processes, Ray's included.
+Chats of the demo's teacher, or of `--model`, temperature 1; all servers run all the time, each is asked alone. Prints a
+JSON line, rows for `docs/results/performance.json`. Processor time is that of all of a server's processes, Ray's
+included.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from raydistill.pipelines.tasks import load_questions
 PORTS = {"ours": 8101, "before": 8102, "vllm": 8103}
 SEQUENCES, CONTEXT_TOKENS, ANSWER_TOKENS = 64, 1024, 200
 START_S, REST_S, STOP_S = 300, 5, 120
+WARM_UP = 16  # requests
 IDLE_REACH = 0.03  # of a core
 REACH = {"tokens_per_s": 0.95, "p99_s": 1.1, "processor_s": 1.2}
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
@@ -125,14 +127,14 @@ def idle_cores(server: Server, seconds: float) -> float:
     return (server.processor_s() - before) / seconds
 
 
-def rows(told: dict[tuple[str, int], list[Told]], idle: dict[str, float]) -> list[dict[str, Any]]:
+def rows(model: str, told: dict[tuple[str, int], list[Told]], idle: dict[str, float]) -> list[dict[str, Any]]:
     known = {"n": 1, "spread": None, "at_most": True, **provenance(), "command": command()}
     found = []
     for name, clients in [key for key in told if key[0] != "vllm"]:
         for field, reach in REACH.items():
             pairs = zip(told[name, clients], told["vllm", clients], strict=True)
             mine, other = zip(*((getattr(ours, field), getattr(bare, field)) for ours, bare in pairs), strict=True)
-            title = f"service ({name}), {clients} clients, {field}, beside a bare vLLM server"
+            title = f"service of {model} ({name}), {clients} clients, {field}, beside a bare vLLM server"
             found.append(paired_row(title, mine, other, reach, at_most=field != "tokens_per_s"))
     for name, cores in idle.items():
         told_idle = {"ours": round(cores, 4), "other": None, "ratio": None, "reach": IDLE_REACH}
@@ -145,17 +147,18 @@ def main() -> None:
     parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--requests", type=int, default=12, help="of each client in a round, at most 480 in all")
+    parser.add_argument("--tokens", type=int, default=ANSWER_TOKENS, help="of an answer, at most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle-s", type=float, default=30)
     parser.add_argument("--before", type=Path, help="folder of an earlier checkout")
     options = parser.parse_args()
     folders = {"ours": ROOT} | ({"before": options.before} if options.before else {}) | {"vllm": ROOT}
-    bodies = chats(options.model, 480)
+    bodies = [body | {"max_tokens": options.tokens} for body in chats(options.model, 480)]
     told: dict[tuple[str, int], list[Told]] = {}
     with ExitStack() as stack:
         servers = {name: stack.enter_context(running(name, options.model, folder)) for name, folder in folders.items()}
         for server in servers.values():
-            asyncio.run(ask(server, bodies[:64], 64))
+            asyncio.run(ask(server, bodies[:WARM_UP], WARM_UP))
         for clients in options.clients:
             for turn in range(options.rounds):
                 order = [*servers][turn % len(servers) :] + [*servers][: turn % len(servers)]
@@ -164,7 +167,7 @@ def main() -> None:
                     told.setdefault((name, clients), []).append(asyncio.run(ask(servers[name], some, clients)))
                     print(f"round {turn + 1}, {clients} clients: {name} {told[name, clients][-1]}", file=sys.stderr)
         idle = {name: idle_cores(server, options.idle_s) for name, server in servers.items()}
-    print(json.dumps(rows(told, idle)))
+    print(json.dumps(rows(Path(options.model).name, told, idle)))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python -m benchmarks.service.solving                      five minutes; leave the machine alone meanwhile
 
-`POST /v1/solve` with n samples of the demo's teacher at temperature 0.7, by several clients at once, in turns with the
-same samples from a bare server with the same flags, whose programs a `Sandbox` then runs, all at once. The second arm's
-time is the sum of both; nobody there reads answers, counts votes or stops when they are decided. Prints a JSON line, a
-row for `docs/results/performance.json`.
+`POST /v1/solve` with n samples of the demo's teacher, or of `--model`, at temperature 0.7, by several clients at once,
+in turns with the same samples from a bare server with the same flags, whose programs a `Sandbox` then runs, all at
+once. The second arm's time is the sum of both; nobody there reads answers, counts votes or stops when they are decided.
+Prints a JSON line, a row for `docs/results/performance.json`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -80,8 +81,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     shared = {"n": options.n, "temperature": VOTING_TEMPERATURE, "max_tokens": ANSWER_TOKENS}
-    asked = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=77)).questions
-    solves = [{"question": question.text, "seed": seed, **shared} for seed, question in enumerate(asked)]
+    questions = load_questions(Questions(task="reasoning_gym:gsm_symbolic", size=options.questions, seed=77)).questions
+    solves = [{"question": question.text, "seed": seed, **shared} for seed, question in enumerate(questions)]
     completions = [body | shared for body in chats(options.model, options.questions)]
     ours, other = list[float](), list[float]()
     with ExitStack() as stack:
@@ -96,7 +97,8 @@ def main() -> None:
                     ours.append(solved(service, solves, options.clients))
                 else:
                     other.append(parts(bare, box, completions, options.clients))
-    name = f"/v1/solve, n = {options.n}, solves/s, beside the completions of a bare vLLM server and the sandbox alone"
+    asked = f"/v1/solve of {Path(options.model).name}, n = {options.n}, solves/s"
+    name = f"{asked}, beside the completions of a bare vLLM server and the sandbox alone"
     print(json.dumps([paired_row(name, ours, other, REACH)]))
 
 

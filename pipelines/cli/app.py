@@ -272,7 +272,7 @@ def serve(
     keys: Annotated[str | None, typer.Option(help="file of API keys; RAYDISTILL_API_KEYS has some, too")] = None,
     is_open: Annotated[bool, typer.Option("--open", help="no keys, and whoever reaches --host may ask")] = False,
     admin_key_file: Annotated[
-        str | None, typer.Option(help="key of who may add and remove adapters; else RAYDISTILL_ADMIN_KEY has it")
+        str | None, typer.Option(help="key of who may add, roll and remove students; else RAYDISTILL_ADMIN_KEY has it")
     ] = None,
     queue: Annotated[int, typer.Option(help="requests under way; further ones are refused", min=1)] = 256,
     deadline: Annotated[float, typer.Option(help="seconds that a request may take", min=0.1)] = 300,

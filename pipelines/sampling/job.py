@@ -34,6 +34,7 @@ from raydistill.pipelines.sampling.stages import Budget, Generate, Select, Verif
 from raydistill.pipelines.tasks.base import Task
 
 QUESTIONS_PER_BLOCK = 16  # at least; the next stage gets them when all are done
+ENGINES_PER_GENERATE, EXECUTORS_PER_VERIFY = 16, 8  # that keep one actor of the stage busy (docs/scale.md)
 QUESTIONS_PER_FLOW = 20_000  # the driver holds no more of them as rows
 
 Outcomes = dict[str, tuple[list[str], list[str]]]  # by question id: statuses and values of its samples
@@ -53,6 +54,8 @@ class SamplingJob:
     selector: Selector | None = None
     examples: str | None = None
     samples_in_flight: int = 128
+    engines: tuple[int, int] = (1, 1)  # least and most members of the pool, which Generate's actors follow
+    executors: tuple[int, int] = (1, 1)  # likewise, and Verify's
     rounds: int = 1  # at most
     begun: int = 0  # rounds that all questions have had before
     question_tokens: int | None = None  # a question that has cost these gets no further round
@@ -196,14 +199,17 @@ def _flow(
     from ray.data import ActorPoolStrategy
 
     actor = {"num_cpus": 0, "batch_format": "pyarrow"}
-    one = ActorPoolStrategy(size=1)
-    ahead = ActorPoolStrategy(  # the next block starts before one is done
-        size=1, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
-    )
+
+    def ahead(least: int, most: int) -> ActorPoolStrategy:  # the next block starts before one is done
+        return ActorPoolStrategy(
+            min_size=least, max_size=most, max_tasks_in_flight_per_actor=2, max_concurrent_calls_per_actor=2
+        )
+
+    asking, judging = ahead(*_generates(job)), ahead(*_actors(job.executors, EXECUTORS_PER_VERIFY))
     flow = _blocks(rows, batch)
-    flow = flow.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=ahead, **actor)
-    flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=ahead, **actor)
-    flow = flow.map_batches(Select, fn_constructor_args=select, compute=one, **actor)
+    flow = flow.map_batches(Generate, fn_constructor_args=generate, batch_size=batch, compute=asking, **actor)
+    flow = flow.map_batches(Verify, fn_constructor_args=verify, compute=judging, **actor)
+    flow = flow.map_batches(Select, fn_constructor_args=select, compute=ActorPoolStrategy(size=1), **actor)
     for table in flow.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
         yield from table.to_pylist()
 
@@ -218,11 +224,20 @@ async def _at_once(
     return select(await verify(await generate(table))).to_pylist()
 
 
+def _generates(job: SamplingJob) -> tuple[int, int]:
+    return _actors(job.engines, ENGINES_PER_GENERATE)
+
+
+def _actors(members: tuple[int, int], each: int) -> tuple[int, int]:
+    """Least and most actors of the stage before a pool of so many members, of which `each` keep one busy."""
+    return math.ceil(members[0] / each), math.ceil(members[1] / each)
+
+
 def _batch(job: SamplingJob) -> int:
-    """Questions of one call of a stage, of which four are under way at a time."""
+    """Questions of one call of a stage, of which four for each actor are under way at a time."""
     probe = Question("", "", "")
     per_round = job.plan.n * (job.plan.prompts_per_round or len(job.plan.prompter.prompts(probe)))
-    return max(1, math.ceil(job.samples_in_flight / per_round / 4))
+    return max(1, math.ceil(job.samples_in_flight / per_round / 4 / _generates(job)[1]))
 
 
 def _blocks(rows: Sequence[dict[str, Any]], batch: int) -> Any:

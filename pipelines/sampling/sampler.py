@@ -116,6 +116,8 @@ class Sampler:
             loaded.task,
             selector=selector,
             samples_in_flight=2 * model.max_num_seqs * model.replicas[1],
+            # Behind a budget one actor asks: what fits is reckoned with what is under way, which it alone knows.
+            engines=(1, 1) if self.account.caps else model.replicas,
             rounds=sampling.rounds,
             question_tokens=sampling.question_tokens,
         )
@@ -126,9 +128,8 @@ class Sampler:
         prompter = plan.prompter
         judge = task.name, task.grader, judge_version(task)
         judged = content_hash(plan.purpose, prompter.reader, prompter.executes and limits, *judge)
-        return SamplingJob(
-            plan, task, f"{self.root}/completions/{plan.purpose}", f"{self.root}/verdicts/{judged}", **settings
-        )
+        completions, verdicts = f"{self.root}/completions/{plan.purpose}", f"{self.root}/verdicts/{judged}"
+        return SamplingJob(plan, task, completions, verdicts, executors=self._execution.replicas, **settings)
 
     def run(
         self,

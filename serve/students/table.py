@@ -112,12 +112,12 @@ class Table:
         try:
             if starts:
                 rooms[student.engine] = rank_room([student])
-                if _is_one_machine() and not has_gpus():
-                    await asyncio.to_thread(check_memory, student, engine_config(student))
+                await asyncio.to_thread(_check_room, student)
                 await self._engines.start(student)
             handle = await asyncio.to_thread(self._engines.handle, student.engine)
             await learn(student, handle)
-            await ask(serve.get_app_handle(self._service).try_out, student, trial)
+            ingress = await asyncio.to_thread(serve.get_app_handle, self._service)
+            await ask(ingress.try_out, student, trial)
         except BaseException:  # whoever has asked may have left, too
             if starts:
                 await self._engines.stop(student.engine)
@@ -186,10 +186,12 @@ def forget(key: str) -> None:
     _store()._internal_kv_del(key)
 
 
-def _is_one_machine() -> bool:
+def _check_room(student: Student) -> None:
+    """Raise UsageError where the one machine that there is has no room for another engine."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes()) == 1
+    if sum(node["Alive"] for node in ray.nodes()) == 1 and not has_gpus():
+        check_memory(student, engine_config(student))
 
 
 def _store() -> Any:

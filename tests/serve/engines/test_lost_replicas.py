@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from raydistill.serve import front
 from raydistill.serve.front import Front
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
@@ -32,6 +33,8 @@ class Proxy:
             if message["type"] == "never":
                 with suppress(asyncio.CancelledError):  # as Ray Serve's proxy does
                     await asyncio.Event().wait()
+            elif message["type"] == "slow":
+                await asyncio.sleep(1.5 * PATIENCE_S)  # what it does takes longer than requests are waited for
             elif message["type"] == "left":
                 assert (await receive())["type"] == "http.disconnect"
             else:
@@ -81,6 +84,15 @@ def test_a_stream_that_has_begun_ends_with_an_error() -> None:
 def test_a_client_that_has_left_is_not_asked_for_again() -> None:
     proxy = Proxy([{"type": "left"}], WHOLE)
     assert ask(proxy) == [] and len(proxy.bodies) == 1
+
+
+@pytest.mark.parametrize(("path", "status"), [("/admin/students", 200), ("/healthz", 503)])
+def test_what_changes_the_service_is_waited_for_and_probes_are_not_kept(
+    path: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "HEALTH_S", PATIENCE_S / 10)
+    slow = {"type": "slow"}
+    assert ask(Proxy([slow, *WHOLE]), path)[0]["status"] == status
 
 
 def test_patience_ends_before_an_answer_begins() -> None:
