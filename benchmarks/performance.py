@@ -38,8 +38,9 @@ BENCHMARKS: dict[str, list[str]] = {  # by what is run: arguments of each time, 
     "training.trl": [""],
     "scoring": [""],
     "engines": ["", "--questions 16 --new-tokens 64 --model SMOLLM"],
-    "service.serving": ["", "--requests 3 --model SMOLLM"],
-    "service.solving": [""],
+    "service.serving": ["", "--requests 2 --tokens 64 --model SMOLLM"],
+    "service.solving": ["", "--questions 6 --clients 6 --model SMOLLM"],
+    "service.soak": [""],
 }
 SMOLLM = "smollm2-135m-instruct"
 ROWS, PAGE = RESULTS / "performance.json", RESULTS / "performance.md"

@@ -113,9 +113,7 @@ class Service:
             name="ingress", ray_actor_options={"num_cpus": INGRESS_CPUS}, health_check_period_s=LOOK_S, **self._room()
         )
         if self.rules.admin:
-            table = table_application(
-                self.rules, self.students, engines, list(executors), self._name, self._key, self._replicas
-            )
+            table = table_application(self.rules, self.students, engines, list(executors), self._key, self._replicas)
         ingress = make_ingress(self.students, executors, self._body_bytes, self.rules)
         return deployment(ingress).bind(engines, self._key, self._counter(), table)
 

@@ -46,7 +46,7 @@ class Noted:
 class Table:
     """Who is served; those that a start named are `students`, noted under `key` is what has become of them.
 
-    `engines` are those bound to the application `service`, whose ingress tries out who is new; `limits` are those of
+    `engines` are those bound to this application, whose ingress tries out who is new; `limits` are those of
     executors. An engine that no student is left for ends when `deadline_s` is over, and with it all of its requests.
     """
 
@@ -55,12 +55,14 @@ class Table:
         students: Sequence[Student],
         engines: Mapping[str, Any],
         limits: Sequence[tuple[Any, ...]],
-        service: str,
         key: str,
         replicas: int,
         deadline_s: float,
     ) -> None:
-        self._engines, self._limits, self._service = Engines(key, engines, replicas), limits, service
+        from ray import serve
+
+        self._engines, self._limits = Engines(key, engines, replicas), limits
+        self._service = serve.get_replica_context().app_name
         self._key, self._deadline_s, self._changing = key, deadline_s, asyncio.Lock()
         self._ending: asyncio.Task[None] | None = None
         noted = _store()._internal_kv_get(key)

@@ -31,6 +31,7 @@ TINY = {
     "engines": "--questions 4 --new-tokens 16 --rounds 1",
     "service.solving": "--questions 4 --clients 2 --rounds 1",
     "service.serving": "--clients 2 --requests 2 --rounds 1 --idle-s 1",
+    "service.soak": "--clients 2 --minutes 0.2",
 }
 AT_ONCE = ("starts", "retriever", "grader", "training.loss_terms")
 

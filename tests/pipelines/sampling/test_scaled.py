@@ -42,7 +42,7 @@ def configuration(folder: Path) -> Run:
         {
             "run_dir": str(folder / "run"),
             "questions": {"task": "table", "path": str(path), "grader": "numeric"},
-            "teacher": teacher | {"replicas": [2, 2], "cpus": 0.5},
+            "teacher": teacher | {"replicas": [2, 2]},
             "execution": {"replicas": [2, 2]},
         }
     )

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from raydistill.serve.students.table import table_application
 from raydistill.serve.students.trial import Trial
 from tests.serve.students.test_naming import adapter
 
-NAME, INGRESS = "test-students", "test-ingress"
+NAME = "test-students"
 
 
 class Engine:
@@ -44,6 +45,9 @@ class Engine:
 class Ingress:
     """Lets everybody pass but one."""
 
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
     async def try_out(self, student: Student, trial: Trial) -> None:
         if trial.question == "who fails?":
             raise UsageError(f"{student.folder}: no answer")
@@ -59,13 +63,12 @@ def catalogs(cluster: None, tiny_model: str, tmp_path: Path) -> Iterator[list[Ca
         find_students([adapter(tmp_path / name, tiny_model, target="rationale") for name in ("a", "b")])
     )
     engines = {"a": serve.deployment(name="engine", ray_actor_options={"num_cpus": 0})(Engine).bind()}
-    table = table_application(Rules(), students, engines, [], INGRESS, uuid.uuid4().hex, 1)
-    serve.run(serve.deployment(ray_actor_options={"num_cpus": 0})(Ingress).bind(), name=INGRESS, route_prefix=None)
-    handle = serve.run(table, name=NAME, route_prefix=None)
+    table = table_application(Rules(), students, engines, [], uuid.uuid4().hex, 1)
+    serve.run(serve.deployment(ray_actor_options={"num_cpus": 0})(Ingress).bind(table), name=NAME, route_prefix=None)
+    handle = serve.get_deployment_handle("students", NAME)
     asked = Engines("", {"a": serve.get_deployment_handle("engine", NAME)})
     yield [Catalog(students, asked, {}, handle) for _ in range(2)]
-    for name in (NAME, INGRESS):
-        serve.delete(name)
+    serve.delete(NAME)
 
 
 def test_a_change_reaches_all_replicas(catalogs: list[Catalog], tiny_model: str, tmp_path: Path) -> None:
