@@ -26,7 +26,8 @@ def reason_label(reason: str) -> str:
 
 
 @cache
-def _counter(name: str, description: str, *tags: str) -> Any:
+def counter(name: str, description: str, *tags: str) -> Any:
+    """Ray's counter of this name, with these tags."""
     from ray.util.metrics import Counter as RayCounter
 
     return RayCounter(name, description, tag_keys=tags)
@@ -34,10 +35,10 @@ def _counter(name: str, description: str, *tags: str) -> Any:
 
 def count_verdicts(verdicts: Iterable[Mapping[str, Any]]) -> None:
     """Add judged samples (rows with `status` and `reason`) to raydistill_verdicts."""
-    counter = _counter("raydistill_verdicts", "samples that were judged", "status", "reason")
+    verdicts_of = counter("raydistill_verdicts", "samples that were judged", "status", "reason")
     counts = Counter((row["status"], reason_label(row["reason"])) for row in verdicts)
     for (status, reason), count in counts.items():
-        counter.inc(count, tags={"status": status, "reason": reason})
+        verdicts_of.inc(count, tags={"status": status, "reason": reason})
 
 
 def count_results(pool: str, result: object) -> None:
@@ -52,13 +53,13 @@ def count_results(pool: str, result: object) -> None:
         elif hasattr(item, "status") and hasattr(item, "reason"):
             programs[item.status, reason_label(item.reason)] += 1
     for kind, number in (+tokens).items():  # Ray refuses to add nothing
-        counter = _counter("raydistill_tokens", "tokens of completions", "pool", "kind")
-        counter.inc(number, tags={"pool": pool, "kind": kind})
+        tokens_of = counter("raydistill_tokens", "tokens of completions", "pool", "kind")
+        tokens_of.inc(number, tags={"pool": pool, "kind": kind})
     for (status, reason), number in programs.items():
-        counter = _counter("raydistill_programs", "programs run by executors", "pool", "status", "reason")
-        counter.inc(number, tags={"pool": pool, "status": status, "reason": reason})
+        programs_of = counter("raydistill_programs", "programs run by executors", "pool", "status", "reason")
+        programs_of.inc(number, tags={"pool": pool, "status": status, "reason": reason})
 
 
 def count_repeated_call(pool: str) -> None:
     """A call is made again, as the member that had it died."""
-    _counter("raydistill_repeated_calls", "calls made again after a member's death", "pool").inc(1, tags={"pool": pool})
+    counter("raydistill_repeated_calls", "calls made again after a member's death", "pool").inc(1, tags={"pool": pool})

@@ -25,6 +25,7 @@ from rich.console import Console
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from raydistill.actors.errors import EngineError, UsageError
+from raydistill.actors.storage import absolute
 from raydistill.pipelines.data.records import Question
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.runtime.pools import connect, this_node
@@ -33,6 +34,7 @@ from raydistill.serve.admission.keys import KEYS_VARIABLE
 from raydistill.serve.admission.rules import ADMIN_VARIABLE, is_loopback, rules_of
 from raydistill.serve.deployment import Service
 from raydistill.serve.front import BODY_BYTES, BODY_VARIABLE, PATIENCE_VARIABLE, PROXY_CALLBACK, PROXY_VARIABLE
+from raydistill.serve.records.log import LogSettings
 from raydistill.serve.student import Student
 from raydistill.serve.students.naming import find_students
 
@@ -63,6 +65,8 @@ def serve_students(
     queue: int = MOST_UNDER_WAY,
     deadline_s: float = DEADLINE_S,
     grace_s: float = GRACE_S,
+    request_log: str | None = None,
+    log_contents: bool = False,
     console: Console | None = None,
 ) -> None:
     """Serve runs' students, or student directories, until SIGINT or SIGTERM; then take everything down.
@@ -74,6 +78,9 @@ def serve_students(
 
     Each is a path or NAME=PATH; adapters of one base share an engine. Who has the key in `admin_key_file`, or in
     ADMIN_VARIABLE, may add others, roll new ones in their place, and take them away.
+
+    A JSON line for each request is in the folder `request_log`, else beside Ray Serve's logs; with what was asked and
+    answered only where `log_contents`.
 
     Joins the cluster that RAY_ADDRESS names, or starts Ray. Raises UsageError where one is neither, two have the
     same name, a rank is too high or the port is taken, where `keys` are none, or where there are none, `host` is not
@@ -97,7 +104,8 @@ def serve_students(
     joined = bool(os.environ.get("RAY_ADDRESS"))
     service: Service | None = None
     try:
-        service = Service(students, replicas, body_bytes, rules)
+        log = LogSettings(absolute(request_log) if request_log else None, log_contents)
+        service = Service(students, replicas, body_bytes, rules, log)
         _start_http(host, port, service.cpus, {BODY_VARIABLE: body_bytes, PATIENCE_VARIABLE: deadline_s + SLACK_S})
         service.rules = replace(rules, node_labels=this_node())
         for line in service.wanted_memory():

@@ -14,6 +14,7 @@ from raydistill.serve.admission.gate import DEADLINE_S, MOST_UNDER_WAY
 from raydistill.serve.admission.rules import rules_of
 from raydistill.serve.deployment import Service
 from raydistill.serve.front import BODY_BYTES
+from raydistill.serve.records.log import LogSettings
 from raydistill.serve.student import Student
 from raydistill.serve.students.naming import find_students
 
@@ -35,6 +36,8 @@ class Served(BaseModel):
     open: bool = Field(False, description="without keys: whoever reaches the service may ask")
     admin_key_file: str | None = Field(None, description="of who may add, roll and remove students, on every node")
     queue: int = Field(MOST_UNDER_WAY, ge=1, description="requests under way, at most")
+    request_log: str | None = Field(None, description="folder of the requests' log; else beside Ray Serve's logs")
+    log_contents: bool = Field(False, description="what was asked and answered is in it, too")
     deadline: float = Field(DEADLINE_S, gt=0, description="seconds that a request may take")
 
     def students(self) -> tuple[Student, ...]:
@@ -65,4 +68,5 @@ def student(args: Served) -> Application:
         deadline_s=args.deadline,
         admin_key_file=args.admin_key_file,
     )
-    return Service(args.students(), args.replicas, args.body_bytes, rules).application()
+    log = LogSettings(args.request_log, args.log_contents)
+    return Service(args.students(), args.replicas, args.body_bytes, rules, log).application()

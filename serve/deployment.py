@@ -24,7 +24,8 @@ from raydistill.serve.admission.gate import Rules
 from raydistill.serve.engines.applications import engine_application, reason_of
 from raydistill.serve.engines.config import LOOK_S, engine_config
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.ingress import EVERYBODY, make_engine_ingress, make_ingress
+from raydistill.serve.ingress import EVERYBODY, LOGGED, make_engine_ingress, make_ingress
+from raydistill.serve.records.log import LogSettings
 from raydistill.serve.student import Student
 from raydistill.serve.students.sharing import by_engine, wanted_memory, with_engines
 from raydistill.serve.students.table import forget, table_application
@@ -38,9 +39,14 @@ class Service:
     """Deploys students to a connected Ray, and takes them down again; the first is asked where a request names none."""
 
     def __init__(
-        self, students: Sequence[Student], replicas: int, body_bytes: int = BODY_BYTES, rules: Rules = EVERYBODY
+        self,
+        students: Sequence[Student],
+        replicas: int,
+        body_bytes: int = BODY_BYTES,
+        rules: Rules = EVERYBODY,
+        log: LogSettings = LOGGED,
     ) -> None:
-        self.students, self.rules = with_engines(students), rules
+        self.students, self.rules, self._log = with_engines(students), rules, log
         self._replicas, self._body_bytes = replicas, body_bytes
         self._name, self._started = f"raydistill-serve-{students[0].name}", False
         self._key = f"{self._name}-{uuid.uuid4().hex[:8]}"  # of what is noted in Ray's store, and of engines
@@ -114,12 +120,12 @@ class Service:
         )
         if self.rules.admin:
             table = table_application(self.rules, self.students, engines, list(executors), self._key, self._replicas)
-        ingress = make_ingress(self.students, executors, self._body_bytes, self.rules)
+        ingress = make_ingress(self.students, executors, self._body_bytes, self.rules, self._log)
         return deployment(ingress).bind(engines, self._key, self._counter(), table)
 
     def _one_process(self) -> Any:
         """The application whose ingress is its engine's replica."""
-        ingress = make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules)
+        ingress = make_engine_ingress(self.students, self._clients(), self._body_bytes, self.rules, self._log)
         given = {"bind_kwargs": {"counter": self._counter()}, "override_serve_options": self._room()}
         return engine_application(self.students, self._replicas, False, ingress, **given)
 

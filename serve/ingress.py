@@ -23,6 +23,8 @@ from raydistill.serve.engines.applications import Engines
 from raydistill.serve.engines.here import Here
 from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
+from raydistill.serve.records.log import LogSettings
+from raydistill.serve.records.record import current
 from raydistill.serve.routes import make_app
 from raydistill.serve.schema import Health, SolveAnswer, SolveRequest
 from raydistill.serve.solving.asking import Spent
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
     from ray.serve.llm import LLMConfig
 
-EVERYBODY = Rules()
+EVERYBODY, LOGGED = Rules(), LogSettings()
 HEALTH_TIMEOUT_S = 20.0
 LOST = "the model or the sandbox cannot answer now: ask again"
 
@@ -45,6 +47,7 @@ def make_ingress(
     executors: Mapping[tuple[Any, ...], PoolClient],
     body_bytes: int = BODY_BYTES,
     rules: Rules = EVERYBODY,
+    log: LogSettings = LOGGED,
 ) -> Callable[..., Any]:
     """The class of the ingress deployment; `executors` are those of programs by their limits.
 
@@ -64,7 +67,7 @@ def make_ingress(
             super().__init__(Catalog(students, Engines(prefix, engines), executors, table), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
-            return make_app(self, body_bytes)
+            return make_app(self, body_bytes, log.open())
 
     return serve.ingress()(StudentIngress)
 
@@ -74,6 +77,7 @@ def make_engine_ingress(
     executors: Mapping[tuple[Any, ...], PoolClient],
     body_bytes: int = BODY_BYTES,
     rules: Rules = EVERYBODY,
+    log: LogSettings = LOGGED,
 ) -> type:
     """The class of an ingress that has the only engine in its own process; it is bound to that of the keys."""
     from ray import serve
@@ -85,7 +89,7 @@ def make_engine_ingress(
             self._backend = Backend(Catalog(students, engines, executors), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
-            return make_app(self._backend, body_bytes)
+            return make_app(self._backend, body_bytes, log.open())
 
         async def drain(self, seconds: float) -> int:
             return await self._backend.drain(seconds)
@@ -122,6 +126,9 @@ class Backend:
             logging.getLogger("ray.serve").error("solve: %s", _last_line(error))
             raise EngineError(LOST) from error
         grant.used = Amounts(tokens=spent.prompt_tokens + spent.completion_tokens, execution_s=spent.execution_s)
+        record = current()
+        record.prompt_tokens, record.completion_tokens = spent.prompt_tokens, spent.completion_tokens
+        record.execution_s = spent.execution_s
         return answer
 
     async def drain(self, seconds: float) -> int:

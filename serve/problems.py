@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from raydistill.actors.errors import EngineError, RaydistillError, UsageError
+from raydistill.serve.records.record import current
 from raydistill.serve.schema import Problem, ProblemReport
 
 SOLVE = "/v1/solve"
@@ -73,6 +74,7 @@ def problem(
 def report(status: int, message: str, *, code: str, param: str | None = None) -> dict[str, Any]:
     """The body of that answer."""
     kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
+    current().code = code
     told = Problem(message=one_line(message), type=kind, param=param and one_line(param), code=code)
     return ProblemReport(error=told).model_dump()
 

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from raydistill.actors.rows import text_fault
 from raydistill.serve.problems import Refused
+from raydistill.serve.records.record import current
 
 DEPTH = 64  # of lists and objects in each other
 DIGITS = 60  # of a number
@@ -27,8 +28,10 @@ class JsonRoute(APIRoute):
 
         async def handle(request: Request) -> Any:
             gate, authorization = request.app.state.gate, request.headers.get("authorization", "")
+            current().route = self.path
             if self.path.startswith("/v1/"):
-                request.state.key = await gate.identify(authorization)
+                request.state.key = key = await gate.identify(authorization)
+                current().key = key.name if key else ""
             elif self.path.startswith("/admin/"):
                 gate.check_administrator(authorization)
             if not has_body:

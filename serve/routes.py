@@ -6,6 +6,7 @@ sandbox that cannot answer now with 503: neither is a wrong answer.
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -18,7 +19,10 @@ from raydistill.serve.openai.requests import ChatRequest, CompletionRequest, Eng
 from raydistill.serve.page import add_page
 from raydistill.serve.problems import SOLVE, report_problems, responses
 from raydistill.serve.reading import JsonRoute, checked
-from raydistill.serve.schema import Health, SolveAnswer
+from raydistill.serve.records.log import RequestLog
+from raydistill.serve.records.record import current
+from raydistill.serve.records.watch import Watch
+from raydistill.serve.schema import Health, Ready, SolveAnswer, Version
 from raydistill.serve.solving.events import KINDS
 from raydistill.serve.students.admin import add_admin
 from raydistill.serve.students.schemas import write_page
@@ -51,11 +55,12 @@ SOLVE_EVENTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(backend: Backend, body_bytes: int) -> FastAPI:
-    """The routes in front of `backend`; bodies of more than `body_bytes` are refused."""
+def make_app(backend: Backend, body_bytes: int, log: RequestLog) -> FastAPI:
+    """The routes in front of `backend`; bodies of more than `body_bytes` are refused, what is asked is in the log."""
     app = FastAPI(title="raydistill", description=ABOUT, redirect_slashes=False)
     app.router.route_class = JsonRoute
     app.state.gate = backend.gate
+    app.add_middleware(Watch, log=log)
     app.add_middleware(Front, body_bytes=body_bytes)
     report_problems(app)
     _add_solve(app, backend)
@@ -68,6 +73,17 @@ def make_app(backend: Backend, body_bytes: int) -> FastAPI:
         """Whether models and sandbox answer, tried now."""
         health = await backend.health()
         return JSONResponse(health.model_dump(), 200 if health.status == "ok" else 503)  # type: ignore[return-value]
+
+    @app.get("/readyz", responses={503: {"model": Ready}})
+    async def readyz() -> Ready:
+        """Whether requests are taken, without asking model or sandbox."""
+        ready = Ready(status=backend.gate.status)
+        return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)  # type: ignore[return-value]
+
+    @app.get("/version")
+    async def version() -> Version:
+        """What answers here."""
+        return Version(version=metadata.version("raydistill"))
 
     write_page(app, backend.students)
     add_page(app)
@@ -87,6 +103,7 @@ def _add_solve(app: FastAPI, backend: Backend) -> None:
         given, key = await checked(request).json(), request.state.key
         named = given.get("model") if isinstance(given, dict) else None
         served = await backend.students.find(named if isinstance(named, str) else None)
+        current().model = served.student.name
         body = within(key, served.read(given))
         context = await served.model.context() if counts_tokens(key) else 0
         most = asked_of_solver(served.recipe, body, context, served.student.execution.wall_s)
@@ -98,6 +115,7 @@ def _add_openai(app: FastAPI, backend: Backend) -> None:
 
     async def answer(request: Request, body: EngineRequest) -> Response:
         served = await students.find(body.model)
+        current().model = served.student.name
         body, key = within(request.state.key, body), request.state.key
         context = await served.model.context() if counts_tokens(key) else 0
         most = asked_of_engine(body, len(await request.body()), context)

@@ -102,6 +102,18 @@ class TurnShown(BaseModel):
     feedback: str = Field(description="what the student says about it; empty where it was not asked any more")
 
 
+class Ready(BaseModel):
+    """Whether requests are taken."""
+
+    status: Literal["ok", "stopping", "full"]
+
+
+class Version(BaseModel):
+    """What answers."""
+
+    version: str = Field(description="of raydistill")
+
+
 class SolveAnswer(BaseModel):
     """An executed answer, or an honest failure. Program, output and completion are those of the winning sample."""
 

@@ -1,16 +1,21 @@
-"""What docs/install.md says of an environment, and the file of the image."""
+"""What docs/install.md says of an environment, the file of the image, and the unit for systemd."""
 
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from raydistill.pipelines.cli.app import app
 from tests import ROOT
+from tests.tutorials.test_commands import taken
 
 ALLOWED = ROOT / "deploy" / "pip-check.txt"
 MISSING = re.compile(r"^(\S+) \S+ requires (\S+), which is not installed\.$")
@@ -43,3 +48,15 @@ def test_the_file_of_the_image_is_as_such_files_should_be() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([hadolint, "--no-color", ROOT / "deploy" / "Containerfile"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
+
+
+def test_the_unit_for_systemd_starts_what_there_is(tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / "raydistill.service").read_text(encoding="utf-8")
+    [start] = re.findall(r"^ExecStart=((?:.*\\\n)*.*)", text, re.MULTILINE)
+    _, *arguments = shlex.split(start.replace("\\\n", " "))
+    taken(get_command(app), arguments)
+    if shutil.which("systemd-analyze"):
+        unit = tmp_path / "raydistill.service"
+        unit.write_text(text.replace("/opt/raydistill/.venv/bin/raydistill", sys.executable), encoding="utf-8")
+        done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -277,6 +277,12 @@ def serve(
     queue: Annotated[int, typer.Option(help="requests under way; further ones are refused", min=1)] = 256,
     deadline: Annotated[float, typer.Option(help="seconds that a request may take", min=0.1)] = 300,
     grace: Annotated[float, typer.Option(help="seconds that requests have to end when it stops", min=0)] = 30,
+    request_log: Annotated[
+        str | None, typer.Option(help="folder with a JSON line for each request; else beside Ray Serve's logs")
+    ] = None,
+    log_contents: Annotated[
+        bool, typer.Option("--log-contents", help="questions and answers in that log, too")
+    ] = False,
 ) -> None:
     """Serve students: OpenAI-compatible chat and completions, and POST /v1/solve with executed answers."""
     from raydistill.serve.app import serve_students
@@ -293,6 +299,8 @@ def serve(
         queue=queue,
         deadline_s=deadline,
         grace_s=grace,
+        request_log=request_log,
+        log_contents=log_contents,
         console=Console(soft_wrap=True),
     )
 

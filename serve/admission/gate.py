@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -21,6 +21,7 @@ from raydistill.actors.errors import EngineError
 from raydistill.serve.admission.keys import Key, find_key
 from raydistill.serve.admission.windows import Amounts, Wait
 from raydistill.serve.problems import LATE, Refused
+from raydistill.serve.records.record import current
 
 MOST_UNDER_WAY = 256  # in an ingress replica, running or waiting for the engines
 DEADLINE_S = 300.0
@@ -96,7 +97,15 @@ class Gate:
         except BaseException:
             self._count(-1)
             raise
+        current().mark("admitted")
         return grant
+
+    @property
+    def status(self) -> Literal["ok", "stopping", "full"]:
+        """Whether requests are admitted now."""
+        if self._draining:
+            return "stopping"
+        return "ok" if self._under_way < self.rules.most_under_way else "full"
 
     def _counts(self, key: Key, most: Amounts) -> bool:
         """Whether the key has a limit by the minute. Raises Refused where the request alone is above it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from raydistill.serve.calls import LOST, parts_of
 from raydistill.serve.openai.answers import UNTOLD
 from raydistill.serve.openai.requests import ChatRequest, EngineRequest
 from raydistill.serve.problems import Refused, plain, report
+from raydistill.serve.records.record import current
 from raydistill.serve.student import Student
 
 REFUSED = "the model cannot take this request"
@@ -41,13 +42,14 @@ class Relay:
         where they cannot answer.
         """
         async with grant:
-            parts = self._parts(request, grant.counts)
+            parts, record = self._parts(request), current()
             try:
                 async with grant.in_time():
                     first = await anext(parts)
+                    record.mark("first")
                     if not isinstance(first, str):
                         _check(getattr(first, "error", None))
-                        grant.used = Amounts(tokens=first.usage.total_tokens)
+                        _note_usage(grant, first.usage.model_dump())
                         async for _ in parts:  # to its end, or it would be cancelled
                             pass
             except TimeoutError:
@@ -58,9 +60,9 @@ class Relay:
             told = bool(request.stream_options and request.stream_options.include_usage)
             return grant.stream(_events(first, parts, grant, told))
 
-    async def _parts(self, request: EngineRequest, counts: bool) -> AsyncGenerator[Any, None]:
+    async def _parts(self, request: EngineRequest) -> AsyncGenerator[Any, None]:
         """What the engines send, one by one: events as text, or the whole answer."""
-        method, body = self._body(request, counts)
+        method, body = self._body(request)
         async with aclosing(parts_of(getattr(self._handle, method), body, *self._student.later)) as batches:
             async for batch in batches:
                 for part in batch if isinstance(batch, list) else [batch]:
@@ -75,9 +77,9 @@ class Relay:
             part.model = self._student.name
         return part
 
-    def _body(self, request: EngineRequest, counts: bool) -> tuple[Literal["chat", "completions"], Any]:
+    def _body(self, request: EngineRequest) -> tuple[Literal["chat", "completions"], Any]:
         asked = request.asked() | {"model": self._student.asked_as}
-        if counts and request.stream:
+        if request.stream:
             asked["stream_options"] = asked.get("stream_options", {}) | {"include_usage": True}
         try:
             if isinstance(request, ChatRequest):
@@ -115,9 +117,8 @@ async def _events(first: str, parts: AsyncGenerator[Any, None], grant: Grant, te
     try:
         async with aclosing(parts):
             while event is not None:
-                usage = grant.counts and _usage(event)
-                if usage:
-                    grant.used = Amounts(tokens=usage["total_tokens"])
+                if usage := _usage(event):
+                    _note_usage(grant, usage)
                 if tell_usage or not usage:
                     yield event
                 async with grant.in_time():
@@ -128,6 +129,14 @@ async def _events(first: str, parts: AsyncGenerator[Any, None], grant: Grant, te
         yield _failure(report(refused.status_code, refused.detail, code=refused.code, param=refused.param))
     except EngineError as error:
         yield _failure(report(503, str(error), code="model_unavailable"))
+
+
+def _note_usage(grant: Grant, usage: Mapping[str, Any]) -> None:
+    """What a whole answer has used, for the key's limits and for the record."""
+    record = current()
+    record.mark("generated")
+    record.prompt_tokens, record.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"] or 0
+    grant.used = Amounts(tokens=usage["total_tokens"])
 
 
 def _usage(event: str) -> dict[str, int] | None:

@@ -23,6 +23,7 @@ from raydistill.pipelines.sampling.samples import completion_row, to_sample
 from raydistill.pipelines.sampling.verdicts import judge
 from raydistill.pipelines.tasks.base import ReadableTask
 from raydistill.pipelines.tasks.unjudged import ReadsAnswers
+from raydistill.serve.records.record import current
 from raydistill.serve.schema import SolveRequest
 from raydistill.serve.solving.events import Completed, Repairing, Tell, Voted, judged, nobody
 from raydistill.serve.solving.vote import count_votes, is_decided
@@ -133,6 +134,8 @@ class Asking:
             for completion in completions:
                 self.spent.prompts[completion.request_id] = completion.prompt_tokens
                 self.spent.completion_tokens += completion.completion_tokens
+            current().mark("first")
+            current().mark("generated")
             yield completions
 
     async def _judged(
@@ -156,6 +159,8 @@ class Asking:
         asked, grade = [(question, row) for row in rows], ReadsAnswers(self.task).grade
         verdicts = await judge(asked, prompter, grade, self.executors)
         self.spent.execution_s += sum(verdict.get("wall_s") or 0.0 for verdict in verdicts)
+        current().mark("judged")
+        current().verdicts.update(verdict["reason"] for verdict in verdicts)
         samples = [to_sample(row, verdict) for row, verdict in zip(rows, verdicts, strict=True)]
         for place, sample in zip(places, samples, strict=True):
             self.tell(judged(place, turn, sample))

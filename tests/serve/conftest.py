@@ -143,8 +143,9 @@ class Guarded(Service):
     def __init__(self, student: str, folder: Path) -> None:
         self.file = folder / "keys.yaml"
         self.write(self.KEYS)
+        self.log = folder / "log"
         options = ("--keys", str(self.file), "--queue", str(self.QUEUE), "--deadline", str(self.DEADLINE_S))
-        super().__init__(student, free_port(), *options)
+        super().__init__(student, free_port(), *options, "--request-log", str(self.log))
 
     def write(self, keys: Mapping[str, str]) -> None:
         entries = {name: {"key": key} | self.LIMITS.get(name, {}) for name, key in keys.items()}
