@@ -97,6 +97,8 @@ def serve_students(
     )
     for variable in (KEYS_VARIABLE, ADMIN_VARIABLE):
         os.environ.pop(variable, None)  # or all processes of a Ray that is started now would have it
+    log = LogSettings(absolute(request_log) if request_log else None, log_contents)
+    log.check()
     _check_port(host, port)
     say = partial(console.print, markup=False, highlight=False) if console else lambda _: None
     say(f"starting {', '.join(f'{student.name} ({student.folder})' for student in students)} ...")
@@ -104,7 +106,6 @@ def serve_students(
     joined = bool(os.environ.get("RAY_ADDRESS"))
     service: Service | None = None
     try:
-        log = LogSettings(absolute(request_log) if request_log else None, log_contents)
         service = Service(students, replicas, body_bytes, rules, log)
         _start_http(host, port, service.cpus, {BODY_VARIABLE: body_bytes, PATIENCE_VARIABLE: deadline_s + SLACK_S})
         service.rules = replace(rules, node_labels=this_node())

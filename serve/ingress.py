@@ -23,7 +23,7 @@ from raydistill.serve.engines.applications import Engines
 from raydistill.serve.engines.here import Here
 from raydistill.serve.engines.server import student_server
 from raydistill.serve.front import BODY_BYTES
-from raydistill.serve.records.log import LogSettings
+from raydistill.serve.records.log import LogSettings, RequestLog
 from raydistill.serve.records.record import current
 from raydistill.serve.routes import make_app
 from raydistill.serve.schema import Health, SolveAnswer, SolveRequest
@@ -67,7 +67,7 @@ def make_ingress(
             super().__init__(Catalog(students, Engines(prefix, engines), executors, table), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
-            return make_app(self, body_bytes, log.open())
+            return make_app(self, body_bytes, RequestLog(log))
 
     return serve.ingress()(StudentIngress)
 
@@ -89,7 +89,7 @@ def make_engine_ingress(
             self._backend = Backend(Catalog(students, engines, executors), Gate(rules, counter))
 
         async def __serve_build_asgi_app__(self) -> Any:
-            return make_app(self._backend, body_bytes, log.open())
+            return make_app(self._backend, body_bytes, RequestLog(log))
 
         async def drain(self, seconds: float) -> int:
             return await self._backend.drain(seconds)
@@ -125,10 +125,11 @@ class Backend:
         except (RayError, RayServeException) as error:
             logging.getLogger("ray.serve").error("solve: %s", _last_line(error))
             raise EngineError(LOST) from error
+        finally:
+            record = current()
+            record.prompt_tokens, record.completion_tokens = spent.prompt_tokens, spent.completion_tokens
+            record.execution_s = spent.execution_s
         grant.used = Amounts(tokens=spent.prompt_tokens + spent.completion_tokens, execution_s=spent.execution_s)
-        record = current()
-        record.prompt_tokens, record.completion_tokens = spent.prompt_tokens, spent.completion_tokens
-        record.execution_s = spent.execution_s
         return answer
 
     async def drain(self, seconds: float) -> int:

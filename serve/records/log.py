@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from raydistill.actors.errors import UsageError
 from raydistill.serve.records.record import Record
 
 ROLL_BYTES, KEPT_FILES = 100_000_000, 5
@@ -29,12 +31,21 @@ class LogSettings:
     folder: str | None = None  # None: beside Ray Serve's own logs
     contents: bool = False
 
-    def open(self) -> RequestLog:
-        """The log of this process. Raises UsageError where the folder cannot be written."""
-        return RequestLog(self)
+    def check(self) -> None:
+        """Raise UsageError where the folder cannot be written on this machine."""
+        if self.folder is None:
+            return
+        try:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise UsageError(f"{self.folder}: {error.strerror}; expected a folder for the requests' log") from None
 
 
 class RequestLog:
+    """The log of this process, which is a replica of an ingress."""
+
     def __init__(self, settings: LogSettings) -> None:
         from ray import serve
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from raydistill.actors.errors import UsageError
+from raydistill.serve.records.log import LogSettings
 from raydistill.serve.records.record import Record
 from tests.serve.conftest import Guarded, described
 from tests.serve.solving.test_solving import SEVEN
@@ -104,6 +106,13 @@ def exported(guarded: Guarded) -> str:
 def test_readiness_and_version(guarded: Guarded) -> None:
     assert guarded.request("/readyz") == (200, {"status": "ok"})
     assert re.fullmatch(r"\d+\.\d+\.\d+", guarded.request("/version")[1]["version"])
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    LogSettings(str(tmp_path / "new" / "log")).check()
+    with pytest.raises(UsageError, match="file/log: Not a directory; expected a folder for the requests' log"):
+        LogSettings(str(tmp_path / "file" / "log")).check()
 
 
 def test_parts_are_those_that_a_request_has_come_to() -> None:
