@@ -60,7 +60,7 @@ def test_a_chat_has_its_tokens_however_it_is_answered(guarded: Guarded, stream: 
     told = asked(
         guarded, "/v1/chat/completions", CHAT | {"stream": stream}, f"chat-{stream}", guarded.KEYS["client-51"]
     )
-    assert told["status"] == 200 and told["completion_tokens"] == 5 and told["prompt_tokens"] > 5
+    assert told["status"] == 200 and 1 <= told["completion_tokens"] <= 5 < told["prompt_tokens"]
     assert 0 < told["first_token_s"] <= told["generation_s"] and "verdicts" not in told
     assert "secret" not in json.dumps(told)
 
@@ -84,13 +84,19 @@ def test_failures_have_their_codes(guarded: Guarded, path: str, body: object, ke
 def test_prometheus_is_told_the_same(guarded: Guarded) -> None:
     asked(guarded, "/v1/solve", SEVEN, "solve-2", guarded.KEYS["client-53"])
 
-    wait_until(lambda: 'key="client-53"' in exported(guarded), 90, "Ray's exporter to tell of it")
-    text = exported(guarded)
-    assert re.search(r'ray_raydistill_requests_total\{.*route="/v1/solve".*\} [1-9]', text)
-    assert re.search(r"ray_raydistill_request_tokens_total\{.*kind=\"completion\".*\} [1-9]", text)
-    for part in PARTS:
-        assert re.search(rf'ray_raydistill_request_seconds_count{{.*part="{part}".*}} [1-9]', text), part
-    assert re.search(r"ray_raydistill_request_verdicts_total\{.*reason=\"ok\".*\} [1-9]", text)
+    expected = [
+        r'requests_total\{.*key="client-53".*\}',
+        r'requests_total\{.*route="/v1/solve".*\}',
+        r'request_tokens_total\{.*kind="completion".*\}',
+        r'request_verdicts_total\{.*reason="ok".*\}',
+        *(rf'request_seconds_count\{{.*part="{part}".*\}}' for part in PARTS),
+    ]
+
+    def missing() -> list[str]:
+        text = exported(guarded)
+        return [one for one in expected if not re.search(rf"ray_raydistill_{one} [1-9]", text)]
+
+    wait_until(lambda: not missing(), 120, "Ray's exporter to tell of all")
 
 
 def exported(guarded: Guarded) -> str:
