@@ -162,11 +162,6 @@ class Grant:
         self.used: Amounts | None = None  # None: what was reserved
         self._gate, self._open, self._streams = gate, True, False
 
-    @property
-    def counts(self) -> bool:
-        """Whether somebody wants to know what was used."""
-        return self.number is not None
-
     def in_time(self) -> AbstractAsyncContextManager[Any]:
         """Cancels what is done under it, and raises TimeoutError, at the deadline."""
         return asyncio.timeout(max(0.0, self.ends - time.monotonic()))

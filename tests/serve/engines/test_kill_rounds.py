@@ -42,7 +42,7 @@ def test_no_answer_is_lost(patient: Service, name: str) -> None:
     for turn in range(ROUNDS):
         with ThreadPoolExecutor(UNDER_WAY) as pool:
             told = [pool.submit(ask, number) for number in range(UNDER_WAY)]
-            time.sleep(0.2 + 0.2 * turn)
+            time.sleep(0.2 + 0.2 * turn)  # each round strikes at another moment of the requests
             kill(VICTIMS[name](patient))
             killed = time.monotonic()
             counts = Counter(future.result() for future in told)
