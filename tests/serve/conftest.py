@@ -29,6 +29,7 @@ import pytest
 
 from tests import ROOT
 from tests.pipelines.views.browser import check_browser, chromium
+from tests.processes import below
 from tests.tiny import make_opinionated, teach
 
 TEACHER = ROOT / "demo" / "models" / "teacher"
@@ -71,8 +72,7 @@ class Service:
 
     def processes(self, *names: str) -> list[psutil.Process]:
         """Those of its processes whose name or command holds one of these."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in family if any(name in described(process) for name in names)]
+        return below(self.process.pid, *names)
 
     def stop(self) -> list[psutil.Process]:
         """End it as a service manager would; the processes that are left."""
@@ -80,14 +80,6 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(STOP_S) == 0
         return psutil.wait_procs(family, timeout=30)[1]
-
-
-def described(process: psutil.Process) -> str:
-    """Its name and command; "" where it has ended."""
-    try:
-        return " ".join([process.name(), *process.cmdline()])
-    except psutil.NoSuchProcess:
-        return ""
 
 
 def free_port() -> int:

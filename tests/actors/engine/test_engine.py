@@ -15,6 +15,7 @@ from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.pipelines.runtime.pools import check_model
+from tests.processes import below
 from tests.waiting import wait_until
 
 QUESTION = [{"role": "user", "content": "What is 3 plus 3?"}]
@@ -47,11 +48,8 @@ def test_without_a_gpu_an_engine_computes_in_its_core(pool: Pool) -> None:
 
 def processes(pool: Pool) -> dict[int, str]:
     """The names of an engine's processes, by their ids."""
-    import psutil
-
-    replica = psutil.Process(asyncio.run(pool.client.call("describe"))["pid"])
-    names = {process.pid: " ".join(process.cmdline()).strip() for process in replica.children(recursive=True)}
-    return {pid: name for pid, name in names.items() if "VLLM::" in name}
+    replica = asyncio.run(pool.client.call("describe"))["pid"]
+    return {process.pid: process.name() for process in below(replica, "VLLM::")}
 
 
 def test_no_second_copy_is_imported_into_an_engine(pool: Pool, imported: Path) -> None:

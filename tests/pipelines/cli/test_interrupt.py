@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 from tests import ROOT
 from tests.endpoint import Endpoint
 from tests.pipelines.test_run_remote import program
+from tests.processes import described
 from tests.rows import write_rows
 from tests.waiting import wait_until
 
@@ -63,12 +63,7 @@ class Command:
         return self.out.read_text()
 
     def names(self) -> list[str]:
-        """The command lines of its processes; some may end meanwhile."""
-        found = []
-        for one in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                found.append(" ".join(one.cmdline()))
-        return found
+        return [described(process) for process in psutil.Process(self.process.pid).children(recursive=True)]
 
 
 def config(folder: Path, **teacher: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from raydistill.pipelines.datastore.settings import (
 from raydistill.pipelines.datastore.staging import CHUNK_ROWS
 from tests import ROOT
 from tests.actors.retrieval.test_retriever import same
+from tests.processes import below
 from tests.rows import write_rows
 from tests.tiny import write_tiny_encoder
 from tests.waiting import wait_until
@@ -214,8 +215,7 @@ def test_a_killed_retriever_costs_no_lookup(built: Built, tmp_path: Path) -> Non
     folder = tmp_path / "lookups"
 
     def replicas() -> list[psutil.Process]:
-        below = psutil.Process().children(recursive=True)
-        return [process for process in below if "doomed-retrievers" in " ".join(process.cmdline())]
+        return below(None, "doomed-retrievers")
 
     async def scenario() -> list[list[RetrievedRow]]:
         pending = asyncio.gather(*(retrieve(pool.client, lookup, str(folder)) for lookup in lookups))

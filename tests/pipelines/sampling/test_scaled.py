@@ -14,6 +14,7 @@ from raydistill.actors.segments import read_segments
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling import job
+from tests.processes import below
 from tests.waiting import wait_until
 
 QUESTIONS = 1500
@@ -22,8 +23,7 @@ PATIENCE_S = 120
 
 def stage(name: str) -> list[psutil.Process]:
     """The actors of a stage that are there now."""
-    family = psutil.Process().children(recursive=True)
-    return [process for process in family if f"MapBatches({name})" in " ".join(process.cmdline())]
+    return below(None, f"MapBatches({name})")
 
 
 def configuration(folder: Path) -> Run:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from raydistill.actors.errors import TrainingError, UsageError
 from raydistill.pipelines.config.sections import Lora, Train
 from raydistill.pipelines.training.train import train
 from tests.pipelines.training.training_examples import rationales, sums
+from tests.processes import below
 from tests.waiting import wait_until
 
 
@@ -143,12 +141,7 @@ def wait_for_checkpoint(folder: Path) -> None:
 def kill_a_worker(folder: Path) -> None:
     """Kill a training worker of this test's Ray once the first checkpoint is on Ray Train's list."""
     wait_for_checkpoint(folder)
-    workers = [
-        process.pid
-        for process in psutil.Process().children(recursive=True)
-        if any("RayTrainWorker" in part for part in process.cmdline())
-    ]
-    os.kill(workers[0], signal.SIGKILL)
+    below(None, "RayTrainWorker")[0].kill()
 
 
 @pytest.fixture(scope="module", params=[Lora(rank=4), pytest.param(None, marks=pytest.mark.slow)], ids=["lora", "full"])

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.serve.conftest import Guarded, described
+from tests.processes import described
+from tests.serve.conftest import Guarded
 from tests.waiting import wait_until
 
 CLIENTS = 64

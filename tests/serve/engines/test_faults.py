@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.processes import described
 from tests.serve.admission.test_guarded import engine_load, exchange
-from tests.serve.conftest import Guarded, Service, described
+from tests.serve.conftest import Guarded, Service
 from tests.serve.solving.test_solving import SEVEN
 from tests.waiting import wait_until
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from tests.serve.conftest import Service, described, free_port
+from tests.processes import described
+from tests.serve.conftest import Service, free_port
 from tests.serve.engines.test_faults import kill
 from tests.serve.solving.test_solving import SEVEN
 from tests.waiting import wait_until

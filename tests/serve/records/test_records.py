@@ -13,7 +13,8 @@ import pytest
 from raydistill.actors.errors import UsageError
 from raydistill.serve.records.log import LogSettings
 from raydistill.serve.records.record import Record
-from tests.serve.conftest import Guarded, described
+from tests.processes import described
+from tests.serve.conftest import Guarded
 from tests.serve.solving.test_solving import SEVEN
 from tests.waiting import wait_until
 
