@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import ray
 import torch
@@ -16,7 +19,7 @@ from tests.pipelines.training.training_examples import sums
 
 
 class Held:
-    """An actor that has a CPU."""
+    """An actor that has a CPU, and leaves it alone."""
 
 
 def test_no_room_for_the_workers(cluster, tiny_model, tmp_path):
@@ -33,13 +36,23 @@ def test_no_memory_left_is_one_line_on_what_to_do(kind):
 
 
 def test_threads_sleep_where_cores_are_shared_unless_told_otherwise(cluster, tiny_model, monkeypatch):
+    lone = Train(student=tiny_model)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert worker_environment(Train(student=tiny_model, workers=2))["OMP_WAIT_POLICY"] == "active"
     monkeypatch.delenv("OMP_WAIT_POLICY")
     assert worker_environment(Train(student=tiny_model, workers=2))["OMP_WAIT_POLICY"] == "passive"
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        assert worker_environment(lone)["OMP_WAIT_POLICY"] == "passive"
+        other.kill()
+
+
+def test_threads_spin_beside_engines_that_have_a_core_and_nothing_to_do(cluster, tiny_model, monkeypatch):
+    """How busy this machine is the tests beside this one decide, so that is told."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr("raydistill.pipelines.training.cluster.busy_cores", lambda: 0.2)
     held = ray.remote(Held).options(num_cpus=1).remote()
     ray.get(held.__ray_ready__.remote())
-    assert worker_environment(Train(student=tiny_model))["OMP_WAIT_POLICY"] == "passive"
+    assert "OMP_WAIT_POLICY" not in worker_environment(Train(student=tiny_model))
 
 
 def test_a_ray_without_dashboard_is_not_asked_who_lives(cluster, tiny_model, tmp_path, monkeypatch):
