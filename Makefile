@@ -100,4 +100,4 @@ lock: $(STAMP) ## write the versions that are installed now to requirements-cpu.
 	@mv lock.tmp requirements-cpu.txt
 
 clean: ## remove the environment and all runs
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) .venv-oldest runs site
