@@ -137,6 +137,11 @@ def _per_example(tokens: int, examples: int) -> float | None:
     return round(tokens / examples, 1) if examples else None
 
 
+def by_number(reasons: Mapping[str, int]) -> str:
+    """Reasons with how often each was given, the most frequent first."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
+
+
 def print_summary(console: Console, report: Mapping[str, Any]) -> None:
     """The tables at the end of a run: verification, then evaluation."""
     teacher, verification = report["teacher"], report["verification"]
@@ -147,13 +152,12 @@ def print_summary(console: Console, report: Mapping[str, Any]) -> None:
             f"{verification['unknown']:,} unknown (sandbox grade {verification['grade'] or '-'}); "
             f"{report['examples']:,} examples"
         )
-        reasons = sorted(verification["reasons"].items(), key=lambda item: -item[1])
         for name, told in report.get("teachers", {}).items():
             console.print(
                 f"  {name}: {told['samples']:,} samples, {told['passed']:,} passed, {told['examples']:,} examples, "
                 f"{told['generated_tokens']:,} tokens"
             )
-        console.print("why samples failed: " + (", ".join(f"{k} {v:,}" for k, v in reasons) or "none did"))
+        console.print("why samples failed: " + (by_number(verification["reasons"]) or "none did"))
         console.print(cost_line(report["cost"]))
     if report["evaluation"]:
         console.print(evaluation_table(report["evaluation"]))

@@ -182,10 +182,9 @@ class Runner:
             raise UsageError("train: this configuration has no train section")
         if not examples.count:
             verification = self.report["verification"]
-            reasons = sorted(verification["reasons"].items(), key=lambda item: -item[1])
             raise TrainingError(
                 f"no examples to train on: none of {verification['programs']:,} samples was verified and selected "
-                f"({', '.join(f'{reason} {count:,}' for reason, count in reasons)}); "
+                f"({report.by_number(verification['reasons'])}); "
                 f"`raydistill samples {self.config.run_dir} --status failed` shows them, report.html says what to do"
             )
         result = self.recipe.train(self.ctx, examples)

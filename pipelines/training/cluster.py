@@ -81,7 +81,7 @@ def keep_freed_memory() -> dict[str, str]:
     """Variables by which glibc keeps what was freed; other C libraries ignore them.
 
     It gives the memory of each operation back, and takes it again page by page in the next one; the more so in other
-    threads than the first, and Ray Train runs the loop in one. Kept, training is a third faster (docs/decisions.md).
+    threads than the first, and Ray Train runs the loop in one. Kept, training is an eighth faster (docs/decisions.md).
     """
     name, version = platform.libc_ver()
     # Before 2.35 a threshold above 32 MiB counts as none.
@@ -101,7 +101,7 @@ def worker_environment(config: Train) -> dict[str, str]:
     """
     import ray
 
-    # Spinning is a sixth to a half faster, and costs 6 times the CPU time where cores are shared (2 threads, load 7).
+    # Spinning is up to a sixth faster, and costs 6 times the CPU time where cores are shared (2 threads, load 7).
     is_alone = config.workers == 1 and len(ray.nodes()) == 1 and busy_cores() < IDLE_CORES
     policy = os.environ.get("OMP_WAIT_POLICY", "" if is_alone else "passive")
     return keep_freed_memory() | ({"OMP_WAIT_POLICY": policy} if policy else {})
