@@ -219,10 +219,13 @@ class RunContext(Sampler):
 
     # Students -------------------------------------------------------------------------------------------------
 
-    def train(self, examples: ExampleSet, *, start: TrainResult | None = None, **changed: Any) -> TrainResult:
+    def train(
+        self, examples: ExampleSet, *, start: TrainResult | None = None, beside: bool = False, **changed: Any
+    ) -> TrainResult:
         """A student that has learned `examples`: from the base, or from the student of `start` on.
 
-        With LoRA it goes on from that student's adapter, over the same base. `changed` are settings of `train`.
+        With LoRA it goes on from that student's adapter, over the same base. `changed` are settings of `train`;
+        `beside` leaves the pools their places, since somebody works with them (`has_room`).
         Raises BudgetUsedUp where the budget has left samples unasked, unless it says to train on what there is.
         """
         self.account.check()
@@ -240,7 +243,8 @@ class RunContext(Sampler):
         key = content_hash(examples.key, model_identity(config.student, config.revision), learnt, *begun)
         folder = f"{self.root}/training/{key}"
         if read_bytes(f"{folder}/result.json") is None:
-            self.make_room(config)
+            if not beside:
+                self.make_room(config)
             self.say(f"training: {examples.count:,} examples, {config.workers} worker(s)")
         with bar(self.console, "training") as shown, self._recorded_training(key, examples) as told:
             result = train(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raydistill.pipelines.config.sections import EngineConfig
+from raydistill.pipelines.config.sections import EngineConfig, Train
 from raydistill.pipelines.config.teachers import called
 from raydistill.pipelines.context import ExampleSet, RunContext
 from raydistill.pipelines.data.examples import write_examples
@@ -85,7 +85,12 @@ class DryContext(RunContext):
         told = dict(compute(folder))
         return ExampleSet(folder, TO_COME, told["examples"]), told
 
-    def train(self, examples: ExampleSet, *, start: TrainResult | None = None, **changed: Any) -> TrainResult:
+    def has_room(self, config: Train, beside: EngineConfig | None = None) -> bool:
+        return False
+
+    def train(
+        self, examples: ExampleSet, *, start: TrainResult | None = None, beside: bool = False, **changed: Any
+    ) -> TrainResult:
         return TrainResult(TO_COME, "", "", 0, 0, 0.0, 0.0, None, 0, 0, 0.0, {})
 
     def evaluate(self, name: str, model: EngineConfig, answerer: Answerer) -> None:

@@ -106,7 +106,12 @@ class Engines:
 
     def runs(self, config: EngineConfig) -> bool:
         """Whether engines are up that can answer for `config` without a cold start."""
-        return self._pool is not None and self._pool.running and self._exchangeable(config)
+        return self.running and self._exchangeable(config)
+
+    @property
+    def running(self) -> bool:
+        """Whether engines are up, of whatever model."""
+        return self._pool is not None and self._pool.running
 
     def notes(self) -> list[str]:
         """What a model behind a URL was found not to take; nothing of other engines, and of those that do not run."""

@@ -257,9 +257,17 @@ def executor_pool(name: str, config: settings.Execution) -> Pool:
     )
 
 
-def free_resources() -> dict[str, float]:
-    """CPUs and GPUs of the cluster that no actor has reserved."""
+def has_room(config: settings.Train, engines: settings.EngineConfig | None, executors: settings.Execution) -> bool:
+    """Whether training's workers find CPUs and GPUs that no actor has reserved.
+
+    With `engines`, beside the first of these and of the executors, which are yet to start.
+    """
     import ray
 
-    available = ray.available_resources()
-    return {name: available.get(name, 0.0) for name in ("CPU", "GPU")}
+    workers = config.workers if isinstance(config.workers, int) else config.workers[1]
+    cpus, gpus = workers * config.cpus_per_worker, workers * config.gpus_per_worker
+    if engines:
+        cpus += engines.cpus * engines.replicas[0] + executors.cpus * executors.replicas[0]
+        gpus += engines.tensor_parallel_size * engines.replicas[0] if has_gpus() else 0
+    free = ray.available_resources()
+    return free.get("CPU", 0.0) >= cpus and free.get("GPU", 0.0) >= gpus

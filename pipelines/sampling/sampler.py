@@ -301,12 +301,14 @@ class Sampler:
 
     def make_room(self, config: Train) -> None:
         """Let the pools give their resources back if training does not fit beside them."""
-        self._connect()
-        workers = config.workers if isinstance(config.workers, int) else config.workers[1]
-        free = cluster.free_resources()
-        if free["CPU"] < workers * config.cpus_per_worker or free["GPU"] < workers * config.gpus_per_worker:
+        if not self.has_room(config):
             self.say("training: the pools hand their resources over")
             self.close()
+
+    def has_room(self, config: Train, beside: EngineConfig | None = None) -> bool:
+        """Whether training fits beside the pools, those of the model `beside` among them where none run yet."""
+        self._connect()
+        return cluster.has_room(config, None if self.engines.running else beside, self._execution)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop all pools, beside each other; without `wait` they are told to, and go when they can."""

@@ -56,6 +56,9 @@ class OPD(Strict):
     teachers: tuple[RoutedTeacher, ...] = Field((), description="others for some questions; the first that fits scores")
     learning_rate: float | None = Field(None, gt=0, description="of the rounds; default: that of train")
     epochs: int = Field(1, ge=1, description="over a round's samples")
+    overlap: bool = Field(
+        False, description="sample a round while the one before trains, by the student from before that"
+    )
     seed: int = Field(0, description="of which questions and which of the teacher's texts a round takes")
 
     @model_validator(mode="after")

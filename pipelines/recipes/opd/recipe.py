@@ -23,6 +23,7 @@ from raydistill.pipelines.prompts import demonstrated, render
 from raydistill.pipelines.recipes.base import Recipe
 from raydistill.pipelines.recipes.opd.config import OPD, ColdStart, RoutedTeacher
 from raydistill.pipelines.recipes.opd.judged import Actors, teacher_beside
+from raydistill.pipelines.recipes.opd.overlap import train_beside
 from raydistill.pipelines.recipes.opd.rounds import collect_round
 from raydistill.pipelines.recipes.opd.telling import in_one_line, tell_rounds
 from raydistill.pipelines.sampling.distinct import DistinctVerified
@@ -104,15 +105,28 @@ class OnPolicyDistillation(Recipe[OPD]):
             student = ctx.train(examples, **changed)
             if ctx.measures_students and self.config.rounds:
                 ctx.evaluate("cold start", ctx.engine_of(student), self.answerer())
+        text, collected = (examples, None) if cold else (None, examples)
         for number in range(1, self.config.rounds + 1):
-            first = examples if cold is None and number == 1 else None
-            collected = first or self._collect(ctx, student, number, examples if cold else None)
+            collected = collected or self._collect(ctx, student, number, text)
             if not collected.count:
                 break
-            student = ctx.train(collected, start=student, **self._settings())
+            student, collected = self._learn(ctx, student, collected, number, text)
             self._tell(ctx, number, student)
         assert student is not None  # there is a cold start or a round
         return student
+
+    def _learn(
+        self, ctx: RunContext, student: TrainResult | None, examples: ExampleSet, number: int, text: ExampleSet | None
+    ) -> tuple[TrainResult, ExampleSet | None]:
+        """The student of a round, and with `overlap` the next round's examples, of the student before."""
+        settings = self._settings()
+        if not self.config.overlap or number == self.config.rounds:
+            return ctx.train(examples, start=student, **settings), None
+
+        def ahead() -> ExampleSet:
+            return self._collect(ctx, student, number + 1, text)
+
+        return train_beside(ctx, ahead, self._engine(ctx, student), examples, start=student, **settings)
 
     def tell(self, run: RunFolder) -> list[Block]:
         """How the teacher was asked for text; and round by round what the student wrote and learned of it."""
@@ -123,7 +137,7 @@ class OnPolicyDistillation(Recipe[OPD]):
     ) -> ExampleSet:
         """A round's examples by `student`, or by the base; its account is reported."""
         train = ctx.config.train
-        engine, adapter = (ctx.engine_of(student) if student else base_model(ctx.config)), None
+        engine, adapter = self._engine(ctx, student), None
         assert train is not None  # `base_model` has seen to it, or an earlier training
         if student and train.lora:
             adapter = student.student
@@ -133,8 +147,14 @@ class OnPolicyDistillation(Recipe[OPD]):
         routed = tuple((other.where, self._routed(engine, teacher, other)) for other in self.config.teachers)
         actors = Actors(engine, teacher, train, adapter, routed)
         collected, account = collect_round(ctx, self.config, self.student, actors, number, text)
-        self.accounts.append({"round": number, **account})
+        behind = max(0, number - 2) if self.config.overlap else number - 1
+        self.accounts.append({"round": number, "sampled_by": behind, **account})
         return collected
+
+    @staticmethod
+    def _engine(ctx: RunContext, student: TrainResult | None) -> EngineConfig:
+        """The engine settings of a student; of the base where none is trained yet."""
+        return ctx.engine_of(student) if student else base_model(ctx.config)
 
     @staticmethod
     def _routed(student: EngineConfig, teacher: EngineConfig, other: RoutedTeacher) -> EngineConfig:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROUND_VERSION = "1"
 CHECKED_ROWS = 4
-OF_TRAINING = {"rounds", "learning_rate", "epochs", "cold_start"}
+OF_TRAINING = {"rounds", "learning_rate", "epochs", "cold_start", "overlap"}
 """Settings that a round's examples do not depend on."""
 
 

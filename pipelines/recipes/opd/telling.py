@@ -30,7 +30,7 @@ def tell_rounds(accounts: Sequence[Mapping[str, Any]], scores: Mapping[str, Mapp
     """
     if not accounts:
         return []
-    sampled = ("round", "samples", "passed", "mean advantage", "reverse KL", "sampled tokens", "scored tokens")
+    sampled = ("round", "student of round", "samples", "passed", "mean advantage", "reverse KL", "tokens", "scored")
     trained = ("round", "examples", "trained tokens", "first staleness", "mean staleness", "clipped", "accuracy after")
     blocks: list[Block] = [
         Table("What the student wrote, in nats a token", sampled, [_sampled(told) for told in accounts]),
@@ -60,7 +60,8 @@ def tell_rounds(accounts: Sequence[Mapping[str, Any]], scores: Mapping[str, Mapp
 def _sampled(told: Mapping[str, Any]) -> tuple[object, ...]:
     passed = "-" if told["accuracy"] is None else f"{told['accuracy']:.1%}"
     tokens = told["sampled_tokens"], told["scored_tokens"]
-    return told["round"], told["samples"], passed, _nats(told["advantage"]), _nats(told["reverse_kl"]), *tokens
+    nats = _nats(told["advantage"]), _nats(told["reverse_kl"])
+    return told["round"], told.get("sampled_by", "-"), told["samples"], passed, *nats, *tokens
 
 
 def _trained(told: Mapping[str, Any], accuracy: str) -> tuple[object, ...]:

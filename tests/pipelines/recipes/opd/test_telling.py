@@ -8,13 +8,14 @@ from raydistill.pipelines.data.blocks import Table
 from raydistill.pipelines.recipes.opd.telling import in_one_line, tell_rounds
 
 FIRST: dict[str, Any] = {
-    "round": 1, "samples": 8, "accuracy": 0.25, "sampled_tokens": 90, "scored_tokens": 90, "advantage": -0.5,
-    "reverse_kl": 0.75, "dropped": {"unknown": 1, "nothing_to_learn": 0}, "unscored": 2, "examples": 5,
+    "round": 1, "sampled_by": 0, "samples": 8, "accuracy": 0.25, "sampled_tokens": 90, "scored_tokens": 90,
+    "advantage": -0.5, "reverse_kl": 0.75, "dropped": {"unknown": 1, "nothing_to_learn": 0}, "unscored": 2,
+    "examples": 5,
     "teachers": {"large": 6, "small": 2}, "trained_tokens": 70, "staleness": {"first": 0.0, "mean": 0.25},
     "clipped": 0.125, "score_minus_sampled": {"tokens": 9, "mean": 1e-6, "largest": 2e-6},
     "trainer_minus_engine": {"tokens": 9, "mean": 3e-6, "largest": 4e-6},
 }  # fmt: skip
-LAST = {**FIRST, "round": 2, "accuracy": None, "reverse_kl": None, "teachers": {}}
+LAST = {**FIRST, "round": 2, "sampled_by": 1, "accuracy": None, "reverse_kl": None, "teachers": {}}
 SCORES = {"cold start": {"accuracy": 0.5}, "student": {"accuracy": 0.625}}
 
 
@@ -29,8 +30,8 @@ def tables(accounts: list[dict[str, Any]], scores: dict[str, Any]) -> dict[str, 
 def test_each_round_has_its_line_in_each_table() -> None:
     told = tables([FIRST, LAST], SCORES)
     assert told["What the student wrote, in nats a token"] == [
-        (1, 8, "25.0%", "-0.5000", "0.7500", 90, 90),
-        (2, 8, "-", "-0.5000", "-", 90, 90),
+        (1, 0, 8, "25.0%", "-0.5000", "0.7500", 90, 90),
+        (2, 1, 8, "-", "-0.5000", "-", 90, 90),
     ]
     assert told["What was learned of it"] == [
         (1, 5, 70, "0.0000", "0.2500", "12.5%", "-"),
