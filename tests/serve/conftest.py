@@ -45,7 +45,7 @@ class Service:
         command = [sys.executable, "-m", "raydistill", "serve", student, "--port", str(port), *options]
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         environment["VLLM_CPU_KVCACHE_SPACE"] = "0.5"  # which vLLM itself does not take
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, process_group=0)
         assert self.process.stdout
         self.printed = ""
         for line in self.process.stdout:
@@ -75,9 +75,9 @@ class Service:
         return below(self.process.pid, *names)
 
     def stop(self) -> list[psutil.Process]:
-        """End it as a service manager would; the processes that are left."""
+        """End it as a shell's `kill %1` does, by a signal to all of its group; the processes that are left."""
         family = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.send_signal(signal.SIGTERM)
+        os.killpg(self.process.pid, signal.SIGTERM)
         assert self.process.wait(STOP_S) == 0
         return psutil.wait_procs(family, timeout=30)[1]
 
