@@ -26,6 +26,7 @@ TINY = {
     "scale": "--sizes 50 100 --out FOLDER",
     "training.loss_terms": "--questions 10 --batch-tokens 400 --steps 1 --warm-up 1",
     "training.trainer": "--questions 16 --batch-tokens 400 --steps 2 --rounds 1",
+    "training.rounds": "--questions 6 --rounds 2",
     "training.trl": "--questions 30 --batch-tokens 1500 --steps 2 --rounds 1",
     "scoring": "--questions 2 --new-tokens 8 --rounds 1",
     "engines": "--questions 4 --new-tokens 16 --rounds 1",
