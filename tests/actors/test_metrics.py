@@ -52,14 +52,17 @@ def scrape() -> dict[tuple[str, str], float]:
 
 
 def drawn() -> set[str]:
-    """The metrics of pools and work that the dashboard draws and alerts look at; the rest are Ray's own, of nodes."""
+    """The metrics of pools and work that the dashboard draws and alerts look at.
+
+    The rest are Ray's own, of nodes, and those of a service's requests (tests/serve/records).
+    """
     dashboard = json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
     expressions = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
     rules = yaml.safe_load((ROOT / "deploy" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     assert all({"summary", "action"} == set(rule["annotations"]) and rule["expr"] for rule in rules)
     expressions += " ".join(rule["expr"] for rule in rules)
-    return set(re.findall(r"\bray_(?:raydistill|serve)_\w+", expressions))
+    return set(re.findall(r"\bray_(?:raydistill(?!_request)|serve)_\w+", expressions))
 
 
 def test_figures_move_with_the_work_and_the_dashboard_draws_them(pools: tuple[Pool, Pool]) -> None:

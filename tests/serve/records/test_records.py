@@ -13,6 +13,7 @@ import pytest
 from raydistill.actors.errors import UsageError
 from raydistill.serve.records.log import LogSettings
 from raydistill.serve.records.record import Record
+from tests import ROOT
 from tests.processes import described
 from tests.serve.conftest import Guarded
 from tests.serve.solving.test_solving import SEVEN
@@ -98,6 +99,8 @@ def test_prometheus_is_told_the_same(guarded: Guarded) -> None:
         return [one for one in expected if not re.search(rf"ray_raydistill_{one} [1-9]", text)]
 
     wait_until(lambda: not missing(), 120, "Ray's exporter to tell of all")
+    drawn = re.findall(r"ray_raydistill_(request\w+)", (ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
+    assert drawn and all(f"ray_raydistill_{name}{{" in exported(guarded) for name in drawn)
 
 
 def exported(guarded: Guarded) -> str:
