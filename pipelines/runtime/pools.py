@@ -57,6 +57,14 @@ def connect(cpus: int | None = None) -> None:
     context.raise_original_map_exception = True  # a stage's error keeps its type
     for name in ("ray.data", "ray.serve", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").addFilter(_while_ray_is_there)
+
+
+def _while_ray_is_there(record: logging.LogRecord) -> bool:
+    """Threads of Serve's handles outlive Ray, and would tell of it again and again."""
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 def _start(cpus: int, quiet: dict[str, Any]) -> None:

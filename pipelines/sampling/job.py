@@ -59,6 +59,7 @@ class SamplingJob:
     rounds: int = 1  # at most
     begun: int = 0  # rounds that all questions have had before
     question_tokens: int | None = None  # a question that has cost these gets no further round
+    together: int = 1  # questions of one call to an engine
 
     @property
     def key(self) -> str:
@@ -191,7 +192,10 @@ def _flow(
 ) -> Iterator[dict[str, Any]]:
     """Stream the rows of some questions through one round of a job: the outcome of each."""
     budget = Budget(plan.rounds == job.rounds, job.question_tokens, plan.most)
-    generate, verify = (plan, engines, job.completions), (plan.prompter, job.task, executors, job.verdicts)
+    generate, verify = (
+        (plan, engines, job.completions, job.together),
+        (plan.prompter, job.task, executors, job.verdicts),
+    )
     select, batch = (job.selector, job.examples, budget), _batch(job)
     if len(rows) <= batch:
         yield from asyncio.run(_at_once(rows, Generate(*generate), Verify(*verify), Select(*select)))

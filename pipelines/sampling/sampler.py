@@ -41,6 +41,8 @@ from raydistill.pipelines.spending.waste import waste
 from raydistill.pipelines.tasks import LoadedQuestions, Task
 from raydistill.pipelines.tasks.judging import judge_version
 
+RECORDED_TOGETHER = 64  # questions of a call to an engine that has all answers at once; elsewhere each comes by itself
+
 
 class Sampler:
     """Makes and runs sampling jobs in the folder `root`; `console` None keeps quiet."""
@@ -120,6 +122,7 @@ class Sampler:
             engines=(1, 1) if self.account.caps else model.replicas,
             rounds=sampling.rounds,
             question_tokens=sampling.question_tokens,
+            together=RECORDED_TOGETHER if model.engine == "recorded" and not self.account.caps else 1,
         )
 
     def job_of(self, plan: SamplingPlan, task: Task, **settings: Any) -> SamplingJob:

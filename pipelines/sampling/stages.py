@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from raydistill.actors.engine.requests import Completion
 from raydistill.actors.metrics import count_verdicts
 from raydistill.actors.pool import PoolClient
 from raydistill.actors.segments import SegmentWriter
@@ -46,8 +47,9 @@ LONGEST_VALUE = 200  # characters of an answer in what is told of a question
 class Generate:
     """Completes questions; stored completions are read, missing ones generated, stored, and passed on."""
 
-    def __init__(self, plan: SamplingPlan, engines: Completer, folder: str) -> None:
+    def __init__(self, plan: SamplingPlan, engines: Completer, folder: str, together: int = 1) -> None:
         self._plan, self._engines = plan, engines
+        self._together = together  # questions of one call, which come back when all are answered
         self._writer = SegmentWriter(folder, completion_schema(), interval=0.3)
         self._stored = StoredRows(folder, "stored_completions")
         self._log = run_log("generate", folder.rsplit("/", 2)[0])
@@ -56,29 +58,53 @@ class Generate:
         import pyarrow as pa
 
         questions = [json.loads(text) for text in batch["question"].to_pylist()]
-        rows = await asyncio.gather(*map(self._complete, questions, self._stored.of(questions)))
+        asked = [
+            _Asked(row, self._plan, stored) for row, stored in zip(questions, self._stored.of(questions), strict=True)
+        ]
+        calls = (asked[start : start + self._together] for start in range(0, len(asked), self._together))
+        await asyncio.gather(*map(self._complete, calls))
         await asyncio.to_thread(self._writer.flush)
+        rows = [one.answered() for one in asked]
         self._log.info("questions completed", questions=len(rows), generated=sum(row["generated"] for row in rows))
         return pa.Table.from_pylist(rows, schema=generated_schema())
 
-    async def _complete(self, row: dict[str, Any], stored: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        question = to_question(row)
-        missing, cap = self._plan.missing(question, stored), ""
-        fresh = {}
-        if missing:
-            prompts = {prompt.context: prompt for prompt in self._plan.prompter.prompts(question)}
-            for completion in await self._engines.call("generate", missing):
-                if completion.error.startswith(UNASKED):
-                    cap = completion.error.removeprefix(UNASKED)
-                    continue
-                context = completion.request_id.partition("/")[2]
-                fresh[completion.sample_id] = completion_row(question, completion, prompts[context], self._plan.model)
-                if completion.error:
-                    self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
-            self._writer.append([made for made in fresh.values() if not made["error"]])
-        ids, there = self._plan.sample_ids(question), stored | fresh
-        came = [there[i] for i in ids if i in there or not cap]
-        return row | {"completions": came, "generated": len(fresh), "unasked": len(ids) - len(came), "cap": cap}
+    async def _complete(self, asked: Sequence[_Asked]) -> None:
+        """Generate and store what some questions lack."""
+        lacking = {one.question.id: one for one in asked if one.missing}
+        if not lacking:
+            return
+        requests = [request for one in lacking.values() for request in one.missing]
+        for completion in await self._engines.call("generate", requests):
+            lacking[completion.request_id.partition("/")[0]].take(completion)
+            if completion.error and not completion.error.startswith(UNASKED):
+                self._log.warning("no completion", sample_id=completion.sample_id, error=completion.error)
+        self._writer.append([made for one in lacking.values() for made in one.fresh.values() if not made["error"]])
+
+
+class _Asked:
+    """A question on its way through `Generate`: what is stored of it, what is missing, what came."""
+
+    def __init__(self, row: dict[str, Any], plan: SamplingPlan, stored: dict[str, dict[str, Any]]) -> None:
+        self.question = to_question(row)
+        self.missing = plan.missing(self.question, stored)
+        self.fresh: dict[str, dict[str, Any]] = {}
+        self._row, self._plan, self._stored, self._cap = row, plan, stored, ""
+        self._prompts = {p.context: p for p in plan.prompter.prompts(self.question)} if self.missing else {}
+
+    def take(self, completion: Completion) -> None:
+        """A sample that was generated, or left out by the budget."""
+        if completion.error.startswith(UNASKED):
+            self._cap = completion.error.removeprefix(UNASKED)
+            return
+        prompt = self._prompts[completion.request_id.partition("/")[2]]
+        self.fresh[completion.sample_id] = completion_row(self.question, completion, prompt, self._plan.model)
+
+    def answered(self) -> dict[str, Any]:
+        """The row that is passed on."""
+        ids, there = self._plan.sample_ids(self.question), self._stored | self.fresh
+        came = [there[i] for i in ids if i in there or not self._cap]
+        told = {"generated": len(self.fresh), "unasked": len(ids) - len(came), "cap": self._cap}
+        return self._row | {"completions": came, **told}
 
 
 class Verify:
