@@ -13,9 +13,14 @@ from fastapi.responses import HTMLResponse
 PAGE = Path(__file__).with_name("page.html")
 
 
-def add_page(app: FastAPI) -> None:
-    """Serve the page, with a policy by which nothing runs but its own script, whatever a student writes."""
+def add_page(app: FastAPI, *, keyed: bool) -> None:
+    """Serve the page, with a policy by which nothing runs but its own script, whatever a student writes.
+
+    Where a key is wanted (`keyed`) the page asks for one first.
+    """
     text = PAGE.read_text(encoding="utf-8")
+    if keyed:
+        text = text.replace('<div id="keyed" hidden>', '<div id="keyed">')
     headers = {
         "Content-Security-Policy": policy(text),
         "Referrer-Policy": "no-referrer",

@@ -86,7 +86,7 @@ def make_app(backend: Backend, body_bytes: int, log: RequestLog) -> FastAPI:
         return Version(version=metadata.version("raydistill"))
 
     write_page(app, backend.students)
-    add_page(app)
+    add_page(app, keyed=not backend.gate.rules.are_open)
     return app
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.pipelines.views.browser import complaints, look, violations
 from tests.processes import described
 from tests.serve.conftest import Guarded
 from tests.waiting import wait_until
@@ -25,6 +26,16 @@ LONG = {"prompt": ["def solution():"] * 16, "n": 64, "max_tokens": 400, "ignore_
 SLACK_S = 6.0  # on cores that others use, too
 FREE_S = 1.0
 IDLE = 0.4  # of a core
+
+
+def test_the_page_asks_for_a_key_before_anything_else(browser: Any, guarded: Guarded) -> None:
+    look(browser, f"{guarded.url}/", 1400, "light")
+    wait_until(lambda: "answers" in browser.find_element("id", "health").text, 60, "the page to hear of the student")
+    assert complaints(browser) == [] and violations(browser) == []  # no request without a key was sent
+    browser.find_element("id", "key").send_keys(guarded.KEYS["client-60"])
+    browser.find_element("id", "go").click()
+    wait_until(lambda: browser.find_element("id", "progress").text == "done", 120, "an answer")
+    assert complaints(browser) == []
 
 
 def test_without_a_key_there_is_no_answer(guarded: Guarded) -> None:
