@@ -149,10 +149,12 @@ def describe(
     ``question: Field required``; of a value that may be one thing or another, what it is for neither, or what is wrong
     in it where it is nearly one.
     """
+    placed = [(_place(mistake["loc"][within:], body, mistake["type"] == "missing"), mistake) for mistake in mistakes]
+    fitting = {place for place, mistake in placed if not mistake["type"].endswith("_type")}  # one of its alternatives
     told: dict[str, list[str]] = {}
-    for mistake in mistakes:
-        said = told.setdefault(_place(mistake["loc"][within:], body, mistake["type"] == "missing"), [])
-        if (message := _message(mistake, settings)) not in said:
+    for place, mistake in placed:
+        said, message = told.setdefault(place, []), _message(mistake, settings)
+        if message not in said and not (place in fitting and mistake["type"].endswith("_type")):
             said.append(message)
     deepest = {place: said for place, said in told.items() if not any(one.startswith(f"{place}.") for one in told)}
     lines = [f"{place or 'body'}: {' or: '.join(said)}" for place, said in list(deepest.items())[:MOST_MISTAKES]]
@@ -180,4 +182,4 @@ def _message(mistake: Mapping[str, Any], settings: Sequence[str]) -> str:
         return "not supported by this service; leave it out"
     if kind in ("model_attributes_type", "model_type", "dict_type"):
         return "Input should be an object"
-    return message.removeprefix("Value error, ")
+    return message.removeprefix("Value error, ").replace("Dictionary", "Object").replace(" after validation", "")

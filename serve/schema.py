@@ -14,6 +14,7 @@ MOST_TOKENS = 2**31 - 1
 MOST_SEED = 2**53 - 1  # what every reader of JSON tells apart
 
 Label = Annotated[str, StringConstraints(pattern="^[A-Z]$")]
+SOME = Field(min_length=1, max_length=len(ascii_uppercase))
 Option = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\n\r]*$")]
 
 
@@ -40,10 +41,8 @@ class SolveRequest(BaseModel):
 
     question: str = Field(min_length=1, description="in plain words; the student's own prompt is put around it")
     model: str | None = Field(None, description="the student's name, as /v1/models has it; default: the first")
-    choices: list[Option] | dict[Label, Option] | None = Field(
+    choices: Annotated[list[Option], SOME] | Annotated[dict[Label, Option], SOME] | None = Field(
         None,
-        min_length=1,
-        max_length=len(ascii_uppercase),
         description="the options of a multiple-choice question: their texts, or capital letter -> text; written into "
         "the question as in training, unless it lists them already as lines (A) ...",
     )

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from raydistill.serve.openai.requests import ChatRequest, CompletionRequest
 from raydistill.serve.problems import describe, plain
+from raydistill.serve.schema import SolveRequest
 
 TURNS = [{"role": "user", "content": "hi"}]
 
@@ -84,6 +85,7 @@ def test_schemas_are_of_moderate_size(schema: dict[str, Any], message: str) -> N
         ),
         ({"messages": TURNS, "a" * 1000: 1}, "a" * 1000, "no setting of this service"),
         ([], None, "body: Input should be an object"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content", "content: List should have at least"),
     ],
 )
 def test_mistakes_are_told_by_their_place(body: Any, param: str | None, message: str) -> None:
@@ -109,3 +111,25 @@ def test_mistakes_are_told_by_their_place(body: Any, param: str | None, message:
 )
 def test_messages_of_engines_name_nothing_inside(message: str, shown: str) -> None:
     assert plain(message, "instead") == shown
+
+
+@pytest.mark.parametrize(
+    ("choices", "told"),
+    [
+        ([], "choices: List should have at least 1 item, not 0"),
+        ({}, "choices: Object should have at least 1 item, not 0"),
+        (["a"] * 27, "choices: List should have at most 26 items, not 27"),
+        ({"a": "x"}, "choices.a: String should match pattern '^[A-Z]$'"),
+        (5, "choices: Input should be a valid list or: Input should be an object"),
+    ],
+)
+def test_of_alternatives_the_one_that_was_meant_is_told_of(choices: Any, told: str) -> None:
+    body = {"question": "Which?", "choices": choices}
+    with pytest.raises(ValidationError) as wrong:
+        SolveRequest.model_validate(body)
+    assert describe([dict(mistake) for mistake in wrong.value.errors()], body, within=0)[1] == told
+
+
+def test_the_document_says_how_many_choices_there_may_be() -> None:
+    listed, lettered, _ = SolveRequest.model_json_schema()["properties"]["choices"]["anyOf"]
+    assert (listed["minItems"], listed["maxItems"]) == (lettered["minProperties"], lettered["maxProperties"]) == (1, 26)
