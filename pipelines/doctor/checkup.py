@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from raydistill.actors.engine.requests import Completion, Request
 from raydistill.actors.storage import absolute, is_uri, local_path
 from raydistill.pipelines.config.sections import EngineConfig, Train
+from raydistill.pipelines.context import evaluation_gate
 from raydistill.pipelines.data.examples import read_examples
 from raydistill.pipelines.data.questions import QuestionTable
 from raydistill.pipelines.data.records import Example, Question, WeightedText
@@ -70,6 +71,13 @@ class Checkup:
         held_out = {question.id for question in self.held_out.questions} if self.held_out else set()
         kept = QuestionTable(question for question in self.loaded.questions if question.id not in held_out)
         return replace(self.loaded, questions=kept)
+
+    @cached_property
+    def asked(self) -> Sequence[Question]:
+        """The training questions that the run asks about: without those that stand in the evaluation set."""
+        config, questions = self.config, self.questions.questions
+        gate = evaluation_gate(config.evaluation, self.held_out) if config.evaluation and self.held_out else None
+        return gate.questions(questions)[0] if gate and config.questions else questions
 
     @cached_property
     def some(self) -> list[Question]:

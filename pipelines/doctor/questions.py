@@ -58,7 +58,8 @@ def contamination(checkup: Checkup) -> Findings:
     said = (
         f"{found:,} training questions and {shown} demonstrations stand among {len(held_out.questions):,} held-out ones"
     )
-    said += f" ({left_out})" if left_out else ""
+    counts = {"held_out": same} | left_out if same else left_out
+    said += f" ({counts})" if counts else ""
     most = COMMON * len(held_out.questions) if is_generated(config.questions.task) else 0
     if shown or (gate is None and left_out):
         yield fail(said, "take demonstrations out of the prompts, or leave evaluation.decontamination at auto")

@@ -112,10 +112,10 @@ def recorded(checkup: Checkup) -> Findings:
         yield skipped("recording", "this recipe asks its teacher about more than questions")
         return
     plan = SamplingPlan(prompter, Sampling(), model.n, model.seed, prompts_per_round=model.contexts_per_round)
-    if lacking := check_recording(plan, checkup.questions.questions, model):
+    if lacking := check_recording(plan, checkup.asked, model):
         yield warn(str(lacking), "complete the recording, or ask for fewer samples")
     else:
-        yield ok(f"{model.model} has all samples of {len(checkup.questions.questions):,} questions")
+        yield ok(f"{model.model} has all samples of {len(checkup.asked):,} questions")
     paths, *columns = recording(model)
     recorded = read_recording(paths, *columns)
     first = [(one, recorded.find(f"{one.id}/{prompter.prompts(one)[0].context}", one.text, 0)) for one in checkup.some]

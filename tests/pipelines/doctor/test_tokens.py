@@ -97,18 +97,19 @@ def test_a_system_prompt_everywhere_is_no_trouble(make: Make, copy: Copy, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("held_out", "setting", "status"),
+    ("held_out", "setting", "status", "left"),
     [
-        ([*ASKED[:6], "Who is it?"], "auto", "warn"),
-        (["what is 3 PLUS 3"], "auto", "warn"),
-        (["what is 3 PLUS 3"], "off", "fail"),
-        ([LONG], "off", None),
+        ([*ASKED[:6], "Who is it?"], "auto", "warn", len(ASKED) - 6),
+        (["what is 3 PLUS 3"], "auto", "warn", len(ASKED) - 1),
+        (["what is 3 PLUS 3"], "off", "fail", len(ASKED)),
+        ([LONG], "off", None, len(ASKED)),
     ],
 )
-def test_a_contaminated_test_set(make: Make, held_out: list[str], setting: str, status: str | None) -> None:
+def test_a_contaminated_test_set(make: Make, held_out: list[str], setting: str, status: str | None, left: int) -> None:
     questions_ = [{"question": text, "answer": "6"} for text in held_out]
     checkup = make(held_out, evaluation={"decontamination": setting})
     assert questions_ and trouble(checkup) == ({"contamination": status} if status else {})
+    assert len(checkup.asked) == left
 
 
 def test_a_test_set_that_is_the_training_set(make: Make) -> None:
