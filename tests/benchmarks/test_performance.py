@@ -30,6 +30,7 @@ TINY = {
     "training.trl": "--questions 30 --batch-tokens 1500 --steps 2 --rounds 1",
     "scoring": "--questions 2 --new-tokens 8 --rounds 1",
     "engines": "--questions 4 --new-tokens 16 --rounds 1",
+    "ray_data_llm": "--questions 4 --new-tokens 16 --turns 1",
     "service.solving": "--questions 4 --clients 2 --rounds 1",
     "service.serving": "--clients 2 --requests 2 --rounds 1 --idle-s 1",
     "service.soak": "--clients 2 --minutes 0.2",

@@ -1,0 +1,168 @@
+"""Samples per second of an engine pool, beside ray.data.llm over the same questions: running, and with its starts.
+
+    python -m benchmarks.ray_data_llm                                ten minutes on a quiet machine with two cores
+    python -m benchmarks.ray_data_llm --questions 20 --turns 1       a look
+
+Each has one engine with one thread and the same arguments, and answers the same questions with four samples each. A run
+asks its teacher in rounds, with a look at what came in between. In a turn either arm starts from nothing and does two:
+
+    pool            started once; a call for each question, with n samples; the second round finds it running
+    ray.data.llm    a dataset of rows, each sample a row of its own (its rows have one output); a start for each round
+
+"Running" is from the first quarter of a round's samples to the last one: what comes before is the start. Prints one
+line of JSON, rows for `docs/results/performance.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engines import CACHE_GB, CONTEXT_TOKENS, prompts
+from benchmarks.paired import paired_row
+from benchmarks.replications.cells import ROOT
+from raydistill.actors.engine.engine import CPU_ARGUMENTS, LONE_CPU_ARGUMENTS
+from raydistill.actors.engine.requests import Request, Sampling
+from raydistill.pipelines.config.sections import EngineConfig
+from raydistill.pipelines.runtime.pools import connect, engine_environment, engine_pool
+
+ROUNDS = 2
+LOGICAL_CPUS = 8  # for its stages reserve one each, and wait where they are not there
+BATCH = 64  # rows; the least that its documentation calls large
+RUNNING, STARTS = 1.05, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When which samples came, in seconds since the start of a round, and how many tokens they had."""
+
+    came: list[tuple[float, int]]
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second after a quarter of the samples was there; those that came with them are not counted."""
+        came = sorted(self.came)
+        there, over = came[len(came) // 4][0], came[-1][0]
+        return sum(tokens for moment, tokens in came if moment > there) / max(over - there, 1e-3)
+
+
+def config_of(options: argparse.Namespace) -> EngineConfig:
+    return EngineConfig(
+        model=options.model,
+        dtype="float32",
+        max_model_len=CONTEXT_TOKENS,
+        kv_cache_gb=CACHE_GB,
+        max_num_seqs=options.in_flight,
+    )
+
+
+def ask_pool(options: argparse.Namespace, turn: int) -> tuple[float, list[Arrivals]]:
+    """Seconds from nothing to the end of the last round, and each round's samples."""
+    began, rounds = time.monotonic(), list[Arrivals]()
+    pool = engine_pool(f"benchmark-{turn}", config_of(options), ledger="")
+    pool.start()
+    sampling = Sampling(temperature=1.0, max_tokens=options.new_tokens)
+    for number in range(ROUNDS):
+        rounds.append(asyncio.run(_round(pool.client, prompts(options), sampling, options.n, seed_of(turn, number))))
+    seconds = time.monotonic() - began
+    pool.release()
+    return seconds, rounds
+
+
+async def _round(client: Any, asked: list[Any], sampling: Sampling, n: int, seed: int) -> Arrivals:
+    started, came = time.monotonic(), list[tuple[float, int]]()
+
+    async def call(place: int, chat: list[dict[str, str]]) -> None:
+        request = Request(str(place), chat, sampling, tuple(range(n)), seed=seed + place * 1000)
+        completions = await client.call("generate", [request])
+        came.extend((time.monotonic() - started, one.completion_tokens) for one in completions)
+
+    await asyncio.gather(*(call(place, chat) for place, chat in enumerate(asked)))
+    return Arrivals(came)
+
+
+def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[Arrivals]]:
+    """The same of ray.data.llm."""
+    import ray
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    config = config_of(options)
+    processor = build_processor(
+        vLLMEngineProcessorConfig(
+            model_source=options.model,
+            engine_kwargs=CPU_ARGUMENTS
+            | LONE_CPU_ARGUMENTS
+            | {"dtype": "float32", "max_model_len": CONTEXT_TOKENS, "max_num_seqs": options.in_flight},
+            placement_group_config={"bundle_per_worker": {"CPU": 1}},
+            runtime_env={"env_vars": engine_environment(config)},
+            batch_size=BATCH,
+            max_concurrent_batches=-(-options.in_flight // BATCH),
+            concurrency=1,
+        ),
+        preprocess=lambda row: {
+            "messages": json.loads(row["asked"]),
+            "sampling_params": {"temperature": 1.0, "max_tokens": options.new_tokens, "seed": row["seed"]},
+        },
+        postprocess=lambda row: {"tokens": row["num_generated_tokens"]},
+    )
+    began, rounds = time.monotonic(), list[Arrivals]()
+    for number in range(ROUNDS):
+        seed = seed_of(turn, number)
+        rows = [
+            {"asked": json.dumps(chat), "seed": seed + place * 1000 + sample}
+            for place, chat in enumerate(prompts(options))
+            for sample in range(options.n)
+        ]
+        started, came = time.monotonic(), list[tuple[float, int]]()
+        answered = processor(ray.data.from_items(rows, override_num_blocks=-(-len(rows) // BATCH)))
+        for batch in answered.iter_batches(batch_size=None, prefetch_batches=0):
+            came.extend((time.monotonic() - started, int(tokens)) for tokens in batch["tokens"])
+        assert len(came) == len(rows)
+        rounds.append(Arrivals(came))
+    return time.monotonic() - began, rounds
+
+
+def seed_of(turn: int, number: int) -> int:
+    return 10**6 * (ROUNDS * turn + number + 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--n", type=int, default=4, help="samples of each question")
+    parser.add_argument("--new-tokens", type=int, default=200, help="of a sample, at most")
+    parser.add_argument("--in-flight", type=int, default=256, help="sequences in an engine at once")
+    parser.add_argument("--turns", type=int, default=5)
+    options = parser.parse_args()
+    connect(LOGICAL_CPUS)
+    arms = {"pool": ask_pool, "ray.data.llm": ask_ray_data}
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    rates: dict[str, list[float]] = {name: [] for name in arms}
+    for turn in range(options.turns):
+        for name in [*arms][turn % 2 :] + [*arms][: turn % 2]:
+            took, rounds = arms[name](options, turn)
+            seconds[name].append(took)
+            rates[name].append(sum(one.rate for one in rounds) / ROUNDS)
+            print(f"turn {turn + 1}: {name} {took:.1f} s, running {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
+    ours, theirs = arms
+    samples = ROUNDS * options.questions * options.n
+    rounds_s = {name: [samples / one for one in took] for name, took in seconds.items()}
+    name = f"engine pool, {Path(options.model).name}, n = {options.n}"
+    running = f"{name}, tokens/s while running, beside ray.data.llm"
+    whole = f"{name}, samples/s over {ROUNDS} rounds with starts, beside ray.data.llm"
+    rows = [
+        paired_row(running, rates[ours], rates[theirs], RUNNING),
+        paired_row(whole, rounds_s[ours], rounds_s[theirs], STARTS),
+    ]
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
