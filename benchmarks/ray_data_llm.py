@@ -9,8 +9,8 @@ asks its teacher in rounds, with a look at what came in between. In a turn eithe
     pool            started once; a call for each question, with n samples; the second round finds it running
     ray.data.llm    a dataset of rows, each sample a row of its own (its rows have one output); a start for each round
 
-"Running" is from the first quarter of a round's samples to the last one: what comes before is the start. Prints one
-line of JSON, rows for `docs/results/performance.json`.
+"Running" is from when an engine that is up got the round's first samples until the last ones were back. Prints one line
+of JSON, rows for `docs/results/performance.json`.
 """
 
 from __future__ import annotations
@@ -39,17 +39,11 @@ RUNNING, STARTS = 1.05, 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
-    """When which samples came, in seconds since the start of a round, and how many tokens they had."""
+class Answered:
+    """A round: its tokens, and for how many seconds an engine that was up has worked at them."""
 
-    came: list[tuple[float, int]]
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second after a quarter of the samples was there; those that came with them are not counted."""
-        came = sorted(self.came)
-        there, over = came[len(came) // 4][0], came[-1][0]
-        return sum(tokens for moment, tokens in came if moment > there) / max(over - there, 1e-3)
+    tokens: int
+    seconds: float
 
 
 def config_of(options: argparse.Namespace) -> EngineConfig:
@@ -62,9 +56,9 @@ def config_of(options: argparse.Namespace) -> EngineConfig:
     )
 
 
-def ask_pool(options: argparse.Namespace, turn: int) -> tuple[float, list[Arrivals]]:
+def ask_pool(options: argparse.Namespace, turn: int) -> tuple[float, list[Answered]]:
     """Seconds from nothing to the end of the last round, and each round's samples."""
-    began, rounds = time.monotonic(), list[Arrivals]()
+    began, rounds = time.monotonic(), list[Answered]()
     pool = engine_pool(f"benchmark-{turn}", config_of(options), ledger="")
     pool.start()
     sampling = Sampling(temperature=1.0, max_tokens=options.new_tokens)
@@ -75,19 +69,15 @@ def ask_pool(options: argparse.Namespace, turn: int) -> tuple[float, list[Arriva
     return seconds, rounds
 
 
-async def _round(client: Any, asked: list[Any], sampling: Sampling, n: int, seed: int) -> Arrivals:
-    started, came = time.monotonic(), list[tuple[float, int]]()
-
-    async def call(place: int, chat: list[dict[str, str]]) -> None:
-        request = Request(str(place), chat, sampling, tuple(range(n)), seed=seed + place * 1000)
-        completions = await client.call("generate", [request])
-        came.extend((time.monotonic() - started, one.completion_tokens) for one in completions)
-
-    await asyncio.gather(*(call(place, chat) for place, chat in enumerate(asked)))
-    return Arrivals(came)
+async def _round(client: Any, asked: list[Any], sampling: Sampling, n: int, seed: int) -> Answered:
+    started, indices = time.monotonic(), tuple(range(n))
+    requests = [Request(str(i), chat, sampling, indices, seed=seed + i * 1000) for i, chat in enumerate(asked)]
+    came = await asyncio.gather(*(client.call("generate", [request]) for request in requests))
+    tokens = sum(one.completion_tokens for completions in came for one in completions)
+    return Answered(tokens, time.monotonic() - started)
 
 
-def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[Arrivals]]:
+def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[Answered]]:
     """The same of ray.data.llm."""
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
@@ -109,9 +99,9 @@ def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[Ar
             "messages": json.loads(row["asked"]),
             "sampling_params": {"temperature": 1.0, "max_tokens": options.new_tokens, "seed": row["seed"]},
         },
-        postprocess=lambda row: {"tokens": row["num_generated_tokens"]},
+        postprocess=lambda row: {"tokens": row["num_generated_tokens"], "seconds": row["time_taken_llm"]},
     )
-    began, rounds = time.monotonic(), list[Arrivals]()
+    began, rounds = time.monotonic(), list[Answered]()
     for number in range(ROUNDS):
         seed = seed_of(turn, number)
         rows = [
@@ -119,12 +109,15 @@ def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[Ar
             for place, chat in enumerate(prompts(options))
             for sample in range(options.n)
         ]
-        started, came = time.monotonic(), list[tuple[float, int]]()
-        answered = processor(ray.data.from_items(rows, override_num_blocks=-(-len(rows) // BATCH)))
+        answered, tokens, started = (
+            processor(ray.data.from_items(rows, override_num_blocks=-(-len(rows) // BATCH))),
+            0,
+            [],
+        )
         for batch in answered.iter_batches(batch_size=None, prefetch_batches=0):
-            came.extend((time.monotonic() - started, int(tokens)) for tokens in batch["tokens"])
-        assert len(came) == len(rows)
-        rounds.append(Arrivals(came))
+            tokens += int(sum(batch["tokens"]))
+            started.append(time.monotonic() - float(max(batch["seconds"])))
+        rounds.append(Answered(tokens, time.monotonic() - min(started)))
     return time.monotonic() - began, rounds
 
 
@@ -149,7 +142,7 @@ def main() -> None:
         for name in [*arms][turn % 2 :] + [*arms][: turn % 2]:
             took, rounds = arms[name](options, turn)
             seconds[name].append(took)
-            rates[name].append(sum(one.rate for one in rounds) / ROUNDS)
+            rates[name].append(sum(one.tokens for one in rounds) / sum(one.seconds for one in rounds))
             print(f"turn {turn + 1}: {name} {took:.1f} s, running {rates[name][-1]:.0f} tokens/s", file=sys.stderr)
     ours, theirs = arms
     samples = ROUNDS * options.questions * options.n
