@@ -32,12 +32,12 @@ def rows(folder: Path, pattern: str) -> dict[Path, list[dict[str, Any]]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(("part", "overlap"), [*((part, False) for part in PARTS), ("training", True)])
 def test_nothing_is_sampled_or_scored_twice_and_no_finished_round_is_repeated(
-    part: str, tmp_path: Path, tiny_model: str, other_weights: str, questions_file: Path
+    part: str, overlap: bool, tmp_path: Path, tiny_model: str, other_weights: str, questions_file: Path
 ) -> None:
     root, config = tmp_path / "run", tmp_path / "config.yaml"
-    settings = sections(root, other_weights, tiny_model, questions_file, rounds=2, error_weight=0.5)
+    settings = sections(root, other_weights, tiny_model, questions_file, rounds=2, error_weight=0.5, overlap=overlap)
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     driver = start(config)
     wait_until(lambda: any(root.glob(PARTS[part])) or driver.poll() is not None, PATIENCE_S, part)
