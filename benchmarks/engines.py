@@ -161,13 +161,19 @@ def measure(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
     return take_turns({name: partial(rate, arm) for name, arm in arms.items()}, rounds)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def work_options(description: str | None) -> argparse.ArgumentParser:
+    """A parser of what engines are to do: the model, the questions, the samples of each."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--n", type=int, default=4, help="samples of each question")
     parser.add_argument("--new-tokens", type=int, default=200, help="of a sample, at most")
     parser.add_argument("--in-flight", type=int, default=256, help="sequences in an engine at once")
+    return parser
+
+
+def main() -> None:
+    parser = work_options(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     connect(4)

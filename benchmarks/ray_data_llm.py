@@ -24,12 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines import CACHE_GB, CONTEXT_TOKENS, prompts
+from benchmarks.engines import CONTEXT_TOKENS, engine_config, prompts, work_options
 from benchmarks.paired import paired_row
-from benchmarks.replications.cells import ROOT
 from raydistill.actors.engine.engine import CPU_ARGUMENTS, LONE_CPU_ARGUMENTS
 from raydistill.actors.engine.requests import Request, Sampling
-from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.runtime.pools import connect, engine_environment, engine_pool
 
 ROUNDS = 2
@@ -46,20 +44,10 @@ class Answered:
     seconds: float
 
 
-def config_of(options: argparse.Namespace) -> EngineConfig:
-    return EngineConfig(
-        model=options.model,
-        dtype="float32",
-        max_model_len=CONTEXT_TOKENS,
-        kv_cache_gb=CACHE_GB,
-        max_num_seqs=options.in_flight,
-    )
-
-
 def ask_pool(options: argparse.Namespace, turn: int) -> tuple[float, list[Answered]]:
     """Seconds from nothing to the end of the last round, and each round's samples."""
     began, rounds = time.monotonic(), list[Answered]()
-    pool = engine_pool(f"benchmark-{turn}", config_of(options), ledger="")
+    pool = engine_pool(f"benchmark-{turn}", engine_config(options), ledger="")
     pool.start()
     sampling = Sampling(temperature=1.0, max_tokens=options.new_tokens)
     for number in range(ROUNDS):
@@ -82,7 +70,7 @@ def ask_ray_data(options: argparse.Namespace, turn: int) -> tuple[float, list[An
     import ray
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-    config = config_of(options)
+    config = engine_config(options)
     processor = build_processor(
         vLLMEngineProcessorConfig(
             model_source=options.model,
@@ -126,12 +114,7 @@ def seed_of(turn: int, number: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=str(ROOT / "demo" / "models" / "teacher"))
-    parser.add_argument("--questions", type=int, default=200)
-    parser.add_argument("--n", type=int, default=4, help="samples of each question")
-    parser.add_argument("--new-tokens", type=int, default=200, help="of a sample, at most")
-    parser.add_argument("--in-flight", type=int, default=256, help="sequences in an engine at once")
+    parser = work_options(__doc__)
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
     connect(LOGICAL_CPUS)

@@ -115,7 +115,7 @@ class Engines:
 
     def notes(self) -> list[str]:
         """What a model behind a URL was found not to take; nothing of other engines, and of those that do not run."""
-        if self._pool is None or not self._pool.running or self._config is None or self._config["engine"] != "openai":
+        if not self.running or self._config is None or self._config["engine"] != "openai":
             return []
         told = asyncio.run(self.client.call("describe"))
         return list(told["notes"])

@@ -85,8 +85,8 @@ def _start(cpus: int, quiet: dict[str, Any]) -> None:
 def _apart() -> None:
     """Give Ray's processes process groups of their own, which go when this process does, as before.
 
-    A shell's `kill %1`, `timeout` and most schedulers signal the whole group of a command. It ends in order only while
-    its Ray is there, which it ends itself.
+    A shell's `kill %1` and `timeout` signal the whole group of a command. It ends in order only while its Ray is there,
+    which it ends itself.
     """
     from ray._private import services  # Ray 2.60 has no public way to say so
 

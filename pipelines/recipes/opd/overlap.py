@@ -64,6 +64,6 @@ def meanwhile(work: Callable[[], T]) -> Iterator[Future[T]]:
     Thread(target=do, daemon=True).start()
     try:
         yield done
-    except Exception:
+    except Exception:  # whatever training failed of; not Ctrl-C
         wait([done])
         raise
