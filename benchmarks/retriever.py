@@ -92,9 +92,9 @@ def make_queries(index: str | None, values: Values, rng: np.random.Generator) ->
 def bare_blocks(values: Values, query: Query) -> None:
     """The products of exact scoring, and nothing else."""
     means = query.means().astype(np.float32)
-    for first, last in scoring.blocks(values.starts, scoring.BLOCK):
+    for place in range(0, len(values.vectors), scoring.BLOCK):
         for mean in means:
-            values.vectors[values.starts[first] : values.starts[last]] @ mean
+            values.vectors[place : place + scoring.BLOCK] @ mean
 
 
 def bare_whole(values: Values, query: Query) -> np.ndarray:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-BLOCK = 2048  # values per product: 3 MB at 384 dimensions
+BLOCK = 512  # values per product: 0.8 MB at 384 dimensions, which a core's cache keeps for the second product
+FOLD = 1 << 16  # values whose products are folded into rows at once: numpy's calls would cost more than the products
 DECIMALS = 5  # of a cosine: more than processors, and an encoder's batches, agree on
 MARGIN = 1e-4  # more than single precision moves the sum of three cosines
 
@@ -80,11 +81,17 @@ def _scan(values: Values, query: Query) -> np.ndarray:
 
     means = query.means().astype(np.float32)
     total = _dataset_scores(values, query).astype(np.float32)[values.dataset]
-    for first, last in blocks(values.starts, BLOCK):
-        vectors = values.vectors[values.starts[first] : values.starts[last]]
-        begins = values.starts[first:last] - values.starts[first]
-        for mean in means:  # faster than one product of two matrices (OpenBLAS)
-            total[first:last] += np.maximum.reduceat(vectors @ mean, begins)
+    for first, last in folds(values.starts, FOLD):
+        begin, end = values.starts[first], values.starts[last]
+        products = np.empty((len(means), end - begin), np.float32)
+        for place in range(begin, end, BLOCK):
+            vectors, there = values.vectors[place : min(place + BLOCK, end)], place - begin
+            for mean, product in zip(
+                means, products, strict=True
+            ):  # faster than one product of two matrices (OpenBLAS)
+                np.dot(vectors, mean, out=product[there : there + len(vectors)])
+        for product in products:
+            total[first:last] += np.maximum.reduceat(product, values.starts[first:last] - begin)
     return total
 
 
@@ -99,8 +106,8 @@ def _candidates(scores: np.ndarray, count: int) -> np.ndarray:
     return np.flatnonzero(scores >= border - MARGIN)
 
 
-def blocks(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
-    """First and last (exclusive) row of blocks of about `size` values; no row is divided."""
+def folds(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) row of pieces of about `size` values; no row is divided."""
     import numpy as np
 
     first, rows = 0, len(starts) - 1

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.endpoint_faults.proxy import FAULTS, Exchange, FaultProxy, vllm_server
-from benchmarks.faults import stored, wait_for_samples
 from benchmarks.replications.cells import RESULTS, ROOT, provenance, run_main
+from benchmarks.synthesis.faults import stored, wait_for_samples
 from raydistill.actors.engine.ledger import Spending, read_spending
 from raydistill.actors.storage import write_atomic
 

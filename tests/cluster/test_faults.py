@@ -1,6 +1,6 @@
 """One round per kind of fault, with the recorded engine: the same command completes, every id exactly once.
 
-With real vLLM, more samples, and what a fault costs in tokens: benchmarks/chaos.py.
+With real vLLM, more samples, and what a fault costs in tokens: benchmarks/synthesis/chaos.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
+from benchmarks.synthesis.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
 from raydistill.pipelines.data.examples import read_examples
 from tests import ROOT
 from tests.rows import recorded_run, write_rows

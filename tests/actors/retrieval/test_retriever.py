@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from raydistill.actors.errors import UsageError
+from raydistill.actors.retrieval import scoring
 from raydistill.actors.retrieval.retriever import Lookup, RetrievedRow, Retriever, encoder_id
 from raydistill.actors.retrieval.row_index import EncoderId, RowIndex, Source, record_schema
 from raydistill.actors.retrieval.row_matrix import open_matrix
@@ -78,7 +79,9 @@ def test_the_maximum_is_over_columns_of_means_over_examples() -> None:
     assert hits.s_in == pytest.approx([2**-0.5, 0.5], abs=1e-5)
 
 
-def test_the_top_is_the_head_of_the_whole_ranking_and_bans_hold() -> None:
+@pytest.mark.parametrize("fold", [1, 700, scoring.FOLD])
+def test_the_top_is_the_head_of_the_whole_ranking_and_bans_hold(monkeypatch: pytest.MonkeyPatch, fold: int) -> None:
+    monkeypatch.setattr(scoring, "FOLD", fold)
     rng = np.random.default_rng(0)
     values = random_values(rng, 2_000)
     query = random_query(rng, examples=1)

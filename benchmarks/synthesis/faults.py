@@ -1,6 +1,6 @@
 """Faults that meet a running `raydistill synth`: a process below it dies, stops or slows down; its disk is full.
 
-benchmarks/chaos.py has them with real vLLM, tests/cluster/test_faults.py with the recorded engine.
+benchmarks/synthesis/chaos.py has them with real vLLM, tests/cluster/test_faults.py with the recorded engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Thirty rounds of trouble at random moments: does the same command complete, with every id exactly once?
 
-    python -m benchmarks.chaos  about two hours with the demo's teacher; resumes where it stopped
-    python -m benchmarks.chaos --rounds 2 --questions 200 --out /tmp/chaos
+    python -m benchmarks.synthesis.chaos  about two hours with the demo's teacher; resumes where it stopped
+    python -m benchmarks.synthesis.chaos --rounds 2 --questions 200 --out /tmp/chaos
 
 A round is a synthesis with real vLLM that meets one fault, kind and moment drawn by the round's number:
 
@@ -30,13 +30,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
 from benchmarks.replications.cells import RESULTS, ROOT, provenance, run_main
+from benchmarks.synthesis.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
 from raydistill.actors.engine.ledger import read_spending
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import content_hash
 
+IN_WORK = 64  # samples that the engine generates at once
 STARTS = 5  # of the same command, before a round is given up
 FIRST_SAMPLES_S = 600.0  # an engine may take so long to start
 KINDS = [*FAULTS, "disk"]
@@ -46,7 +47,7 @@ def start(options: argparse.Namespace, run_dir: Path) -> Driver:
     """The demo's synthesis over so many questions."""
     changes = {"questions.size": options.questions, "teacher.n": options.samples, "teacher.model": options.model}
     config = [str(ROOT / "configs" / "demo.yaml"), "train=null", "evaluation=null"]
-    config += ["teacher.replicas=[1,1]", "teacher.max_num_seqs=64"]  # so that a lost engine is all there is
+    config += ["teacher.replicas=[1,1]", f"teacher.max_num_seqs={IN_WORK}"]  # so that a lost engine is all there is
     config += [f"{name}={value}" for name, value in changes.items()]
     command = [sys.executable, "-m", "raydistill", "synth", *config, "--run-dir", str(run_dir), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -161,7 +162,7 @@ def write_page(options: argparse.Namespace, rounds: list[dict[str, Any]]) -> dic
         "extra_tokens_max": max(played["extra_tokens"] for played in rounds),
         "samples": options.questions * options.samples,
         "seconds": round(sum(played["seconds"] for played in rounds), 1),
-        "command": f"python -m benchmarks.chaos --rounds {options.rounds}",
+        "command": f"python -m benchmarks.synthesis.chaos --rounds {options.rounds}",
         **{name: rounds[-1][name] for name in ("date", "versions", "hardware")},
         "commit": ", ".join(dict.fromkeys(played["commit"] for played in rounds)),
     }

@@ -1,8 +1,8 @@
 """What sampling until verified saves: rounds that stop at m distinct verified programs against a fixed n for all.
 
-    python -m benchmarks.rounds --wanted 3 --shots 1 --samples 18 --temperature 1 \\
+    python -m benchmarks.synthesis.rounds --wanted 3 --shots 1 --samples 18 --temperature 1 \\
         --contexts inline,givens,helper,steps,steps-small,reordered
-    python -m benchmarks.rounds --wanted 1 --questions 100 --samples 8
+    python -m benchmarks.synthesis.rounds --wanted 1 --questions 100 --samples 8
 
 Draws `--samples` of every question once. Since a sample has the same id and seed in any round, both policies are then
 counted on the same samples: rounds of `--step` until m distinct programs are verified, and every fixed n. Prints one
@@ -21,13 +21,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.replications.cells import ROOT
 from raydistill.actors.segments import read_segments
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation
 from raydistill.pipelines.run import Runner
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.sampling.program_dedup import canonical_program
-
-ROOT = Path(__file__).parent.parent
 
 
 class Drawn(NamedTuple):

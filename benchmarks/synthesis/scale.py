@@ -1,7 +1,7 @@
 """What a row costs in a run of a million: recorded engine, real executors, one machine.
 
-    python -m benchmarks.scale                                     10 thousand, 100 thousand and a million questions
-    python -m benchmarks.scale --sizes 1000 5000 --out /tmp/scale  a look
+    python -m benchmarks.synthesis.scale                           10 thousand, 100 thousand and a million questions
+    python -m benchmarks.synthesis.scale --sizes 1000 5000 --out /tmp/scale  a look
 
 `raydistill synth` (load, generate, verify, select, sort, export) over so many questions, each size in a process of its
 own with pools that are up. Measured per size: wall time and processor time per row, by stage, and the driver's memory
@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks import module
 from benchmarks.replications.cells import RESULTS, ROOT, provenance
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import Question, content_hash
@@ -58,9 +59,10 @@ def write_questions(path: Path, count: int) -> None:
             file.write(json.dumps({"question": question, "answer": answer, "program": program}) + "\n")
 
 
-def configuration(questions: Path, run_dir: str) -> Run:
+def configuration(questions: Path, run_dir: str, engines: int = 1) -> Run:
     table = {"task": "table", "path": str(questions), "grader": "numeric"}
     teacher = {"engine": "recorded", "model": str(questions), "completion_column": "program", "max_num_seqs": 1024}
+    teacher |= {"replicas": [engines, engines]} if engines > 1 else {}
     return Run.model_validate({"run_dir": run_dir, "questions": table, "teacher": teacher})
 
 
@@ -109,12 +111,12 @@ class Costs:
         return {"cpu_s": spent, "driver_peak_mb": round(self._peak / 2**20, 1)}
 
 
-def measure(size: int) -> dict[str, Any]:
+def measure(size: int, engines: int = 1) -> dict[str, Any]:
     """One synthesis of `size` questions."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
         questions = Path(scratch, "questions.jsonl")
         write_questions(questions, size)
-        runner = Runner(configuration(questions, f"{scratch}/run"))
+        runner = Runner(configuration(questions, f"{scratch}/run", engines))
         try:
             warm_up(runner)
             started, costs = time.monotonic(), Costs()
@@ -168,10 +170,10 @@ def main() -> None:
     started, sizes = time.monotonic(), sorted(options.sizes)
     for size in sizes:
         if not cell(options.out, size).exists():
-            command = [sys.executable, "-m", "benchmarks.scale", "--one", str(size), "--out", str(options.out)]
-            subprocess.run(command, check=True)
+            one = [sys.executable, "-m", module(), "--one", str(size), "--out", str(options.out)]
+            subprocess.run(one, check=True)
     measured = [json.loads(cell(options.out, size).read_text()) for size in sizes]
-    sizes_told = {"command": f"python -m benchmarks.scale --sizes {' '.join(map(str, sizes))}", **provenance()}
+    sizes_told = {"command": f"python -m {module()} --sizes {' '.join(map(str, sizes))}", **provenance()}
     seconds = round(time.monotonic() - started, 1)
     result = {"benchmark": "scale", "sizes": measured, "seconds": seconds, **sizes_told}
     write_atomic(f"{options.out}/scale.json", (json.dumps(result, indent=2) + "\n").encode())

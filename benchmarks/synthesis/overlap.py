@@ -1,7 +1,7 @@
 """Do the stages of a synthesis overlap? The engine on one core, executors on another: both at once against each alone.
 
-    python -m benchmarks.overlap                            six minutes a turn on a quiet machine (Linux, two cores)
-    python -m benchmarks.overlap --questions 100 --turns 1  a look
+    python -m benchmarks.synthesis.overlap                  six minutes a turn on a quiet machine (Linux, two cores)
+    python -m benchmarks.synthesis.overlap --questions 100 --turns 1  a look
 
 The demo's teacher (vLLM, one thread) has core 0 for itself; one executor, the driver, the stages and Ray share core 1.
 The teacher's programs are too cheap to compete, so a loop stands in front of each, as long as makes verification cost
@@ -25,9 +25,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.faults import below
 from benchmarks.paired import paired_row
 from benchmarks.replications.cells import ROOT
+from benchmarks.synthesis.faults import below
 from raydistill.pipelines.context import RunContext
 from raydistill.pipelines.recipes.pad.config import PaD
 from raydistill.pipelines.recipes.pad.recipe import ProgramAidedDistillation

@@ -1,0 +1,1 @@
+"""What a synthesis costs, and what becomes of it in trouble."""
