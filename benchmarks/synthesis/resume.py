@@ -4,9 +4,9 @@
     python -m benchmarks.synthesis.resume --questions 50 --rounds 1  a look
 
 A synthesis with real vLLM is killed with -9 at a random moment, and the same command is run to its end. What the ledger
-has of generated tokens beyond those of the stored samples was generated twice; in flight were at most the samples that
-the engine has in work at once, each of the run's mean length. Prints one JSON line, a row for
-`docs/results/performance.json`; exits 1 where a sample was lost or doubled.
+has of generated tokens beyond those of the stored samples was generated twice; in flight were samples that had begun
+and were not stored yet, each of the run's mean length. Prints one JSON line, a row for `docs/results/performance.json`;
+exits 1 where a sample was lost or doubled.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main() -> None:
         kill = argparse.Namespace(**vars(options), faults=["driver"], disk=None, out=scratch)
         expected = chaos.reference(kill)
         played = [chaos.play(kill, number, expected) for number in range(options.rounds)]
+    print(*played, sep="\n", file=sys.stderr)
     if bad := [told for told in played if not chaos.passed(told, limit=1.0)]:
         sys.exit(f"samples were lost, doubled or judged otherwise: {bad}")
     print(json.dumps([row(played, options.questions * options.samples)]))
@@ -40,7 +41,7 @@ def main() -> None:
 def row(played: list[dict[str, Any]], samples: int) -> dict[str, Any]:
     """Tokens twice beside tokens in flight, each round's."""
     twice = [told["extra_tokens"] * told["tokens_of_one_pass"] for told in played]
-    in_flight = [chaos.IN_WORK * told["tokens_of_one_pass"] / samples for told in played]
+    in_flight = [told["in_flight"] * told["tokens_of_one_pass"] / samples for told in played]
     name = f"kill -9 and the same command, {samples:,} samples: tokens generated twice, beside those in flight"
     return paired_row(name, twice, in_flight, 1.0, at_most=True)
 
