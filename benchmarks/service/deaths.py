@@ -124,22 +124,22 @@ def play(kind: str, options: argparse.Namespace) -> dict[str, Any]:
     """The rounds of a kind, over one service, or one each where it ends of that."""
     told: list[list[Answer]] = []
     ends: list[float] = []
-    remaining: list[str] = []
+    family: set[psutil.Process] = set()
     requests = bodies(options.model, options.requests)
     while len(told) + len(ends) < options.rounds:
         with running("ours", options.model, ROOT) as server:
             ask(server, *requests[1])  # the first one starts what is started late
-            family = server.process_tree().children(recursive=True)
+            family.update(server.process_tree().children(recursive=True))
             while kind != "store" and len(told) < options.rounds:
                 told.append(kill_under_way(server, kind, requests, MOMENTS_S[len(told) % len(MOMENTS_S)]))
                 await_answer(f"{server.url}/healthz", server.process, PATIENCE_S)
-                print(kind, Counter(status for status, _ in told[-1]), max(told[-1]), file=sys.stderr)
-            family += server.process_tree().children(recursive=True)
+                statuses, seconds = zip(*told[-1], strict=True)
+                print(f"{kind}: {dict(Counter(statuses))}, the slowest after {max(seconds):.1f} s", file=sys.stderr)
+            family.update(server.process_tree().children(recursive=True))
             if kind == "store":
                 ends.append(end_of_store(server, requests))
                 print(kind, f"ended after {ends[-1]:.1f} s", file=sys.stderr)
-        remaining += left(set(family))
-    return row(kind, told, ends, remaining)
+    return row(kind, told, ends, left(family))
 
 
 def end_of_store(server: Server, requests: list[tuple[str, dict[str, Any]]]) -> float:

@@ -72,7 +72,7 @@ def _start(cpus: int, quiet: dict[str, Any]) -> None:
     import ray
 
     _apart()
-    os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: behind all else of the machine, Ray's own processes, too
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: behind all else here, Ray's own processes, too
     try:
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except Exception as error:  # Ray has no type of its own for this
