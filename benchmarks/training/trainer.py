@@ -98,17 +98,17 @@ def rate_plain(trainer: Trainer) -> float:
 
 
 def rate_formed(trainer: Trainer) -> float:
-    """Tokens/s of forward, backward and step over the largest piece of the first step, collated once."""
+    """Tokens/s of forward, backward and step over the first step's pieces, collated once."""
     pieces = micro_batches(trainer.plan[0], trainer.lengths, trainer.budget)
-    sizes = [int(trainer.lengths[rows_of(piece)].sum()) for piece in pieces]
-    tokens = max(sizes)
-    batch = collate(trainer.table, pieces[sizes.index(tokens)], trainer.terms)
+    batches = [collate(trainer.table, piece, trainer.terms) for piece in pieces]
+    tokens = sum(int(trainer.lengths[rows_of(piece)].sum()) for piece in pieces)
     steps = max(1, round(counted_tokens(trainer) / tokens))
     for step in range(WARM_UP + steps):
         if step == WARM_UP:
             started = time.perf_counter()
-        sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
-        (torch.stack([term[0] for term in sums]).sum() / tokens).backward()
+        for batch in batches:
+            sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
+            (torch.stack([term[0] for term in sums]).sum() / tokens).backward()
         trainer.update(RATE)
     return steps * tokens / (time.perf_counter() - started)
 
