@@ -24,7 +24,7 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@{ $(UNPACK) '$(TORCH)' 2>/dev/null || $(UNPACK) '$(TORCH)' --index-url $(TORCH_INDEX); } & torch=$$!; \
 	  $(UNPACK) -r requirements-cpu.txt; rest=$$?; wait $$torch && exit $$rest
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # a few files are templates, which nothing imports
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # what does not compile is left, as pip does
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 

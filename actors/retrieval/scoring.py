@@ -86,9 +86,7 @@ def _scan(values: Values, query: Query) -> np.ndarray:
         products = np.empty((len(means), end - begin), np.float32)
         for place in range(begin, end, BLOCK):
             vectors, there = values.vectors[place : min(place + BLOCK, end)], place - begin
-            for mean, product in zip(
-                means, products, strict=True
-            ):  # faster than one product of two matrices (OpenBLAS)
+            for mean, product in zip(means, products, strict=True):  # one product of matrices is slower (OpenBLAS)
                 np.dot(vectors, mean, out=product[there : there + len(vectors)])
         for product in products:
             total[first:last] += np.maximum.reduceat(product, values.starts[first:last] - begin)
