@@ -107,7 +107,8 @@ def rate_formed(trainer: Trainer) -> float:
         if step == WARM_UP:
             started = time.perf_counter()
         for batch in batches:
-            sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
+            with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bfloat16):
+                sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
             (torch.stack([term[0] for term in sums]).sum() / tokens).backward()
         trainer.update(RATE)
     return steps * tokens / (time.perf_counter() - started)
