@@ -1,6 +1,6 @@
 """A demo from nothing, beside what cannot be spared: `make demo` in a fresh clone, the download and the stages alone.
 
-    python -m benchmarks.from_nothing            ten minutes a turn on two quiet cores; needs a package index
+    python -m benchmarks.from_nothing            seven minutes a turn on two quiet cores; needs a package index
     python -m benchmarks.from_nothing --turns 1
 
 A turn clones this commit, runs `make demo` there (set-up and main job) without pip's cache, and downloads the

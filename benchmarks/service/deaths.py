@@ -1,10 +1,10 @@
 """What dies under a service while requests are under way: is each of them answered, and is anything left after the end?
 
-    python -m benchmarks.service.deaths                         five rounds of each kind: half an hour
+    python -m benchmarks.service.deaths                         five rounds of each kind: twenty minutes
     python -m benchmarks.service.deaths proxy store --rounds 1  a look
 
     core, engine, executor, zygote, controller   every request is answered with 200
-    proxy                                        its connections end; the next request is answered within ten seconds
+    proxy                                        the next request is answered within ten seconds
     store                                        Ray's control store: the command ends, not with 0, within 90 seconds
 
 Half of the requests are completions, half solve a question with three samples; a round kills with -9 at another moment.
@@ -27,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from benchmarks import command
 from benchmarks.replications.cells import RESULTS, ROOT, provenance
-from benchmarks.service.servers import await_answer
+from benchmarks.service.servers import BETWEEN_S, await_answer
 from benchmarks.service.serving import Server, running
+from benchmarks.synthesis.faults import below
 from raydistill.actors.storage import write_atomic
 from raydistill.pipelines.config.sections import Questions
 from raydistill.pipelines.tasks import load_questions
@@ -43,7 +45,7 @@ VICTIMS = {  # what the processes are called, one of them each
     "core": ("EngineCore",),
     "engine": ("ServeReplica", "LLMServer"),
     "executor": ("ServeReplica", "executors"),
-    "zygote": ("actors/sandbox",),
+    "zygote": ("ServeReplica", "executors"),
     "controller": ("ServeController",),
     "proxy": ("ProxyActor",),
     "store": ("gcs_server",),
@@ -52,20 +54,10 @@ VICTIMS = {  # what the processes are called, one of them each
 Answer = tuple[int, float]  # status (0: the connection ended) and seconds
 
 
-def described(process: psutil.Process) -> str:
-    try:
-        return " ".join([process.name(), *process.cmdline()])
-    except psutil.Error:  # it has ended meanwhile
-        return ""
-
-
 def victim(server: Server, kind: str) -> psutil.Process:
-    """The process of this kind; of sandboxes one that has programs below it."""
-    family = server.process_tree().children(recursive=True)
-    found = [process for process in family if all(part in described(process) for part in VICTIMS[kind])]
-    if not found:
-        raise RuntimeError(f"{kind}: no process of the service is called {' '.join(VICTIMS[kind])}")
-    return next((process for process in found if kind == "zygote" and process.children()), found[0])
+    """The process of this kind; a zygote is what an executor has started."""
+    found = below(server.process.pid, *VICTIMS[kind])
+    return found.children()[0] if kind == "zygote" else found
 
 
 def ask(server: Server, path: str, body: dict[str, Any]) -> Answer:
@@ -100,7 +92,7 @@ def kill_under_way(
     """The answers to requests that are sent at once, of whose service something is killed."""
     with ThreadPoolExecutor(len(requests)) as pool:
         asked = [pool.submit(ask, server, *request) for request in requests]
-        time.sleep(moment)  # the moment of the round
+        time.sleep(moment)  # rounds strike at different moments of the requests
         victim(server, kind).kill()
         if kind == "proxy":
             return [back(server, requests[1])]
@@ -108,16 +100,16 @@ def kill_under_way(
 
 
 def back(server: Server, request: tuple[str, dict[str, Any]]) -> Answer:
-    """Seconds until a request is answered with 200, however often it is sent."""
-    started = time.monotonic()
-    while (status := ask(server, *request)[0]) != 200 and time.monotonic() < started + PATIENCE_S:
-        time.sleep(0.2)  # nothing listens
+    """Seconds until a request is answered with 200, however often it is sent; RetryError where none is for minutes."""
+    started, until = time.monotonic(), stop_after_delay(PATIENCE_S)
+    failed = retry_if_result(lambda answer: answer[0] != 200)
+    status, _ = Retrying(retry=failed, stop=until, wait=wait_fixed(BETWEEN_S))(ask, server, *request)
     return status, time.monotonic() - started
 
 
 def left(family: Iterable[psutil.Process]) -> list[str]:
-    """What is called how of those that do not end."""
-    return [described(process) for process in psutil.wait_procs(list(family), timeout=AGENTS_S)[1]]
+    """Those that do not end."""
+    return [str(process) for process in psutil.wait_procs(list(family), timeout=AGENTS_S)[1]]
 
 
 def play(kind: str, options: argparse.Namespace) -> dict[str, Any]:
