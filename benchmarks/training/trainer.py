@@ -1,10 +1,10 @@
-"""How fast training runs inside Ray Train, beside the same steps in this process and a loop over one formed batch.
+"""How fast training runs inside Ray Train, beside the same steps in this process and a loop over formed batches.
 
     python -m benchmarks.training.trainer
     python -m benchmarks.training.trainer --model ~/models/SmolLM2-135M-Instruct --batch-tokens 2048 --steps 8
 
 Three arms take turns: one trains with Ray Train as `raydistill run` does, one calls the product's `Trainer.step`
-in this process, one is forward, backward and optimiser step over the first step's batch again and again. Each
+in this process, one is forward, backward and optimiser step over the same steps' batches, formed beforehand. Each
 rate is that of trained steps alone, without starting, validation and checkpoints; the first steps of each arm
 are not counted. Prints one JSON line: rows for `docs/results/performance.json`. Leave the machine alone meanwhile.
 """
@@ -98,20 +98,18 @@ def rate_plain(trainer: Trainer) -> float:
 
 
 def rate_formed(trainer: Trainer) -> float:
-    """Tokens/s of forward, backward and step over the first step's pieces, collated once."""
-    pieces = micro_batches(trainer.plan[0], trainer.lengths, trainer.budget)
-    batches = [collate(trainer.table, piece, trainer.terms) for piece in pieces]
-    tokens = sum(int(trainer.lengths[rows_of(piece)].sum()) for piece in pieces)
-    steps = max(1, round(counted_tokens(trainer) / tokens))
-    for step in range(WARM_UP + steps):
+    """Tokens/s of forward, backward and step over the plan's batches, collated beforehand."""
+    pieces = [micro_batches(units, trainer.lengths, trainer.budget) for units in trainer.plan]
+    batches = [[collate(trainer.table, piece, trainer.terms) for piece in step] for step in pieces]
+    for step, formed in enumerate(batches):
         if step == WARM_UP:
             started = time.perf_counter()
-        for batch in batches:
+        for batch in formed:
             with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bfloat16):
                 sums = term_sums(trainer.model, trainer.output_layer, batch, trainer.terms)
-            (torch.stack([term[0] for term in sums]).sum() / tokens).backward()
+            torch.stack([term[0] for term in sums]).sum().backward()
         trainer.update(RATE)
-    return steps * tokens / (time.perf_counter() - started)
+    return counted_tokens(trainer) / (time.perf_counter() - started)
 
 
 def measure(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[float]]:
@@ -121,7 +119,7 @@ def measure(job: TrainingJob, folder: str, rounds: int) -> dict[str, list[float]
     arms: dict[str, Callable[[int], float]] = {
         OURS: lambda turn: rate_in_ray(job, trainer, f"{folder}/ray-{turn}"),
         "the same steps in this process": lambda turn: rate_plain(trainer),
-        "a formed batch": lambda turn: rate_formed(trainer),
+        "formed batches": lambda turn: rate_formed(trainer),
     }
     return take_turns(arms, rounds)
 

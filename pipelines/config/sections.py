@@ -246,7 +246,11 @@ class Train(Strict):
     max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are cut to this")
     epochs: int = Field(3, ge=1, description="how often each example is seen")
     batch_tokens: int = Field(8192, ge=1, description="tokens of one optimiser step, over all workers")
-    micro_batch_tokens: int = Field(4096, ge=1, description="tokens of one forward pass of one worker")
+    micro_batch_tokens: int = Field(
+        4096,
+        ge=1,
+        description="of one forward pass of one worker, padding included; an eighth more where that saves a pass",
+    )
     max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of matrix products; auto: bfloat16 where the hardware has it, else float32"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     # Draws the units of rows for an epoch; without a generator, each row once
     Units = Callable[[Sequence[int] | np.ndarray, np.random.Generator | None], np.ndarray]
 
+SLACK = 1 / 8  # of a piece's budget, by which it may be passed where that saves a piece
 WINDOW = 8  # steps over which examples are sorted by length; larger pads less, and mixes lengths less
 
 
@@ -107,7 +108,11 @@ def _cut(order: np.ndarray, sizes: np.ndarray, size: float) -> list[np.ndarray]:
 
 
 def micro_batches(units: np.ndarray, lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Sorted by length, in pieces of at most `budget` tokens, padding included; a longer one goes alone."""
+    """Sorted by length, in pieces of at most `budget` tokens, padding included; a longer one goes alone.
+
+    A last piece that fits into the one before it within `SLACK` goes there: padding makes a step longer than its
+    tokens are, and what is left over would cost a pass of a row or two.
+    """
     import numpy as np
 
     longest, counts = np.where(units >= 0, lengths[units], 0).max(axis=1), (units >= 0).sum(axis=1)
@@ -120,6 +125,11 @@ def micro_batches(units: np.ndarray, lengths: np.ndarray, budget: int) -> list[n
         else:
             pieces.append([unit])
             held = counts[unit]
+    if len(pieces) > 1:
+        before, last = pieces[-2:]
+        rows = counts[before].sum() + counts[last].sum()
+        if longest[before[0]] * rows <= (1 + SLACK) * budget:
+            pieces[-2:] = [before + last]
     return [units[piece] for piece in pieces]
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.errors import TrainingError
 from raydistill.pipelines.config.sections import Train
+from raydistill.pipelines.training.attention import attend_in_float32
 from raydistill.pipelines.training.batches import (
     collate,
     micro_batches,
@@ -153,6 +154,8 @@ class Trainer:
         self.output_layer = unwrap(model).get_output_embeddings()
         self.device = self.output_layer.weight.device
         self.bfloat16 = uses_bfloat16(config.precision, self.device)
+        if self.bfloat16 and self.device.type == "cpu":
+            attend_in_float32(unwrap(model))
         rows, held_out = split_by_question(table.question_ids, config.validation_fraction, config.seed)
         size = {"epochs": config.epochs, "batch_tokens": config.batch_tokens}
         self.plan = plan(self.lengths, rows, draw, **size, seed=config.seed)

@@ -91,7 +91,7 @@ def test_partners_stay_together_and_count_twice():
     units = pair_up(range(400), GROUPS)
     pieces = micro_batches(units, LENGTHS, 1000)
     assert sorted(map(tuple, np.concatenate(pieces).tolist())) == sorted(map(tuple, units.tolist()))
-    assert all(len(rows_of(piece)) * LENGTHS[rows_of(piece)].max() <= 1000 for piece in pieces)
+    assert all(len(rows_of(piece)) * LENGTHS[rows_of(piece)].max() <= 1000 for piece in pieces[:-1])
     tokens = [LENGTHS[rows_of(step)].sum() for step in make_plan(GROUPS)]
     assert max(tokens) <= 2000 + 400
     assert np.mean(tokens) == pytest.approx(2000, rel=0.15)
@@ -124,8 +124,22 @@ def test_rows_longer_than_the_budget_make_steps_of_their_own():
 def test_micro_batches_respect_the_padded_budget():
     pieces = micro_batches(alone(range(100)), LENGTHS, 1000)
     assert sorted(rows_of(np.concatenate(pieces))) == [*range(100)]
-    assert all(len(piece) * LENGTHS[piece].max() <= 1000 for piece in pieces)
+    assert all(len(piece) * LENGTHS[piece].max() <= 1000 for piece in pieces[:-1])
+    assert len(pieces[-1]) * LENGTHS[pieces[-1]].max() <= 1125
     assert [piece.tolist() for piece in micro_batches(alone([0]), np.array([5000]), 1000)] == [[[0]]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"), [([100] * 11, [11]), ([100] * 12, [10, 2]), ([125] * 9, [9]), ([1000, 10], [1, 1])]
+)
+def test_what_is_left_over_goes_along_where_an_eighth_more_is_enough(lengths, sizes):
+    pieces = micro_batches(alone(range(len(lengths))), np.array(lengths), 1000)
+    assert [len(piece) for piece in pieces] == sizes
+
+
+def test_a_step_of_the_budget_is_mostly_one_piece():
+    steps = make_plan()
+    assert sum(len(micro_batches(step, LENGTHS, 2000)) == 1 for step in steps) > 0.6 * len(steps)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
