@@ -1,0 +1,118 @@
+"""The page of on-policy distillation's replication: accuracy, trained tokens, what the rounds were like, the claims."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.replications.cells import Cell
+from benchmarks.replications.claims import claim_rows, write_claims
+from benchmarks.replications.pages import (
+    Cells,
+    Measured,
+    average,
+    by_name,
+    claim_lines,
+    opening,
+    percents,
+    table,
+    unmeasured,
+    write_results,
+)
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
+
+PAPER = "2306.13649"
+COLD = "cold"
+CLAIMS = (
+    ("opd", "text", "OPD over as many tokens of the teacher's text"),
+    ("opd", COLD, "OPD over the student it starts from"),
+    ("opd_verdicts", "opd", "verdicts beside the teacher's scores over OPD alone"),
+    ("gkd", "text", "half of it the teacher's text over that text alone"),
+    ("verdicts", COLD, "control: verdicts alone over the student they start from"),
+)
+ROUND = ("student", "round", "samples right, %", "reverse KL, nats a token", "sampled tokens", "trained tokens")
+
+
+def summarise(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
+    """Accuracy and tokens of each student, what its rounds were like, and each claim that both sides are there for."""
+    named = by_name(cells)
+    students = {
+        arm: {
+            "accuracy": mean_of(matrix([content["passed"] for content in seeds.values()])),
+            "tokens": average(seeds.values(), "tokens"),
+            "rounds": _rounds([content["rounds"] for content in seeds.values()]),
+        }
+        for arm, seeds in named.items()
+    }
+    return {"students": students, "claims": [told for claim in CLAIMS if (told := _claim(named, *claim))]}
+
+
+def _rounds(seeds: Sequence[Sequence[Measured]]) -> list[dict[str, Any]]:
+    """What each round was like, on average over seeds; those that not all seeds have are left out."""
+    names = ("accuracy", "reverse_kl", "sampled_tokens", "trained_tokens")
+    return [
+        {name: None if one[0][name] is None else average(one, name, digits=4) for name in names}
+        for one in zip(*seeds, strict=False)
+    ]
+
+
+def _claim(named: Cells, ours: str, other: str, claim: str) -> dict[str, Any] | None:
+    """One arm against another over the seeds that both have."""
+    seeds = sorted(named.get(ours, {}).keys() & named.get(other, {}).keys())
+    if not seeds:
+        return None
+    mine, theirs = ({seed: named[arm][seed]["passed"] for seed in seeds} for arm in (ours, other))
+    told = paired(mine, theirs)
+    means = [float(mean_of(matrix([*rows.values()]))["mean"]) for rows in (mine, theirs)]
+    sizes = {"ours": means[0], "other": means[1], "n": len(mine[seeds[0]])}
+    return {
+        "claim": claim,
+        **sizes,
+        **told,
+        "holds": told["gain"] >= 0 if ours == "opd_verdicts" else told["ci95"][0] > 0,
+    }
+
+
+def page(content: Measured, _: str) -> str:
+    """The page in Markdown."""
+    students, told = content["students"], content["settings"]
+    sizes = (
+        f"{told['questions']:,} training questions, {told['test']} test questions, {told['cold_epochs']} epochs before "
+        f"the rounds, {told['text_epochs']} of the arm that goes on with text"
+    )
+    lines = ["# On-policy distillation on the demo models", "", opening(content, sizes, "opd", "run.py"), ""]
+    start = students.get(COLD, {}).get("tokens", 0)
+    rows = [
+        [arm, percents(one["accuracy"]), f"{one['tokens'] + (start if one['rounds'] else 0):,.0f}"]
+        for arm, one in students.items()
+    ]
+    lines += [
+        "Percent of test questions answered rightly, greedily (95 % interval over seeds and questions), and all tokens "
+        "trained on, those of the half-trained student among them:",
+        "",
+    ]
+    lines += [*table(["student", "right", "trained tokens"], rows), ""]
+    rounds = [
+        [arm, str(number), *_round(one)] for arm in students for number, one in enumerate(students[arm]["rounds"], 1)
+    ]
+    if rounds:
+        lines += ["What the student wrote in each round, at temperature 1:", "", *table(ROUND, rounds), ""]
+    return "\n".join([*lines, *claim_lines(content), "", unmeasured(content), ""])
+
+
+def _round(told: Measured) -> list[str]:
+    """The cells of a round's row."""
+    right, apart = (told["accuracy"] or 0) * 100, told["reverse_kl"]
+    return [
+        f"{right:.1f}",
+        "-" if apart is None else f"{apart:.2f}",
+        *(f"{told[name]:,.0f}" for name in ("sampled_tokens", "trained_tokens")),
+    ]
+
+
+def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
+    """The page, its JSON, and the claims' rows."""
+    content = write_results(options, paths, ("questions", "test", "cold_epochs", "text_epochs"), summarise, page)
+    write_claims(Path(options.out), claim_rows(options, PAPER, content["claims"]))

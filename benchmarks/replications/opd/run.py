@@ -1,0 +1,119 @@
+"""On-policy distillation on the demo models: do a student's own programs, scored by the teacher, teach more than text?
+
+    python -m benchmarks.replications.opd.run --plan     # the cells with planned minutes
+    python -m benchmarks.replications.opd.run            # text, opd, opd_verdicts, verdicts; seeds 0, 1 and 2
+    python -m benchmarks.replications.opd.run --set recipe.learning_rate=1e-4 --name opd-rate-1e-4
+    python -m benchmarks.replications.opd.run --report   # the page, and the claims, from the cells that there are
+
+A cell is an (arm, seed); its seed draws training questions, teacher samples and training. All arms of a seed start from
+the same half-trained student, and all students are tested greedily on the same questions. `text` goes on with the
+teacher's verified programs for about as many tokens as the rounds train. Each cell leaves a file in docs/results/data,
+and is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.replications.cells import Arm, Cell, by_question, check_set, configured, run_main, trained_with
+from benchmarks.replications.cli import Plan, ask_student, cells_of, go_through, make_parser, parse_options, spent
+from benchmarks.replications.opd.page import write_report
+from raydistill.pipelines.data.records import content_hash
+from raydistill.pipelines.run import Runner
+from raydistill.pipelines.run_config import Run
+
+FIRST_SEED, SEED_STEP = 3_000_000, 100_000
+TEXT = {"recipe.rounds": 0}
+ARMS = {
+    "cold": Arm("the half-trained student", TEXT),
+    "text": Arm("as many tokens of the teacher's text", TEXT),
+    "opd": Arm("OPD: the teacher scores the student's programs"),
+    "opd_verdicts": Arm("OPD and verdicts", {"recipe.reward": 0.5}),
+    "gkd": Arm("half of it the teacher's text (GKD)", {"recipe.teacher_share": 0.5}),
+    "sampled": Arm("OPD on sampled tokens alone", {"recipe.top_k": 0}),
+    "verdicts": Arm(
+        "control: verdicts alone, no teacher", {"recipe.distillation": 0, "recipe.reward": 1, "recipe.top_k": 0}
+    ),
+}
+HEADLINE = ("cold", "text", "opd", "opd_verdicts", "verdicts")
+TOLD = ("samples", "accuracy", "reverse_kl", "sampled_tokens", "trained_tokens", "examples")
+make_config = partial(configured, "demo-opd")
+
+
+def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
+    """What the cell changes in configs/demo-opd.yaml."""
+    fixed = {
+        "questions.size": options.questions,
+        "questions.seed": FIRST_SEED + SEED_STEP * cell.seed,
+        "teacher.seed": cell.seed,
+        "train.seed": cell.seed,
+        "recipe.seed": cell.seed,
+        "recipe.cold_start.epochs": options.text_epochs if cell.arm == "text" else options.cold_epochs,
+        "evaluation.questions.size": options.test,
+    }
+    check_set(options, fixed)
+    return dict(options.set) | dict(ARMS[cell.arm].changes) | fixed
+
+
+def cell_path(options: argparse.Namespace, cell: Cell) -> Path:
+    """The cell's file, whose name changes with everything that it depends on."""
+    config: Run = make_config(options, settings(options, cell))
+    depends = config.model_dump(include={"questions", "recipe", "evaluation"}), *trained_with(config)
+    return cell.path(Path(options.out), "opd", content_hash(cell.arm, depends, length=8))
+
+
+def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[str, Any]:
+    """Train the student of a cell and test it; what the rounds were like stands beside it."""
+    started = time.monotonic()
+    with closing(Runner(make_config(options, settings(options, cell)), console)) as runner:
+        result = runner.train(runner.start().synthesize())
+        assert runner.ctx.held_out
+        answers, _ = ask_student(runner, result.student, runner.ctx.held_out)
+        rounds = runner.report.get("rounds") or []
+    return {
+        "passed": by_question(answers)["passed"],
+        "tokens": sum(told["trained_tokens"] for told in rounds) if rounds else result.tokens,
+        "rounds": [{name: told[name] for name in TOLD} for told in rounds],
+        "teacher": spent(runner),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def planned_minutes(options: argparse.Namespace, cell: Cell, others: Sequence[Cell] = ()) -> float:
+    """Of a cell on 2 cores."""
+    return 2.0 if cell.arm in ("cold", "text") else 7.0
+
+
+def unit(cell: Cell) -> Cell:
+    """Cells of a seed go on from the same student."""
+    return replace(cell, arm="cold")
+
+
+PLAN = Plan(ARMS, unit, cell_path, planned_minutes)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__, "opd", ARMS, HEADLINE)
+    parser.add_argument("--questions", type=int, default=1000, help="training questions")
+    parser.add_argument("--test", type=int, default=400, help="test questions")
+    parser.add_argument("--cold-epochs", type=int, default=2, help="over the teacher's text, before the rounds")
+    parser.add_argument("--text-epochs", type=int, default=5, help="over it, of the arm that goes on with it")
+    return parse_options(parser, ARMS, arguments)
+
+
+def main() -> None:
+    options = parse()
+    go_through(options, PLAN, cells_of(options, options.arms), cells_of(options, HEADLINE), run_cell, write_report)
+
+
+if __name__ == "__main__":
+    run_main(main)
