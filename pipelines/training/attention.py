@@ -29,6 +29,6 @@ def _attention(module: Any, query: Any, key: Any, value: Any, mask: Any, **setti
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     with torch.autocast(query.device.type, enabled=False):
-        parts = (part.float() for part in (query, key, value))
-        found, _ = sdpa_attention_forward(module, *parts, mask, **settings)
+        query32, key32, value32 = query.float(), key.float(), value.float()
+        found, _ = sdpa_attention_forward(module, query32, key32, value32, mask, **settings)
     return found.to(query.dtype), None
