@@ -28,6 +28,7 @@ def test_arms_differ_in_what_they_are_about() -> None:
         "opd": {},
         "opd_verdicts": {"reward": 0.5},
         "gkd": {"teacher_share": 0.5},
+        "until": {"until": 3.0},
         "sampled": {"top_k": 0},
         "verdicts": {"distillation": 0.0, "reward": 1.0, "top_k": 0},
     }

@@ -29,6 +29,8 @@ CLAIMS = (
     ("opd", "text", "OPD over as many tokens of the teacher's text"),
     ("opd", COLD, "OPD over the student it starts from"),
     ("opd_verdicts", "opd", "verdicts beside the teacher's scores over OPD alone"),
+    ("until", "text", "OPD up to a token that the teacher finds unlikely over as many tokens of its text"),
+    ("until", "opd", "OPD up to a token that the teacher finds unlikely over OPD to the end"),
     ("gkd", "text", "half of it the teacher's text over that text alone"),
     ("verdicts", COLD, "control: verdicts alone over the student they start from"),
 )

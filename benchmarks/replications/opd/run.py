@@ -39,6 +39,7 @@ ARMS = {
     "opd": Arm("OPD: the teacher scores the student's programs"),
     "opd_verdicts": Arm("OPD and verdicts", {"recipe.reward": 0.5}),
     "gkd": Arm("half of it the teacher's text (GKD)", {"recipe.teacher_share": 0.5}),
+    "until": Arm("OPD up to a token that the teacher finds unlikely", {"recipe.until": 3}),
     "sampled": Arm("OPD on sampled tokens alone", {"recipe.top_k": 0}),
     "verdicts": Arm(
         "control: verdicts alone, no teacher", {"recipe.distillation": 0, "recipe.reward": 1, "recipe.top_k": 0}

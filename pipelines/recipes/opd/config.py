@@ -45,6 +45,11 @@ class OPD(Strict):
     clip: tuple[float, float] = Field((0.2, 0.2), description="the ratio counts from 1 - clip[0] to 1 + clip[1]")
     top_k: int = Field(0, ge=0, le=MOST_TOP_K, description="0: of the sampled tokens; k: of the teacher's likeliest")
     beta: float = Field(1.0, ge=0, le=1, description="with top_k; 1: reverse KL, 0: forward, between: Jensen-Shannon")
+    until: float | None = Field(
+        None,
+        gt=0,
+        description="nats; a sample is learned up to the first token that the teacher finds less likely, it included",
+    )
     reward: float = Field(0.0, ge=0, description="weight of the verdict, normalised within a question's samples")
     error_weight: float = Field(
         0.0, ge=0, description="taken from the tokens from the line on at which a program fails"
@@ -75,6 +80,8 @@ class OPD(Strict):
             raise ValueError("teachers score samples, which they do not with privileged or distillation 0")
         if self.top_k and not self.distillation:
             raise ValueError("top_k says how distillation compares, which is 0")
+        if self.until is not None and not self.distillation:
+            raise ValueError("until reads the teacher's scores, which distillation 0 does not ask for")
         if self.error_weight and self.target != "program":
             raise ValueError("error_weight is about lines of programs: set target to program")
         if min(self.clip) < 0 or self.clip[0] >= 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from raydistill.actors.storage import local_path
@@ -145,7 +145,7 @@ def _rewards(sampled: Sequence[SampledTokens]) -> dict[str, float]:
 def round_examples(config: OPD, asked: Prompter, judged: Sequence[Judged], number: int) -> Iterator[Example]:
     """What is trained: the sampled ids behind the student's own prompt. Samples that nothing moves are left out."""
     weight = 1 - config.teacher_share
-    for one in judged:
+    for one in (cut(whole, config.until) for whole in judged):
         sample, told = one.sampled.sample, one.scores
         teacher = told.logprobs if told else None
         advantages = token_advantages(one.sampled.behaviour, teacher, config, reward=one.reward, fault=one.fault)
@@ -168,6 +168,22 @@ def round_examples(config: OPD, asked: Prompter, judged: Sequence[Judged], numbe
             policy=Policy(advantages, one.sampled.behaviour, teacher or (), weight, config.clip) if moved else None,
             soft_targets=soft,
         )
+
+
+def cut(one: Judged, until: float | None) -> Judged:
+    """A sample up to the first token that its teacher finds less likely than exp(-`until`), that one included.
+
+    Behind its student's fault a teacher says how to go on from there, not what is right (arXiv 2605.27028, which cuts
+    all samples at one length).
+    """
+    told, sampled = one.scores, one.sampled
+    faults = (place for place, value in enumerate(told.logprobs) if value < -until) if told and until else iter(())
+    end = next(faults, len(sampled.behaviour)) + 1
+    if told is None or end > len(sampled.behaviour):
+        return one
+    ids = TokenIds(sampled.ids.prompt, sampled.ids.completion[:end])
+    scores = TokenScores(told.logprobs[:end], told.top_ids[:end], told.top_logprobs[:end])
+    return replace(one, sampled=replace(sampled, ids=ids, behaviour=sampled.behaviour[:end]), scores=scores)
 
 
 def teacher_beside(student: EngineConfig, teacher: EngineConfig) -> EngineConfig:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from raydistill.pipelines.data.records import Question, Sample, TokenIds
+from raydistill.pipelines.data.records import Example, Question, Sample, TokenIds
 from raydistill.pipelines.recipes.opd.advantages import group_rewards, token_advantages
 from raydistill.pipelines.recipes.opd.config import OPD
 from raydistill.pipelines.recipes.opd.fault_lines import fault_token, line_begin
@@ -117,10 +117,31 @@ def test_top_k_compares_distributions_and_leaves_the_advantage_to_the_verdict() 
     assert not list(round_examples(OPD(), recipe.student, [Judged(QUESTION, own, still, 0, None)], 1))
 
 
+def test_nothing_is_learned_behind_what_the_teacher_finds_unlikely() -> None:
+    """TEACHER gives the second of three tokens -9.5 nats."""
+    told = TokenScores(TEACHER, ((7, 3), (8, 1), (2, 4)), ((-0.1, -3.0),) * 3)
+    own = SampledTokens(sample(), TokenIds((1, 7), (9, 8, 2)), BEHAVIOUR)
+
+    def made(**settings: Any) -> Example:
+        config = OPD(**settings)
+        [found] = round_examples(
+            config, OnPolicyDistillation(config).student, [Judged(QUESTION, own, told, 1, None)], 1
+        )
+        return found
+
+    sampled, likeliest = made(until=9), made(until=9, top_k=2, reward=1)
+    assert sampled.tokens == likeliest.tokens == TokenIds((1, 7), (9, 8))
+    assert sampled.policy and sampled.policy.advantages == (0.5, -5.0) and sampled.policy.behaviour == BEHAVIOUR[:2]
+    assert likeliest.soft_targets and likeliest.soft_targets.ids == ((7, 3), (8, 1))
+    assert likeliest.policy and likeliest.policy.advantages == (1, 1)
+    assert made(until=10) == made() and made().tokens == own.ids
+
+
 def test_settings_that_contradict_each_other_are_one_line() -> None:
     for settings, message in (
         ({"teacher_share": 0.5, "cold_start": None}, "teacher_share needs cold_start"),
         ({"reward": 1, "samples": 1}, "set samples to 2"),
+        ({"distillation": 0, "reward": 1, "until": 5}, "until reads the teacher's scores"),
         ({"distillation": 0}, "nothing to learn from"),
         ({"error_weight": 1, "target": "rationale"}, "set target to program"),
         ({"clip": [1, 0.2]}, "clip has two parts"),
