@@ -24,7 +24,7 @@ from benchmarks.replications.pages import (
 from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 PAPER = "2306.13649"
-COLD = "cold"
+COLD, BEFORE = "cold", "noised, before"
 CLAIMS = (
     ("opd", "text", "OPD over as many tokens of the teacher's text"),
     ("opd", COLD, "OPD over the student it starts from"),
@@ -32,6 +32,7 @@ CLAIMS = (
     ("until", "text", "OPD up to a token that the teacher finds unlikely over as many tokens of its text"),
     ("until", "opd", "OPD up to a token that the teacher finds unlikely over OPD to the end"),
     ("gkd", "text", "half of it the teacher's text over that text alone"),
+    ("noised", BEFORE, "control: OPD of a teacher's weights with noise over where they start"),
     ("verdicts", COLD, "control: verdicts alone over the student they start from"),
 )
 ROUND = ("student", "round", "samples right, %", "reverse KL, nats a token", "sampled tokens", "trained tokens")
@@ -39,7 +40,9 @@ ROUND = ("student", "round", "samples right, %", "reverse KL, nats a token", "sa
 
 def summarise(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
     """Accuracy and tokens of each student, what its rounds were like, and each claim that both sides are there for."""
-    named = by_name(cells)
+    named = dict(by_name(cells))
+    if "noised" in named:
+        named[BEFORE] = {s: {**c, "passed": c["before"], "tokens": 0, "rounds": []} for s, c in named["noised"].items()}
     students = {
         arm: {
             "accuracy": mean_of(matrix([content["passed"] for content in seeds.values()])),
@@ -87,7 +90,7 @@ def page(content: Measured, _: str) -> str:
     lines = ["# On-policy distillation on the demo models", "", opening(content, sizes, "opd", "run.py"), ""]
     start = students.get(COLD, {}).get("tokens", 0)
     rows = [
-        [arm, percents(one["accuracy"]), f"{one['tokens'] + (start if one['rounds'] else 0):,.0f}"]
+        [arm, percents(one["accuracy"]), f"{one['tokens'] + (start if one['rounds'] and arm != 'noised' else 0):,.0f}"]
         for arm, one in students.items()
     ]
     lines += [

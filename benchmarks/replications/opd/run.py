@@ -26,6 +26,7 @@ from rich.console import Console
 
 from benchmarks.replications.cells import Arm, Cell, by_question, check_set, configured, run_main, trained_with
 from benchmarks.replications.cli import Plan, ask_student, cells_of, go_through, make_parser, parse_options, spent
+from benchmarks.replications.opd.noised import noised_teacher
 from benchmarks.replications.opd.page import write_report
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.run import Runner
@@ -44,8 +45,9 @@ ARMS = {
     "verdicts": Arm(
         "control: verdicts alone, no teacher", {"recipe.distillation": 0, "recipe.reward": 1, "recipe.top_k": 0}
     ),
+    "noised": Arm("control: OPD of a teacher's weights with noise", {"recipe.cold_start": None}),
 }
-HEADLINE = ("cold", "text", "opd", "opd_verdicts", "verdicts")
+HEADLINE = ("cold", "text", "opd", "opd_verdicts", "noised")
 TOLD = ("samples", "accuracy", "reverse_kl", "sampled_tokens", "trained_tokens", "examples")
 make_config = partial(configured, "demo-opd")
 
@@ -58,9 +60,12 @@ def settings(options: argparse.Namespace, cell: Cell) -> dict[str, Any]:
         "teacher.seed": cell.seed,
         "train.seed": cell.seed,
         "recipe.seed": cell.seed,
-        "recipe.cold_start.epochs": options.text_epochs if cell.arm == "text" else options.cold_epochs,
         "evaluation.questions.size": options.test,
     }
+    if cell.arm == "noised":
+        fixed["train.student"] = noised_teacher(Path(options.work))
+    else:
+        fixed["recipe.cold_start.epochs"] = options.text_epochs if cell.arm == "text" else options.cold_epochs
     check_set(options, fixed)
     return dict(options.set) | dict(ARMS[cell.arm].changes) | fixed
 
@@ -76,12 +81,15 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     """Train the student of a cell and test it; what the rounds were like stands beside it."""
     started = time.monotonic()
     with closing(Runner(make_config(options, settings(options, cell)), console)) as runner:
-        result = runner.train(runner.start().synthesize())
-        assert runner.ctx.held_out
+        started_from, result = None, runner.train(runner.start().synthesize())
+        assert runner.ctx.held_out and runner.config.train
+        if cell.arm == "noised":
+            started_from, _ = ask_student(runner, runner.config.train.student, runner.ctx.held_out)
         answers, _ = ask_student(runner, result.student, runner.ctx.held_out)
         rounds = runner.report.get("rounds") or []
     return {
         "passed": by_question(answers)["passed"],
+        "before": started_from and by_question(started_from)["passed"],
         "tokens": sum(told["trained_tokens"] for told in rounds) if rounds else result.tokens,
         "rounds": [{name: told[name] for name in TOLD} for told in rounds],
         "teacher": spent(runner),
