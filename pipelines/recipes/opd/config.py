@@ -30,7 +30,8 @@ class OPD(Strict):
 
     A token's advantage is ``distillation * clip(log p_teacher - log p_student, +-most)``, plus `reward` times its
     answer's verdict within the question's group, less `error_weight` from a program's fault on; with `top_k` the first
-    summand is a divergence over the teacher's likeliest tokens in place of the sampled one.
+    summand is a divergence over the teacher's likeliest tokens in place of the sampled one. With `until` nothing is
+    learned behind a sample's first fault, where a teacher says how to go on, not what is right.
     """
 
     recipe: Literal["opd"] = "opd"
