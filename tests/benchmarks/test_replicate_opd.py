@@ -25,7 +25,7 @@ def changed(arm: str, work: Path) -> dict[str, Any]:
 def test_arms_differ_in_what_they_are_about(tmp_path: Path) -> None:
     assert {arm: changed(arm, tmp_path) for arm in ARMS} == {
         "cold": {"rounds": 0},
-        "text": {"rounds": 0, "cold_start": {"epochs": 5, "max_answers": 1}},
+        "text": {"rounds": 0, "cold_start": {"epochs": 20, "max_answers": 1}},
         "opd": {},
         "opd_verdicts": {"reward": 0.5},
         "gkd": {"teacher_share": 0.5},
@@ -45,7 +45,7 @@ def test_a_cells_file_changes_with_all_that_it_depends_on_and_nothing_else(tmp_p
     cell = Cell(0, 100, "opd")
     assert len({path(Cell(seed, 100, arm)) for arm in ARMS for seed in (0, 1)}) == 2 * len(ARMS)
     assert path(cell, "--work", "elsewhere", "--text-epochs", "9", "--set", "train.gpus_per_worker=1") == path(cell)
-    for change in (["--test", "9"], ["--cold-epochs", "9"], ["--set", "recipe.learning_rate=1e-4"]):
+    for change in (["--test", "9"], ["--cold-epochs", "9"], ["--set", "recipe.learning_rate=1e-3"]):
         assert path(cell, *change) != path(cell)
 
 
@@ -99,6 +99,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     text = (tmp_path / "made.md").read_text()
     assert "| opd | 75.0 (" in text and " | 5,000 |\n" in text and "| opd | 2 | 50.0 | 0.50 | 900 | 1,000 |" in text
     assert (
-        "2 epochs before the rounds, 5 of the arm that goes on with text, changed in all arms: `recipe.beta=1`" in text
+        "12 epochs before the rounds, 20 of the arm that goes on with text, changed in all arms: `recipe.beta=1`"
+        in text
     )
-    assert text.endswith("Cells that are not measured: opd_verdicts/0.\n")
+    assert text.endswith("Cells that are not measured: opd_verdicts/0; until/0.\n")
