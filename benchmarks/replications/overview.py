@@ -153,6 +153,16 @@ PAPERS = (
             ),
         ),
     ),
+    Paper(
+        "GKD ([2306.13649](https://arxiv.org/abs/2306.13649))",
+        (
+            Claim(
+                "what the student writes and the teacher scores teaches more than as much of the teacher's text",
+                UNREADABLE,
+                "opd-opd-over-as-many-tokens-of-the-teacher-s-text",
+            ),
+        ),
+    ),
 )
 HEADER = ("claim", "in the paper", "demo models", "pretrained weights", "control")
 CONTROLS = """A control is a comparison that tells how the line is to be read: one whose outcome is known beforehand, or
