@@ -160,6 +160,7 @@ PAPERS = (
                 "what the student writes and the teacher scores teaches more than as much of the teacher's text",
                 UNREADABLE,
                 "opd-opd-over-as-many-tokens-of-the-teacher-s-text",
+                control="opd-control-opd-of-a-teacher-s-weights-with-noise-over-where-they-start",
             ),
         ),
     ),

@@ -1,7 +1,7 @@
 """On-policy distillation on the demo models: do a student's own programs, scored by the teacher, teach more than text?
 
     python -m benchmarks.replications.opd.run --plan     # the cells with planned minutes
-    python -m benchmarks.replications.opd.run            # text, opd, opd_verdicts, until; seeds 0, 1 and 2
+    python -m benchmarks.replications.opd.run            # text, OPD, its variants, a control; seeds 0, 1 and 2
     python -m benchmarks.replications.opd.run --arms gkd --set recipe.learning_rate=3e-4 --name opd-rate-3e-4
     python -m benchmarks.replications.opd.run --report   # the page, and the claims, from the cells that there are
 
@@ -48,7 +48,7 @@ ARMS = {
     ),
     "noised": Arm("control: OPD of a teacher's weights with noise", {"recipe.cold_start": None}),
 }
-HEADLINE = ("cold", "text", "opd", "opd_verdicts", "until")
+HEADLINE = ("cold", "text", "opd", "opd_verdicts", "until", "noised")
 TOLD = ("samples", "accuracy", "reverse_kl", "sampled_tokens", "trained_tokens", "examples")
 make_config = partial(configured, "demo-opd")
 
