@@ -249,7 +249,7 @@ class Train(Strict):
     micro_batch_tokens: int = Field(
         4096,
         ge=1,
-        description="of one forward pass of one worker, padding included; an eighth more where that saves a pass",
+        description="tokens of a worker's forward pass, padding included; an eighth more where that saves a pass",
     )
     max_length: int = Field(1024, ge=8, description="longer examples are dropped, counted and reported")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

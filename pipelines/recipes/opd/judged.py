@@ -177,10 +177,9 @@ def cut(one: Judged, until: float | None) -> Judged:
     all samples at one length).
     """
     told, sampled = one.scores, one.sampled
-    faults = (place for place, value in enumerate(told.logprobs) if value < -until) if told and until else iter(())
-    end = next(faults, len(sampled.behaviour)) + 1
-    if told is None or end > len(sampled.behaviour):
+    if told is None or until is None:
         return one
+    end = next((place + 1 for place, value in enumerate(told.logprobs) if value < -until), len(told.logprobs))
     ids = TokenIds(sampled.ids.prompt, sampled.ids.completion[:end])
     scores = TokenScores(told.logprobs[:end], told.top_ids[:end], told.top_logprobs[:end])
     return replace(one, sampled=replace(sampled, ids=ids, behaviour=sampled.behaviour[:end]), scores=scores)
