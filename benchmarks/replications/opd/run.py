@@ -6,9 +6,9 @@
     python -m benchmarks.replications.opd.run --report   # the page, and the claims, from the cells that there are
 
 A cell is an (arm, seed); its seed draws training questions, teacher samples and training. All arms of a seed start from
-the same half-trained student, and all students are tested greedily on the same questions. `text` goes on with the
-teacher's verified programs for about as many tokens as the rounds train. Each cell leaves a file in docs/results/data,
-and is not done again.
+the same student of a cold start, and all students are tested greedily on the same questions. `text` goes on with the
+teacher's verified programs for about as many tokens as the rounds train. `noised` is a control that starts from the
+teacher's own weights with noise. Each cell leaves a file in docs/results/data, and is not done again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FIRST_SEED, SEED_STEP = 3_000_000, 100_000
 RATE = 1e-4  # of the rounds; at 3e-4 and 5e-4 students forgot more than they learned (docs/decisions.md)
 TEXT = {"recipe.rounds": 0}
 ARMS = {
-    "cold": Arm("the half-trained student", TEXT),
+    "cold": Arm("the student of the cold start", TEXT),
     "text": Arm("as many tokens of the teacher's text", TEXT),
     "opd": Arm("OPD: the teacher scores the student's programs"),
     "opd_verdicts": Arm("OPD and verdicts", {"recipe.reward": 0.5}),
@@ -82,18 +82,18 @@ def run_cell(options: argparse.Namespace, cell: Cell, console: Console) -> dict[
     """Train the student of a cell and test it; what the rounds were like stands beside it."""
     started = time.monotonic()
     with closing(Runner(make_config(options, settings(options, cell)), console)) as runner:
-        started_from, result = None, runner.train(runner.start().synthesize())
+        result = runner.train(runner.start().synthesize())
         assert runner.ctx.held_out and runner.config.train
-        if cell.arm == "noised":
-            started_from, _ = ask_student(runner, runner.config.train.student, runner.ctx.held_out)
+        from_text = runner.recipe.asks_teacher() is not None
+        start = None if from_text else ask_student(runner, runner.config.train.student, runner.ctx.held_out)[0]
         answers, _ = ask_student(runner, result.student, runner.ctx.held_out)
         rounds = runner.report.get("rounds") or []
     return {
         "passed": by_question(answers)["passed"],
-        "before": started_from and by_question(started_from)["passed"],
+        "before": start and by_question(start)["passed"],
         "tokens": sum(told["trained_tokens"] for told in rounds) if rounds else result.tokens,
         "rounds": [{name: told[name] for name in TOLD} for told in rounds],
-        "teacher": spent(runner) if runner.recipe.asks_teacher() else None,
+        "teacher": spent(runner) if from_text else None,
         "seconds": round(time.monotonic() - started, 1),
     }
 

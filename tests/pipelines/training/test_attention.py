@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -69,7 +67,6 @@ def test_an_exported_student_has_the_attention_of_its_base(trainer, tmp_path):
     assert NAME not in (tmp_path / "student" / "config.json").read_text()
     loaded = load_student(Train(student=str(tmp_path / "student")), None, stop_id=2)
     assert loaded.config._attn_implementation == "sdpa"
-    assert json.loads((tmp_path / "student" / "config.json").read_text())["model_type"] == "llama"
 
 
 def test_another_implementation_stays(tiny_model):
