@@ -12,7 +12,10 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 GRACE_S = 8.0
 CODE = 130
@@ -42,7 +45,10 @@ class Interrupts:
         timer = threading.Timer(GRACE_S, self.end)
         timer.daemon = True
         timer.start()
-        raise KeyboardInterrupt
+        if loop := _loop():
+            loop.call_soon_threadsafe(_raise)
+        else:
+            _raise()
 
     def say(self) -> None:
         """Say the last words, unless they are said."""
@@ -56,3 +62,18 @@ class Interrupts:
             self.say()
         finally:
             os._exit(CODE)
+
+
+def _loop() -> AbstractEventLoop | None:
+    """The event loop that runs in this thread. What is raised inside one of its tasks is left with whoever awaits the
+    task: a callback of the loop's own ends the loop alone, which then cancels its tasks in order."""
+    if asyncio := sys.modules.get("asyncio"):  # `--help` starts without it
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+    return None
+
+
+def _raise() -> None:
+    raise KeyboardInterrupt

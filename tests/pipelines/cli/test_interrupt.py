@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,3 +115,32 @@ def test_while_a_student_is_trained(tmp_path: Path, tiny_model: str) -> None:
         steps = f"{tmp_path.name}/run/training/*/checkpoints/step_*"
         said = command.interrupted(lambda: list(tmp_path.parent.glob(steps)), "a checkpoint")
     assert "checkpoints" in said
+
+
+def test_within_a_task_s_own_step() -> None:
+    program = """
+        import asyncio, os, signal, time
+        from raydistill.pipelines.cli.interrupt import Interrupts
+
+        async def one(number):
+            try:
+                await asyncio.sleep(0.01 if number == 3 else 600)
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                ended.append(number)
+
+        async def main():
+            await asyncio.gather(*map(one, range(5)))
+
+        ended = []
+        interrupts = Interrupts(lambda: f"ended {sorted(ended)}")
+        interrupts.watch()
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            interrupts.say()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "raydistill: ended [0, 1, 2, 3, 4]\n"
