@@ -17,11 +17,15 @@ import numpy as np
 from benchmarks import command
 from benchmarks.replications.cells import Cell
 from raydistill.actors.storage import write_atomic
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 Measured = Mapping[str, Any]
 Cells = Mapping[str, Mapping[int, Measured]]
 """By the cell's name (``pad``, ``pad@35``), then by seed: what was measured."""
+
+Outcomes = Mapping[int, Sequence[int | None]]
+"""By seed: for each test question 1 where it was answered rightly, 0 where not, None where that is unknown."""
 
 SET_TITLES = {"known": "known templates", "held_out": "held-out templates"}
 
@@ -87,6 +91,21 @@ def opening(content: Measured, sizes: str, name: str, arms: str = "arms.py") -> 
         f"Measured {' and '.join(content['date']) or 'not yet'} at commit {', '.join(content['commit']) or '-'} on "
         f"{'; '.join(content['hardware']) or '-'}: {content['seconds'] / 60:.0f} minutes."
     )
+
+
+def passed(cells: Mapping[int, Measured]) -> Outcomes:
+    """What an arm's students made of the test questions, by seed."""
+    return {seed: content["passed"] for seed, content in cells.items()}
+
+
+def compared(ours: Outcomes, other: Outcomes) -> dict[str, Any] | None:
+    """The columns of a claim from `ours` to `n`, over the seeds that both have; None where they have none."""
+    seeds = sorted(ours.keys() & other.keys())
+    if not seeds:
+        return None
+    mine, theirs = ({seed: arm[seed] for seed in seeds} for arm in (ours, other))
+    means = [float(mean_of(matrix([*arm.values()]))["mean"]) for arm in (mine, theirs)]
+    return {"ours": means[0], "other": means[1], "n": len(mine[seeds[0]]), **paired(mine, theirs)}
 
 
 def claim_lines(content: Measured) -> list[str]:

@@ -15,13 +15,14 @@ from benchmarks.replications.pages import (
     Measured,
     by_name,
     claim_lines,
+    compared,
     opening,
     percents,
     table,
     unmeasured,
     write_results,
 )
-from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of
 
 PAPER = "2312.10730"
 WAYS = {"greedy": "greedy", "sampled": "vote over samples"}
@@ -48,29 +49,23 @@ def summarise(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
         for way in WAYS:
             if found := outcomes(named, arm, answered, way):
                 scores.setdefault(f"{arm}, {answered}", {})[way] = mean_of(matrix(list(found.values())))
-    claims = [_claim(named, way) for way in WAYS if {"programs", "rationales", "mixed"} <= named.keys()]
-    return {"scores": scores, "claims": [claim for claim in claims if claim]}
+    return {"scores": scores, "claims": [told for way in WAYS if (told := _claim(named, way))]}
 
 
 def _claim(named: Cells, way: str) -> dict[str, Any] | None:
     """The mixed student's vote against the better half alone, over the seeds that all have."""
-    halves = {arm: outcomes(named, arm, "vote", way) for arm in ("programs", "rationales")}
     mixed = outcomes(named, "mixed", "vote", way)
-    seeds = sorted(set(mixed).intersection(*halves.values()))
-    if not seeds:
+    halves = {
+        arm: told for arm in ("programs", "rationales") if (told := compared(mixed, outcomes(named, arm, "vote", way)))
+    }
+    if len(halves) < 2:
         return None
-    means = {arm: float(mean_of(matrix([rows[seed] for seed in seeds]))["mean"]) for arm, rows in halves.items()}
-    better = max(means, key=means.__getitem__)
-    told = paired({seed: mixed[seed] for seed in seeds}, {seed: halves[better][seed] for seed in seeds})
-    ours = float(mean_of(matrix([mixed[seed] for seed in seeds]))["mean"])
+    better = max(halves, key=lambda arm: halves[arm]["other"])
     return {
         "claim": f"both formats and a vote are not below the better one alone ({better}), {WAYS[way]}",
         "way": way,
-        "ours": ours,
-        "other": means[better],
-        **told,
-        "n": len(mixed[seeds[0]]),
-        "holds": told["gain"] >= 0,
+        **halves[better],
+        "holds": halves[better]["gain"] >= 0,
     }
 
 

@@ -15,13 +15,15 @@ from benchmarks.replications.pages import (
     average,
     by_name,
     claim_lines,
+    compared,
     opening,
+    passed,
     percents,
     table,
     unmeasured,
     write_results,
 )
-from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of, paired
+from raydistill.pipelines.evaluation.bootstrap import matrix, mean_of
 
 PAPER = "2306.13649"
 COLD, BEFORE = "cold", "noised, before"
@@ -76,19 +78,10 @@ def _rounds(seeds: Sequence[Sequence[Measured]]) -> list[dict[str, Any]]:
 
 def _claim(named: Cells, claim: Claim) -> dict[str, Any] | None:
     """One arm against another over the seeds that both have."""
-    seeds = sorted(named.get(claim.ours, {}).keys() & named.get(claim.other, {}).keys())
-    if not seeds:
-        return None
-    mine, theirs = ({seed: named[arm][seed]["passed"] for seed in seeds} for arm in (claim.ours, claim.other))
-    told = paired(mine, theirs)
-    means = [float(mean_of(matrix([*rows.values()]))["mean"]) for rows in (mine, theirs)]
-    sizes = {"ours": means[0], "other": means[1], "n": len(mine[seeds[0]])}
-    return {
-        "claim": claim.text,
-        **sizes,
-        **told,
-        "holds": told["ci95"][0] > 0 if claim.clearly else told["gain"] >= 0,
-    }
+    ours, other = (passed(named.get(arm, {})) for arm in (claim.ours, claim.other))
+    if told := compared(ours, other):
+        return {"claim": claim.text, **told, "holds": told["ci95"][0] > 0 if claim.clearly else told["gain"] >= 0}
+    return None
 
 
 def page(content: Measured, _: str) -> str:

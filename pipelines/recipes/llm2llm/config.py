@@ -39,7 +39,10 @@ class LLM2LLM(Strict):
     prompt: str = Field("instruct", description="of the teacher's programs: instruct (chat models), or few_shot")
     max_programs: int = Field(1, ge=1, description="distinct verified programs kept per question")
     rounds: int = Field(10, ge=0, description="of attempts, new questions and training from the base anew")
-    similar: int = Field(1, ge=1, description="new questions that are asked for per failed seed and round")
+    about: Literal["failed", "drawn"] = Field(
+        "failed", description="the seeds that are written about; drawn: as many at random, to see what failures add"
+    )
+    similar: int = Field(1, ge=1, description="new questions that are asked for per seed written about and round")
     temperature: float = Field(1.0, ge=0, description="at which they are written")
     contrast: int = Field(0, ge=0, description="nearest seeds that the student gets right, shown beside the failed one")
     writer: Writer | None = Field(None, description="who writes them; default: the teacher")

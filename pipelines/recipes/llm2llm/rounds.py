@@ -20,7 +20,15 @@ from raydistill.pipelines.data.records import Question, Sample, content_hash
 from raydistill.pipelines.data.rewritten import output_schema
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.recipes.llm2llm.voting import VOTING_VERSION, learned
-from raydistill.pipelines.recipes.llm2llm.writing import KEYS, WRITER, WRITING_VERSION, NewQuestions, demands
+from raydistill.pipelines.recipes.llm2llm.writing import (
+    KEYS,
+    WRITER,
+    WRITING_VERSION,
+    Attempt,
+    NewQuestions,
+    chosen,
+    demands,
+)
 from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
 from raydistill.pipelines.sampling.samples import read_samples
@@ -95,13 +103,14 @@ def augment(
 
     def compute(folder: str) -> dict[str, Any]:
         attempted = ctx.run(f"{title}: attempts", jobs.attempts, seeds.questions, student)
-        failed, right = _attempts(jobs.attempts, seeds.questions)
+        tried = _attempts(jobs.attempts, seeds.questions)
+        right, about = [one for one in tried if one[1].status == "passed"], chosen(config, number, tried)
         before = list(read_examples(examples.folder))
         known = [question.text for question in seeds.questions] + [
             text for example in before if (text := example.meta.get("question"))
         ]
         guards = NewQuestions(config, ctx.gate, dict.fromkeys(known))
-        written, asking = _written(ctx, config, jobs.writing, failed, right, title)
+        written, asking = _written(ctx, config, jobs.writing, about, right, title)
         new = [
             Question.make(seeds.task.name, text, "").noting(seed=seed, round=number)
             for seed, text in guards.take(written)
@@ -114,7 +123,7 @@ def augment(
         unwritten = asking.unknown + attempted.unknown
         return {
             "seeds": len(seeds.questions),
-            "failed": len(failed),
+            "failed": len(tried) - len(right),
             "right": len(right),
             "written": sum(map(len, written.values())),
             "dropped": dict(guards.dropped + dropped),
@@ -130,24 +139,22 @@ def augment(
     return ctx.cached("augmented", [asked, examples.key, settings, versions, ids, gate], compute)
 
 
-def _attempts(job: SamplingJob, seeds: Sequence[Question]) -> tuple[list[tuple[Question, Sample]], list[Question]]:
-    """The seeds that the student has failed, with what it wrote, and those that it got right; not the unknown ones."""
+def _attempts(job: SamplingJob, seeds: Sequence[Question]) -> list[Attempt]:
+    """The seeds that the student has failed or got right, with what it wrote; not the unknown ones."""
     said = _samples(job, seeds)
-    tried = [(seed, attempt) for seed in seeds for attempt in said[seed.id]]
-    failed = [(seed, attempt) for seed, attempt in tried if attempt.status == "failed"]
-    return failed, [seed for seed, attempt in tried if attempt.status == "passed"]
+    return [(seed, one) for seed in seeds for one in said[seed.id] if one.status != "unknown"]
 
 
 def _written(
     ctx: RunContext,
     config: LLM2LLM,
     job: SamplingJob,
-    failed: Sequence[tuple[Question, Sample]],
-    right: Sequence[Question],
+    about: Sequence[Attempt],
+    right: Sequence[Attempt],
     title: str,
 ) -> tuple[Mapping[str, Sequence[Sample]], SamplingStats]:
-    """The replies about each failed seed, by the seed's id."""
-    asked = list(demands(config, failed, right))
+    """The replies about each seed, by the seed's id; none is shown as one of the `right` beside itself."""
+    asked = list(demands(config, about, [one[0] for one in right if one not in about]))
     if not asked:
         return {}, SamplingStats()
     stats = ctx.run(f"{title}: new questions", job, asked, writer_of(ctx, config))

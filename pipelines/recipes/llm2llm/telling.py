@@ -67,7 +67,7 @@ def tell_questions(run: RunFolder) -> list[Block]:
         Texts(
             f"Round {row['round']}: {row['question']}",
             [
-                ("Seed that the student failed", seeds.get(row["seed"], row["seed"])),
+                ("Seed that it is like", seeds.get(row["seed"], row["seed"])),
                 (f"Answer of {row['votes']} programs", row["answer"]),
                 ("One of them", "".join(piece["text"] for piece in row["completion"])),
             ],

@@ -1,4 +1,4 @@
-"""New questions of the teacher: what it is asked about a failed seed, and which of its replies may be learned.
+"""New questions of the teacher: what it is asked about a seed, and which of its replies may be learned.
 
     failed seed, the student's attempt, right seeds --wording--> prompt --teacher--> JSON --form, guards--> new question
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
 
 from raydistill.pipelines.data.gate import Gate, spelling
 from raydistill.pipelines.data.records import Question, Sample, content_hash
@@ -25,6 +26,15 @@ from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
 KEYS = ("input",)
 WRITING_VERSION = "1"
 """Of what is shown of seeds and attempts, and of the guards: raise it where other questions may come out."""
+
+Attempt = tuple[Question, Sample]
+"""A seed, and what the student wrote for it."""
+
+
+def chosen(config: LLM2LLM, number: int, tried: Sequence[Attempt]) -> list[Attempt]:
+    """What is written about in a round (from 1): the failed attempts of those with a verdict, or as many of all."""
+    failed = [one for one in tried if one[1].status == "failed"]
+    return failed if config.about == "failed" else Random(f"{config.seed}/{number}").sample(tried, len(failed))
 
 
 def ask_as_it_stands(question: Question) -> list[Prompt]:
@@ -40,12 +50,10 @@ def read_question(text: str, form: Format) -> str | None:
 WRITER = Prompter(ask_as_it_stands, read_question, "llm2llm-similar/1", reader="1", reads_cut_off=True)
 
 
-def demands(
-    config: LLM2LLM, failed: Sequence[tuple[Question, Sample]], right: Sequence[Question]
-) -> Iterator[Question]:
-    """What is asked about each failed seed; the nearest `right` ones are shown beside it."""
+def demands(config: LLM2LLM, about: Sequence[Attempt], right: Sequence[Question]) -> Iterator[Question]:
+    """What is asked about each of these seeds; the nearest `right` ones are shown beside it."""
     shown = [tokens(question.text) for question in right] if config.contrast else []
-    for seed, attempt in failed:
+    for seed, attempt in about:
         near = [right[place] for place in most_alike(tokens(seed.text), shown, config.contrast)]
         text = demand(config, seed, attempt, near)
         yield Question(content_hash("llm2llm", seed.id, text), text, "").noting(seed=seed.id)

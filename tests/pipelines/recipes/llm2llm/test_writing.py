@@ -14,7 +14,7 @@ from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.recipes.llm2llm.recipe import IterativeEnhancement
 from raydistill.pipelines.recipes.llm2llm.voting import agreed, learned
-from raydistill.pipelines.recipes.llm2llm.writing import NewQuestions, demands
+from raydistill.pipelines.recipes.llm2llm.writing import NewQuestions, chosen, demands
 from raydistill.pipelines.run_config import Run
 
 SEEDS = [
@@ -45,6 +45,16 @@ def test_the_teacher_sees_the_seed_its_answer_and_what_the_student_wrote() -> No
     assert not any(seed.text in said for seed in SEEDS[1:])
     said = asked(LLM2LLM(), sample("x", output="", value="", reason="no_program"))
     assert "x\nIt failed: no_program." in said
+
+
+def test_failed_seeds_are_written_about_or_as_many_of_all() -> None:
+    tried = [(seed, sample("x", status="passed" if place in (1, 3) else "failed")) for place, seed in enumerate(SEEDS)]
+    failed = [one for one in tried if one[1].status == "failed"]
+    assert chosen(LLM2LLM(), 1, tried) == failed
+    rounds = [chosen(LLM2LLM(about="drawn", seed=seed), number, tried) for seed in range(3) for number in (1, 2)]
+    assert all(len({seed.id for seed, _ in one} & {seed.id for seed in SEEDS}) == len(failed) for one in rounds)
+    assert len({str(one) for one in rounds}) > 1 and any(one not in failed for drawn in rounds for one in drawn)
+    assert chosen(LLM2LLM(about="drawn"), 1, tried) == rounds[0]
 
 
 def test_with_contrast_the_nearest_right_seeds_stand_beside_it() -> None:
