@@ -45,6 +45,7 @@ CLAIMS = (
     Claim("until", "text", "OPD up to a token that the teacher finds unlikely over as many tokens of its text"),
     Claim("until", "opd", "OPD up to a token that the teacher finds unlikely over OPD to the end"),
     Claim("gkd", "text", "half of it the teacher's text over that text alone"),
+    Claim("gkd_until", "text", "both of these changes over as many tokens of the teacher's text"),
     Claim("noised", BEFORE, "control: OPD of a teacher's weights with noise over where they start"),
     Claim("verdicts", COLD, "control: verdicts alone over the student they start from"),
 )

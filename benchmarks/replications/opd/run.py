@@ -42,13 +42,14 @@ ARMS = {
     "opd_verdicts": Arm("OPD and verdicts", {"recipe.reward": 0.5}),
     "gkd": Arm("half of it the teacher's text (GKD)", {"recipe.teacher_share": 0.5}),
     "until": Arm("OPD up to a token that the teacher finds unlikely", {"recipe.until": 3}),
+    "gkd_until": Arm("both of these changes", {"recipe.teacher_share": 0.5, "recipe.until": 3}),
     "sampled": Arm("OPD on sampled tokens alone", {"recipe.top_k": 0}),
     "verdicts": Arm(
         "control: verdicts alone, no teacher", {"recipe.distillation": 0, "recipe.reward": 1, "recipe.top_k": 0}
     ),
     "noised": Arm("control: OPD of a teacher's weights with noise", {"recipe.cold_start": None}),
 }
-HEADLINE = ("cold", "text", "opd", "opd_verdicts", "until", "noised")
+HEADLINE = ("cold", "text", "opd", "opd_verdicts", "gkd", "until", "gkd_until", "noised")
 TOLD = ("samples", "accuracy", "reverse_kl", "sampled_tokens", "trained_tokens", "examples")
 make_config = partial(configured, "demo-opd")
 
