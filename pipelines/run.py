@@ -35,7 +35,8 @@ from raydistill.pipelines.models import named_models, publish_student
 from raydistill.pipelines.recipes.registry import make_recipe
 from raydistill.pipelines.run_config import Run
 from raydistill.pipelines.runtime.events import EventConsole
-from raydistill.pipelines.runtime.pools import check_model, check_reachable, check_teacher
+from raydistill.pipelines.runtime.named import check_model, check_teacher
+from raydistill.pipelines.runtime.pools import check_reachable
 from raydistill.pipelines.runtime.run_dir import check_layout, lock_run_dir
 from raydistill.pipelines.runtime.stages import stage
 from raydistill.pipelines.scoring.preflight import check_same_tokens

@@ -16,7 +16,7 @@ from raydistill.pipelines.config.sections import Student as Hosting
 from raydistill.pipelines.config.students import adapter_base, student_folder
 from raydistill.pipelines.recipes.registry import default_recipe
 from raydistill.pipelines.run_config import Run
-from raydistill.pipelines.runtime.pools import check_model
+from raydistill.pipelines.runtime.named import check_model
 from raydistill.pipelines.tasks import ReadableTask, task_for
 from raydistill.pipelines.tasks.base import AnswerTask
 

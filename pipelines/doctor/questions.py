@@ -6,7 +6,7 @@ from raydistill.pipelines.context import evaluation_gate
 from raydistill.pipelines.data.gate import Gate
 from raydistill.pipelines.doctor.checkup import Checkup
 from raydistill.pipelines.doctor.findings import Findings, about, skipped
-from raydistill.pipelines.runtime.pools import check_model, check_teacher
+from raydistill.pipelines.runtime.named import check_model, check_teacher
 from raydistill.pipelines.tasks import is_generated
 from raydistill.pipelines.tasks.golds import overview, several_kinds
 

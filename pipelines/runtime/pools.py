@@ -18,7 +18,7 @@ from raydistill.actors.errors import RaydistillError, UsageError
 from raydistill.actors.executor import Limits, PooledExecutor
 from raydistill.actors.pool import Pool, PoolSettings
 from raydistill.actors.rows import COMPRESSED, SUFFIXES
-from raydistill.actors.storage import is_uri, local_path
+from raydistill.actors.storage import local_path
 from raydistill.actors.telemetry import decline, declined
 from raydistill.pipelines.config import sections as settings
 from raydistill.pipelines.config.files import expand
@@ -26,7 +26,6 @@ from raydistill.pipelines.runtime.endpoints import endpoint_settings
 
 EXECUTOR_CALLS_IN_FLIGHT = 1024  # they take turns in the executor; in Serve's queue they would wait for each other
 EXECUTOR_BUSY_CALLS = 2
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*tekken*.json")
 CONNECT_TIMEOUT_S = 4.0  # twice: for a socket to open, and for a cluster to answer on it
 
 
@@ -138,39 +137,6 @@ def _unreachable(address: str, reason: str) -> str:
         f"RAY_ADDRESS={address}: no cluster answers there ({reason}); start it, or unset RAY_ADDRESS to run on "
         "this machine"
     )
-
-
-def check_teacher(config: settings.Teacher) -> None:
-    """Raise UsageError unless there is something to start the teacher's engines with."""
-    if config.engine == "vllm":
-        check_model(config.model, "teacher.model", tokenizer="tokenizer" not in config.options)
-    elif config.engine == "recorded":
-        for path in config.recording or (config.model,):
-            if not is_uri(path) and not Path(expand(path)).exists():
-                setting = "recording" if config.recording else "model"
-                raise UsageError(f"teacher.{setting}: {path}: no such file of recorded completions")
-    if config.endpoint and config.endpoint.tokenizer:
-        check_tokenizer(config.endpoint.tokenizer, "teacher.endpoint.tokenizer")
-
-
-def check_model(path: str, setting: str, *, tokenizer: bool = True) -> None:
-    """Raise UsageError unless `path` is a model directory, with its `tokenizer`, or may be a hub id."""
-    if Path(path).is_dir() and not Path(path, "config.json").is_file():
-        raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
-    if tokenizer or not Path(path).is_dir():
-        check_tokenizer(path, setting)
-
-
-def check_tokenizer(path: str, setting: str) -> None:
-    """Raise UsageError unless `path` is a directory with a tokenizer, or may be a hub id."""
-    folder = Path(path)
-    if folder.is_dir():
-        if not any(found for name in TOKENIZERS for found in folder.glob(name)):
-            raise UsageError(
-                f"{setting}: {path} holds no tokenizer: none of {', '.join(TOKENIZERS)}; copy that of the model there"
-            )
-    elif not is_uri(path) and (folder.is_absolute() or path.startswith(".") or path.count("/") != 1):
-        raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
 def recording(config: settings.EngineConfig) -> tuple[list[str], str, str, str]:

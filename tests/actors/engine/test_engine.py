@@ -14,7 +14,6 @@ from raydistill.actors.engine.recorded import RecordedEngine
 from raydistill.actors.engine.requests import Completion, Request, Sampling
 from raydistill.actors.errors import EngineError, UsageError
 from raydistill.actors.pool import Pool, PoolSettings
-from raydistill.pipelines.runtime.pools import check_model
 from tests.processes import below
 from tests.waiting import wait_until
 
@@ -251,10 +250,3 @@ def test_bad_recordings_are_one_clear_line(tmp_path: Path, text: str | None, mes
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         RecordedEngine([str(path)])
-
-
-def test_a_path_that_is_no_model(tmp_path: Path) -> None:
-    check_model("Qwen/Qwen3-4B", "teacher.model")
-    for path in (str(tmp_path), "./nowhere", "/nowhere/at/all"):
-        with pytest.raises(UsageError, match="teacher.model"):
-            check_model(path, "teacher.model")
