@@ -28,9 +28,11 @@ def test_arms_differ_in_what_they_are_about(tmp_path: Path) -> None:
         "text": {"rounds": 0, "cold_start": {"epochs": 20, "max_answers": 1}},
         "opd": {},
         "opd_verdicts": {"reward": 0.5},
+        "opd_verdicts_weak": {"reward": 0.1},
         "gkd": {"teacher_share": 0.5},
         "until": {"until": 3.0},
         "gkd_until": {"teacher_share": 0.5, "until": 3.0},
+        "gkd_until_verdicts": {"teacher_share": 0.5, "until": 3.0, "reward": 0.5},
         "sampled": {"top_k": 0},
         "verdicts": {"distillation": 0.0, "reward": 1.0, "top_k": 0},
         "noised": {"cold_start": None},
@@ -103,4 +105,6 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
         "12 epochs before the rounds, 20 of the arm that goes on with text, changed in all arms: `recipe.beta=1`"
         in text
     )
-    assert text.endswith("Cells that are not measured: gkd/0; gkd_until/0; opd_verdicts/0; until/0.\n")
+    assert text.endswith(
+        "Cells that are not measured: gkd/0; gkd_until/0; gkd_until_verdicts/0; opd_verdicts/0; opd_verdicts_weak/0; until/0.\n"
+    )

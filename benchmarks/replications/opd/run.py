@@ -40,16 +40,21 @@ ARMS = {
     "text": Arm("as many tokens of the teacher's text", TEXT),
     "opd": Arm("OPD: the teacher scores the student's programs"),
     "opd_verdicts": Arm("OPD and verdicts", {"recipe.reward": 0.5}),
+    "opd_verdicts_weak": Arm("OPD and verdicts of a fifth of that weight", {"recipe.reward": 0.1}),
     "gkd": Arm("half of it the teacher's text (GKD)", {"recipe.teacher_share": 0.5}),
     "until": Arm("OPD up to a token that the teacher finds unlikely", {"recipe.until": 3}),
     "gkd_until": Arm("both of these changes", {"recipe.teacher_share": 0.5, "recipe.until": 3}),
+    "gkd_until_verdicts": Arm(
+        "both of these changes and verdicts", {"recipe.teacher_share": 0.5, "recipe.until": 3, "recipe.reward": 0.5}
+    ),
     "sampled": Arm("OPD on sampled tokens alone", {"recipe.top_k": 0}),
     "verdicts": Arm(
         "control: verdicts alone, no teacher", {"recipe.distillation": 0, "recipe.reward": 1, "recipe.top_k": 0}
     ),
     "noised": Arm("control: OPD of a teacher's weights with noise", {"recipe.cold_start": None}),
 }
-HEADLINE = ("cold", "text", "opd", "opd_verdicts", "gkd", "until", "gkd_until", "noised")
+CHANGED = ("opd_verdicts_weak", "gkd", "until", "gkd_until", "gkd_until_verdicts")
+HEADLINE = ("cold", "text", "opd", "opd_verdicts", *CHANGED, "noised")
 TOLD = ("samples", "accuracy", "reverse_kl", "sampled_tokens", "trained_tokens", "examples")
 make_config = partial(configured, "demo-opd")
 
