@@ -8,13 +8,14 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from raydistill.actors.segments import read_segments
-from raydistill.pipelines.views.run_folder import RunFolder, Sampling, rows_where
+from raydistill.pipelines.views.run_folder import RunFolder, Sampling, batches_of, rows_where
 
 AT_ONCE = 10_000  # samples that are read together where all are wanted
 NO_VERDICT = "unknown"
@@ -25,6 +26,8 @@ class ShownSample:
     """A completion with its question, its gold answer and its verdict. ``unknown`` where there is no verdict."""
 
     id: str
+    question_id: str
+    index: int  # among the samples of a question and a prompt
     stage: str
     model: str
     context: str
@@ -58,16 +61,18 @@ class Filter:
         return (
             (self.status is None or status == self.status)
             and (self.reason is None or reason == self.reason or reason.startswith(f"{self.reason}:"))
-            and (self.context is None or context_of(sample_id) == self.context)
+            and (self.context is None or parts_of(sample_id)[1] == self.context)
         )
 
 
 EVERYTHING = Filter()
 
 
-def context_of(sample_id: str) -> str:
-    """The prompt that a sample answers, from its id ``<question>/<context>/<index>``."""
-    return sample_id.partition("/")[2].rpartition("/")[0]
+def parts_of(sample_id: str) -> tuple[str, str, int]:
+    """Question, prompt and index of a sample, from its id ``<question>/<context>/<index>``."""
+    question, _, rest = sample_id.partition("/")
+    context, _, index = rest.rpartition("/")
+    return question, context, int(index) if index.isdecimal() else 0
 
 
 def verdicts(sampling: Sampling) -> Iterator[tuple[str, str, str]]:
@@ -77,13 +82,20 @@ def verdicts(sampling: Sampling) -> Iterator[tuple[str, str, str]]:
 
 
 def matching(sampling: Sampling, wanted: Filter) -> list[str]:
-    """The ids of the samples that a filter takes, each once, in the order in which they were judged."""
+    """The ids of the samples that a filter takes, each once, by question, prompt and index."""
     found = dict.fromkeys(i for i, status, reason in verdicts(sampling) if wanted.takes(i, status, reason))
     if wanted.takes("", NO_VERDICT, "") or wanted.context and wanted.status in (None, NO_VERDICT):
         judged = {i for i, _, _ in verdicts(sampling)}
         unjudged = (i for i in _completed(sampling) if i not in judged and wanted.takes(i, NO_VERDICT, ""))
         found |= dict.fromkeys(unjudged)
-    return list(found)
+    questions = batches_of(sampling.questions, ["question_id"])
+    places = {i: place for place, i in enumerate(i for batch in questions for i in batch["question_id"].to_pylist())}
+    return sorted(found, key=partial(_place, places))
+
+
+def _place(places: Mapping[str, int], sample_id: str) -> tuple[int, str, int]:
+    question, context, index = parts_of(sample_id)
+    return places.get(question, len(places)), context, index
 
 
 def stored(sampling: Sampling) -> int:
@@ -169,6 +181,8 @@ def _shown(sampling: Sampling, completion: Any, verdict: Any, questions: Any, be
     told = {name: verdict.get(name) or "" for name in ("output", "reason", "value", "message", "stdout")}
     return ShownSample(
         id=completion["sample_id"],
+        question_id=completion["question_id"],
+        index=completion["index"],
         stage=sampling.title,
         model=sampling.model,
         **{name: completion[name] or "" for name in names},

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from raydistill.actors.errors import UsageError
 from raydistill.pipelines.cli.app import app
-from raydistill.pipelines.views.run_folder import RunFolder
+from raydistill.pipelines.views.run_folder import RunFolder, batches_of
 from raydistill.pipelines.views.samples import Filter, drawn, everything, fetch, matching
 from raydistill.pipelines.views.terminal import chosen
 from tests.pipelines.views.written import write_run
@@ -46,6 +46,20 @@ def test_a_completion_without_a_verdict_is_unknown(tmp_path: Path) -> None:
     unknown = list(everything(run, sampling, Filter(status="unknown")))
     assert len(unknown) == 10 and unknown[0].status == "unknown" and unknown[0].text
     assert len(matching(sampling, Filter())) == 30
+
+
+def test_samples_come_by_question_whatever_was_judged_first(tmp_path: Path) -> None:
+    run = RunFolder.open(str(write_run(tmp_path / "r", 30, rows_at_once=10)))
+    [sampling] = run.samplings
+    before = list(everything(run, sampling, Filter()))
+    files = sorted((tmp_path / "r/verdicts/v").iterdir())
+    for place, file in enumerate(reversed(files)):
+        file.rename(file.with_name(f"again-{place}.parquet"))
+    assert list(everything(run, sampling, Filter())) == before
+    asked = [i for batch in batches_of(sampling.questions) for i in batch["question_id"].to_pylist()]
+    assert [sample.question_id for sample in before] == asked and all(
+        one.id.endswith(f"/{one.index}") for one in before
+    )
 
 
 def test_the_terminal_shows_hostile_texts_as_texts(run: RunFolder) -> None:

@@ -82,7 +82,7 @@ def _completion(i: int, question: Question, hostile: bool) -> dict[str, Any]:
     said = list(HOSTILE.values())[i % len(HOSTILE)] if hostile else "Here it is."
     return {
         "sample_id": f"{question.id}/program/{i}", "question_id": question.id, "context": "program",
-        "format": "program", "index": 0, "seed": i, "text": f"{said}\n```python\n{program}\n```\n{said}",
+        "format": "program", "index": i, "seed": i, "text": f"{said}\n```python\n{program}\n```\n{said}",
         "reasoning": "", "finish_reason": "stop", "prompt_tokens": 50, "completion_tokens": 30, "engine": "e",
         "error": "",
     }  # fmt: skip
