@@ -49,7 +49,12 @@ class LLM2LLM(Strict):
     wording: str = Field(
         WORDING,
         description="of what is asked, with {question}, {answer}, {attempt} of the failed seed, {right} questions, or "
-        "{examples}: all of these questions as JSON, the failed one last. Wanted is JSON with the one key input",
+        "{examples}: all of these questions as JSON, the failed one last. Wanted is JSON with the `keys`",
+    )
+    keys: tuple[Literal["input", "reasoning", "output"], ...] = Field(
+        ("input",),
+        description="of the JSON that is wanted; of what is stated beside input nothing is used, but a writer that has "
+        "learned to state it ends its questions badly where it may not",
     )
     rouge: float = Field(0.95, gt=0, le=1, description="a new question with a ROUGE-L above it to any other is dropped")
     votes: int = Field(5, ge=2, description="programs that the teacher writes for a new question")
@@ -69,6 +74,13 @@ class LLM2LLM(Strict):
         if not named & {"question", "examples"}:
             raise ValueError("the failed question is not in it: write {question} or {examples}")
         return wording
+
+    @field_validator("keys")
+    @classmethod
+    def _asked(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if "input" not in keys or len({*keys}) < len(keys):
+            raise ValueError(f"expected input and, at most once each, reasoning and output, not {', '.join(keys)}")
+        return keys
 
     @model_validator(mode="after")
     def _majority(self) -> LLM2LLM:

@@ -21,13 +21,12 @@ from raydistill.pipelines.data.rewritten import output_schema
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.recipes.llm2llm.voting import VOTING_VERSION, learned
 from raydistill.pipelines.recipes.llm2llm.writing import (
-    KEYS,
-    WRITER,
     WRITING_VERSION,
     Attempt,
     NewQuestions,
     chosen,
     demands,
+    writer,
 )
 from raydistill.pipelines.sampling.job import SamplingJob, SamplingStats
 from raydistill.pipelines.sampling.prompter import Prompter, Selector
@@ -77,8 +76,8 @@ class Jobs:
                 writer_of(ctx, config),
                 LoadedQuestions(AcceptAll(config.recipe), []),
                 similar,
-                prompter=WRITER,
-                json_schema=output_schema(KEYS),
+                prompter=writer(config),
+                json_schema=output_schema(config.keys),
             ),
             ctx.job(teacher, LoadedQuestions(readings, []), fresh, prompter=asks.teacher),
         )

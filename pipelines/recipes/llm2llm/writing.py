@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from random import Random
 
 from raydistill.pipelines.data.gate import Gate, spelling
@@ -23,7 +24,6 @@ from raydistill.pipelines.data.rouge import most_alike, tokens, too_alike
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.sampling.prompter import Format, Prompt, Prompter
 
-KEYS = ("input",)
 WRITING_VERSION = "1"
 """Of what is shown of seeds and attempts, and of the guards: raise it where other questions may come out."""
 
@@ -42,12 +42,16 @@ def ask_as_it_stands(question: Question) -> list[Prompt]:
     return [Prompt("similar", [{"role": "user", "content": question.text}])]
 
 
-def read_question(text: str, form: Format) -> str | None:
+def read_question(text: str, form: Format, *, keys: Sequence[str]) -> str | None:
     """The completion, if it has the form asked for."""
-    return text if isinstance(parse(text, KEYS), Rewritten) else None
+    return text if isinstance(parse(text, keys), Rewritten) else None
 
 
-WRITER = Prompter(ask_as_it_stands, read_question, "llm2llm-similar/1", reader="1", reads_cut_off=True)
+def writer(config: LLM2LLM) -> Prompter:
+    """How new questions are asked for."""
+    beside = "".join(f"-{key}" for key in config.keys if key != "input")
+    read = partial(read_question, keys=config.keys)
+    return Prompter(ask_as_it_stands, read, f"llm2llm-similar{beside}/1", reader="1", reads_cut_off=True)
 
 
 def demands(config: LLM2LLM, about: Sequence[Attempt], right: Sequence[Question]) -> Iterator[Question]:
@@ -82,7 +86,7 @@ class NewQuestions:
     """Takes new questions one after another, unless they are among those that are known, nearly so, or held out."""
 
     def __init__(self, config: LLM2LLM, gate: Gate | None, known: Iterable[str]) -> None:
-        self._gate, self._most = gate, config.rouge
+        self._gate, self._most, self._keys = gate, config.rouge, config.keys
         self._tokens, self._spelt = list[list[str]](), set[int]()
         for text in known:
             self._remember(text)
@@ -92,7 +96,7 @@ class NewQuestions:
         """The questions in these replies that may be learned, each with the id of its seed."""
         for seed, said in replies.items():
             for reply in said:
-                found = parse(reply.text, KEYS)
+                found = parse(reply.text, self._keys)
                 if found == "not_json" and reply.finish_reason == "length":
                     found = "length"
                 reason = found if isinstance(found, str) else self._reason(found.input)

@@ -14,7 +14,7 @@ from raydistill.pipelines.data.records import Question, Sample
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.recipes.llm2llm.recipe import IterativeEnhancement
 from raydistill.pipelines.recipes.llm2llm.voting import agreed, learned
-from raydistill.pipelines.recipes.llm2llm.writing import NewQuestions, chosen, demands
+from raydistill.pipelines.recipes.llm2llm.writing import NewQuestions, chosen, demands, writer
 from raydistill.pipelines.run_config import Run
 
 SEEDS = [
@@ -98,6 +98,15 @@ def test_new_questions_pass_the_guards_or_are_counted() -> None:
     }  # fmt: skip
 
 
+def test_what_is_stated_beside_a_question_may_be_there_and_is_not_used() -> None:
+    text = json.dumps({"input": "How much is 2 + 2?", "reasoning": "2 + 2 = 5.", "output": "5"})
+    plain, stating = LLM2LLM(), LLM2LLM(keys=("input", "reasoning", "output"))
+    assert [*NewQuestions(stating, None, []).take({"seed": [sample(text)]})] == [("seed", "How much is 2 + 2?")]
+    assert not [*NewQuestions(plain, None, []).take({"seed": [sample(text)]})]
+    assert (writer(stating).output(text, "text", "stop"), writer(plain).output(text, "text", "stop")) == (text, None)
+    assert writer(stating).version != writer(plain).version == "llm2llm-similar/1"
+
+
 def test_an_answer_is_what_enough_programs_return() -> None:
     assert agreed(["7", "7", "8"], 2) == "7" and agreed(["7", "8", "9"], 2) is None and agreed(["", ""], 2) is None
     config, question = (
@@ -137,6 +146,8 @@ def test_settings_that_do_not_go_together_are_one_line(tiny_model: str) -> None:
         ({"wording": "Like {question}", "contrast": 1}, "write {right} or {examples}"),
         ({"agree": 2}, "agree is 2 of 5 votes: expected more than half"),
         ({"agree": 6}, "agree is 6 of 5 votes"),
+        ({"keys": ["output"]}, "expected input and, at most once each, reasoning and output, not output"),
+        ({"keys": ["input", "input"]}, "not input, input"),
     ):
         with pytest.raises(ValidationError, match=message):
             LLM2LLM.model_validate(settings)
