@@ -42,7 +42,7 @@ def summarise(cells: Mapping[Cell, Measured]) -> dict[str, Any]:
         arm: {
             "accuracy": mean_of(matrix([*passed(seeds).values()])),
             "examples": average(seeds.values(), "examples"),
-            "rounds": [  # of all seeds that have come so far
+            "rounds": [  # those that all seeds have
                 {name: average(one, name, digits=1) for name in NAMES}
                 for one in zip(*(content["rounds"] for content in seeds.values()), strict=False)
             ],
@@ -83,4 +83,5 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
     """The page, its JSON, and the claims' rows."""
     sizes = ("questions", "test", "rounds", "similar", "epochs", "more")
     content = write_results(options, paths, sizes, summarise, page)
-    write_claims(Path(options.out), claim_rows(options, PAPER, content["claims"]))
+    models = f"demo models, {options.rounds} rounds, {options.epochs} epochs"
+    write_claims(Path(options.out), claim_rows(options, PAPER, content["claims"], models))
