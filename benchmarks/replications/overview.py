@@ -171,12 +171,12 @@ PAPERS = (
                 "new questions like those that the student fails teach more than a few seeds alone",
                 "+24.2 GSM8K, +39.8 SST-2 (abstract)",
                 "llm2llm-llm2llm-over-its-seeds-alone",
-                control="llm2llm-control-further-questions-of-the-seeds-kind-over-the-seeds-alone",
             ),
             Claim(
                 "new questions like those that the student fails teach more than as many like any",
                 UNREADABLE,
                 "llm2llm-questions-like-the-failed-seeds-over-as-many-like-any-seeds-direct-synthesis",
+                control="llm2llm-control-further-questions-of-the-seeds-kind-over-the-seeds-alone",
             ),
         ),
     ),

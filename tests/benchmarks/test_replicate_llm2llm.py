@@ -71,7 +71,7 @@ def test_the_page_says_what_was_measured_what_holds_and_what_is_missing(tmp_path
     claims = {row["id"]: row for row in json.loads((tmp_path / "claims.json").read_text())}
     over_direct = claims["made-questions-like-the-failed-seeds-over-as-many-like-any-seeds-direct-synthesis"]
     assert (over_direct["ours"], over_direct["other"], over_direct["seeds"], over_direct["n"]) == (0.75, 0.7, 1, 40)
-    assert over_direct["setting"] == "demo models, 3 rounds, 6 epochs"
+    assert over_direct["setting"] == "demo models, rounds: 3, 6 epochs"
     over_seeds = claims["made-llm2llm-over-its-seeds-alone"]
     assert over_seeds["gain"] == 0.5 and over_seeds["seeds"] == 2 and over_seeds["holds"]
     text = (tmp_path / "made.md").read_text()

@@ -61,7 +61,7 @@ def page(content: Measured, _: str) -> str:
     """The page in Markdown."""
     told = content["settings"]
     sizes = (
-        f"{told['questions']} seeds, {told['rounds']} rounds, {told['similar']} new questions asked for per seed and "
+        f"{told['questions']} seeds, rounds: {told['rounds']}, {told['similar']} new questions asked for per seed and "
         f"round, {told['epochs']} epochs, {told['more']} further questions of the control, "
         f"{told['test']} test questions"
     )
@@ -83,5 +83,5 @@ def write_report(options: argparse.Namespace, paths: dict[Cell, Path]) -> None:
     """The page, its JSON, and the claims' rows."""
     sizes = ("questions", "test", "rounds", "similar", "epochs", "more")
     content = write_results(options, paths, sizes, summarise, page)
-    models = f"demo models, {options.rounds} rounds, {options.epochs} epochs"
+    models = f"demo models, rounds: {options.rounds}, {options.epochs} epochs"
     write_claims(Path(options.out), claim_rows(options, PAPER, content["claims"], models))
