@@ -13,6 +13,7 @@ from raydistill.pipelines.config.files import expand
 from raydistill.pipelines.config.sections import EngineConfig
 from raydistill.pipelines.data.records import content_hash
 from raydistill.pipelines.runtime.endpoints import endpoint_identity
+from raydistill.pipelines.runtime.named import check_hub
 from raydistill.pipelines.runtime.pools import engine_pool
 
 SMALL_FILE = 64 * 2**20  # bytes; larger weight files are told apart by size and date
@@ -92,7 +93,10 @@ class Engines:
         """A client of running engines with the model of `config`.
 
         Engines that run a model of the same architecture take the new weights; others are replaced.
+        Raises UsageError for a model that is neither here nor on the hub.
         """
+        if config.engine == "vllm":
+            check_hub(config.model)
         if self._pool is None or not self._exchangeable(config):
             self.release()
             self._pool, self._config = engine_pool(self._name, config, self._ledger), _settings(config)

@@ -1,7 +1,7 @@
 """What a configuration names must be there before anything starts: models, tokenizers, recordings.
 
 A name is a directory, or an id on the Hugging Face hub. What is neither here nor in the hub's cache would be looked for
-by an engine, which is started again and again for minutes; so the hub is asked for it first, once.
+by an engine, which is started again and again for minutes; so the hub is asked for it before that, once.
 """
 
 from __future__ import annotations
@@ -32,13 +32,11 @@ def check_teacher(config: settings.Teacher) -> None:
 
 
 def check_model(path: str, setting: str, *, tokenizer: bool = True) -> None:
-    """Raise UsageError unless `path` is a model directory, with its `tokenizer`, or a model of the hub."""
+    """Raise UsageError unless `path` is a model directory, with its `tokenizer`, or may be a hub id."""
     if Path(path).is_dir() and not Path(path, "config.json").is_file():
         raise UsageError(f"{setting}: {path} holds no model: no config.json; expected a Hugging Face directory")
     if tokenizer or not Path(path).is_dir():
         check_tokenizer(path, setting)
-    if not Path(path).is_dir() and not is_uri(path):
-        check_hub(path, setting)
 
 
 def check_tokenizer(path: str, setting: str) -> None:
@@ -53,18 +51,21 @@ def check_tokenizer(path: str, setting: str) -> None:
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
-def check_hub(model: str, setting: str) -> None:
-    """Raise UsageError unless the hub's cache or the hub has this `model`.
+def check_hub(model: str) -> None:
+    """Raise UsageError unless `model` is a directory or URI, or the hub's cache or the hub has it.
 
-    Only where Ray runs on this machine alone: other nodes may have caches and ways to the hub of their own.
+    For a model that is about to be loaded. Only where Ray runs on this machine alone: other nodes may have caches and
+    ways to the hub of their own.
     """
+    if Path(model).is_dir() or is_uri(model) or os.environ.get("RAY_ADDRESS"):
+        return
     import httpx
     from huggingface_hub import constants, get_token
 
     cached = Path(constants.HF_HUB_CACHE, f"models--{model.replace('/', '--')}", "snapshots")
-    if os.environ.get("RAY_ADDRESS") or any(cached.glob("*/config.json")):
+    if any(cached.glob("*/config.json")):
         return
-    lacking = f"{setting}: {model} is no directory here, and not in the hub's cache ({constants.HF_HUB_CACHE})"
+    lacking = f"{model} is no directory here, and not in the hub's cache ({constants.HF_HUB_CACHE})"
     if constants.HF_HUB_OFFLINE:
         raise UsageError(f"{lacking}; HF_HUB_OFFLINE is set, so it is not fetched")
     page, token = f"{constants.ENDPOINT}/api/models/{model}", get_token()

@@ -13,7 +13,7 @@ import pytest
 from raydistill.pipelines.data.records import Question, content_hash
 from raydistill.pipelines.recipes.llm2llm.config import LLM2LLM
 from raydistill.pipelines.recipes.llm2llm.recipe import IterativeEnhancement
-from raydistill.pipelines.recipes.llm2llm.writing import WRITER
+from raydistill.pipelines.recipes.llm2llm.writing import writer
 from raydistill.pipelines.recipes.mcc_kd.config import MccKD
 from raydistill.pipelines.recipes.mcc_kd.recipe import MultiCotConsistentDistillation
 from raydistill.pipelines.recipes.pad.config import PaD, Refine
@@ -68,7 +68,7 @@ def prompters() -> Iterator[Prompter]:
     yield MultiCotConsistentDistillation(MccKD()).student
     for prompt in ("instruct", "few_shot"):
         yield from (IterativeEnhancement(LLM2LLM(prompt=prompt)).teacher, IterativeEnhancement(LLM2LLM()).student)
-    yield WRITER
+    yield writer(LLM2LLM())
     for changed in ({}, {"retrieval": "none"}, {"check": "programs"}, {"shots": 1}, {"reasoning": False}):
         config = ReBase.model_validate({"target": TARGET, "datastore": "rows", **changed})
         yield from (rewriter(config), reanswerer(config), RetrievalBasedDistillation(config).student)
