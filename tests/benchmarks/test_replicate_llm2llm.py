@@ -22,11 +22,11 @@ def test_arms_differ_in_what_they_are_about(tmp_path: Path) -> None:
 
 
 def test_a_seeds_questions_are_its_own_labelled_rightly_and_neither_held_out_nor_taught() -> None:
-    first, more, other = questions(0, 100), questions(0, 130), questions(1, 100)
+    first, more, other = questions(0, 100, 400), questions(0, 130, 400), questions(1, 100, 400)
     assert more[:100] == first and len({row["question"] for row in (*more, *other)}) > 220
     read = [target_task.parse(row["question"]) for row in more]
     assert [str(problem and problem.answer) for problem in read] == [row["answer"] for row in more]
-    taught = {row["question"] for row in (*stock_programs.files(0)["programs"], *rebase_data.held_out())}
+    taught = {row["question"] for row in (*stock_programs.files(0)["programs"], *rebase_data.held_out(400))}
     assert not taught & {row["question"] for row in (*more, *other)}
 
 

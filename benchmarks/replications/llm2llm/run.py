@@ -72,10 +72,9 @@ def _asked(options: argparse.Namespace, cell: Cell) -> str:
     return f"more-{options.more}" if cell.arm == "more" else "seeds"
 
 
-def questions(seed: int, count: int) -> list[dict[str, str]]:
-    """The first `count` questions of a seed with their labels; none is held out, none taught the teacher."""
-    files = stock_programs.files(0)
-    known = {row["question"] for name in ("held_out", "programs") for row in files[name]}
+def questions(seed: int, count: int, test: int) -> list[dict[str, str]]:
+    """The first `count` questions of a seed with labels; none is one of the `test` ones, none taught the teacher."""
+    known = {row["question"] for row in (*held_out(test), *stock_programs.files(0)["programs"])}
     rng, made = Random(f"replicate-llm2llm/{seed}"), dict[str, str]()
     while len(made) < count:
         one = random_example(FORM, rng)
@@ -88,8 +87,8 @@ def write_questions(options: argparse.Namespace) -> None:
     """The files of all seeds, and the teacher, which learns for some minutes at the first call."""
     files = {"held_out": held_out(options.test), "programs": stock_programs.files(0)["programs"]}
     for seed in options.seeds:
-        files[f"seeds-{seed}"] = questions(seed, options.questions)
-        files[f"more-{options.more}-{seed}"] = questions(seed, options.questions + options.more)
+        files[f"seeds-{seed}"] = questions(seed, options.questions, options.test)
+        files[f"more-{options.more}-{seed}"] = questions(seed, options.questions + options.more, options.test)
     write_files(_data(options), files)
     recording = str(_data(options) / "programs.jsonl")
     teacher = argparse.Namespace(work=str(Path(options.work, "teacher")))
