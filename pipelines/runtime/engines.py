@@ -96,7 +96,7 @@ class Engines:
         Raises UsageError for a model that is neither here nor on the hub.
         """
         if config.engine == "vllm":
-            check_hub(config.model)
+            check_hub(config.model, config.revision)
         if self._pool is None or not self._exchangeable(config):
             self.release()
             self._pool, self._config = engine_pool(self._name, config, self._ledger), _settings(config)

@@ -51,8 +51,8 @@ def check_tokenizer(path: str, setting: str) -> None:
         raise UsageError(f"{setting}: {path} is neither a directory nor a hub id such as Qwen/Qwen3-4B")
 
 
-def check_hub(model: str) -> None:
-    """Raise UsageError unless `model` is a directory or URI, or the hub's cache or the hub has it.
+def check_hub(model: str, revision: str | None = None) -> None:
+    """Raise UsageError unless `model` is a directory or URI, the hub's cache has it at `revision`, or the hub has it.
 
     For a model that is about to be loaded. Only where Ray runs on this machine alone: other nodes may have caches and
     ways to the hub of their own.
@@ -60,11 +60,14 @@ def check_hub(model: str) -> None:
     if Path(model).is_dir() or is_uri(model) or os.environ.get("RAY_ADDRESS"):
         return
     import httpx
-    from huggingface_hub import constants, get_token
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    cached = Path(constants.HF_HUB_CACHE, f"models--{model.replace('/', '--')}", "snapshots")
-    if any(cached.glob("*/config.json")):
-        return
+    try:
+        if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+            return
+    except HFValidationError as error:
+        raise UsageError(f"{model} is no directory here, and no hub id: {error}") from None
     lacking = f"{model} is no directory here, and not in the hub's cache ({constants.HF_HUB_CACHE})"
     if constants.HF_HUB_OFFLINE:
         raise UsageError(f"{lacking}; HF_HUB_OFFLINE is set, so it is not fetched")

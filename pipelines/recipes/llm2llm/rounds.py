@@ -153,7 +153,8 @@ def _written(
     title: str,
 ) -> tuple[Mapping[str, Sequence[Sample]], SamplingStats]:
     """The replies about each seed, by the seed's id; none is shown as one of the `right` beside itself."""
-    asked = list(demands(config, about, [one[0] for one in right if one not in about]))
+    written = {seed.id for seed, _ in about}
+    asked = list(demands(config, about, [seed for seed, _ in right if seed.id not in written]))
     if not asked:
         return {}, SamplingStats()
     stats = ctx.run(f"{title}: new questions", job, asked, writer_of(ctx, config))

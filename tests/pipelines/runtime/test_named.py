@@ -71,8 +71,10 @@ def test_the_hub_is_asked_once_for_what_is_not_here(tmp_path: Path, monkeypatch:
         snapshot = tmp_path / "cache" / "models--some--model" / "snapshots" / "abc"
         snapshot.mkdir(parents=True)
         (snapshot / "config.json").touch()
-        check_hub("some/model")
-        assert [f"/api/models/{HAS}", "/api/models/runs/demo"] == ASKED
+        check_hub("some/model", "abc")
+        assert "says 401" in refused("some/model", check_hub)  # at another revision
+        assert [f"/api/models/{name}" for name in (HAS, "runs/demo", "some/model")] == ASKED
+    assert "no hub id" in refused("a b/c", check_hub)
     assert f"{url} cannot be reached (ConnectError)" in refused("runs/demo", check_hub)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(HAS, check_hub)
